@@ -1,0 +1,68 @@
+package cache
+
+import (
+	"strconv"
+	"sync/atomic"
+
+	"github.com/nearside-go/nearside/loader"
+	"github.com/nearside-go/nearside/local"
+)
+
+// Cache is a cache-aside cache in two tiers. All its methods are safe for
+// concurrent use. Make one with New, and one only for each kind of value in a
+// process: two of them do not see each other's local tiers.
+//
+// Values are shared: the local tier hands out what the loader returned. Treat
+// what they point to as read-only.
+type Cache[K comparable, V any] struct {
+	opts     Options[K, V]
+	prefix   string // of this cache's remote keys
+	local    *local.Store[K, entry[V]]
+	reads    loader.Group[K, answer[V]] // flights of Get, which only read
+	loads    loader.Group[K, answer[V]] // flights of GetOrLoad
+	limit    *loader.Limit
+	gate     gate
+	touching atomic.Int32 // touches under way
+	counters counters
+
+	distrusted distrusted
+}
+
+// entry is what the local tier holds.
+type entry[V any] struct {
+	value    V
+	notFound bool
+}
+
+// New returns a Cache, or every problem of its options, joined, each naming its
+// field. It sends nothing to the remote tier.
+func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
+	o, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	// The bound on a copy's time is given with each copy, with jitter.
+	store, err := local.New[K, entry[V]](local.Options{MaxEntries: o.Local.MaxEntries, MaxCost: o.Local.MaxCost})
+	if err != nil {
+		return nil, err
+	}
+	return &Cache[K, V]{
+		opts:   o,
+		prefix: o.Name + ":" + strconv.Itoa(o.Schema) + ":",
+		local:  store,
+		limit:  loader.NewLimit(o.MaxLoads),
+	}, nil
+}
+
+// Close waits for the loads and the background work that run, empties the local
+// tier and returns nil. Calls that start later return ErrClosed. It leaves the
+// Remote open. Calling it again does the same.
+func (c *Cache[K, V]) Close() error {
+	c.gate.close()
+	c.reads.Wait()
+	c.loads.Wait()
+	c.local.Clear()
+	return nil
+}
+
+func (c *Cache[K, V]) remoteKey(key K) string { return c.prefix + c.opts.Key(key) }

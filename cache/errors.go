@@ -1,0 +1,33 @@
+package cache
+
+import "errors"
+
+var (
+	// ErrMiss is returned by Get when neither tier has the key.
+	ErrMiss = errors.New("cache: miss")
+
+	// ErrNotFound says that the source has no such key. A loader returns it,
+	// wrapped or not, and the cache remembers that for Options.NotFoundTTL; Get
+	// and GetOrLoad return it for a key that is remembered so.
+	ErrNotFound = errors.New("cache: not found")
+
+	// ErrClosed is returned by every call that starts after Close.
+	ErrClosed = errors.New("cache: closed")
+
+	// ErrUnavailable is returned by a Remote that did not try, because it knows
+	// its server to be ill. Callers meet it inside a RemoteError.
+	ErrUnavailable = errors.New("cache: the remote tier is unavailable")
+)
+
+// RemoteError is returned by Invalidate and Set when the remote tier failed.
+// Reads never return it: they go to the source.
+type RemoteError struct {
+	Op  string // what was tried: "delete" or "set"
+	Err error  // what the Remote said
+}
+
+// Error returns the operation and the cause. It names no keys.
+func (e *RemoteError) Error() string { return "cache: remote " + e.Op + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *RemoteError) Unwrap() error { return e.Err }

@@ -1,0 +1,171 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nearside-go/nearside/loader"
+)
+
+// fetch is the work of one flight: what it learns from the remote tier, and
+// what it does about it.
+//
+// The flight is registered before the remote tier is asked, so that an Invalidate
+// that comes meanwhile can doom it:
+//
+//  1. The flight reads the old value from the remote tier.
+//  2. Invalidate deletes the remote record and drops the local copy.
+//  3. The flight publishes the old value in the local tier.
+//
+// Without a flight to doom at step 2, step 3 would leave it there.
+type fetch[K comparable, V any] struct {
+	c         *Cache[K, V]
+	f         *loader.Flight[answer[V]]
+	key       K
+	load      func(context.Context, K) (V, error)
+	budget    budget
+	waitUntil time.Time // when the waits for other instances end; zero before the first
+}
+
+// errWaited ends a wait for another instance's load at its bound.
+var errWaited = errors.New("cache: waited long enough for another instance's load")
+
+// trusts reports whether the remote tier is there and may be read for the key.
+func (t *fetch[K, V]) trusts() bool {
+	return t.c.opts.Remote != nil && !t.c.distrusted.has(t.c.remoteKey(t.key))
+}
+
+// read is the flight of Get.
+func (t *fetch[K, V]) read(ctx context.Context) answer[V] {
+	if t.trusts() {
+		if rec, err := t.get(ctx); err == nil && rec.State == StateValue {
+			if a, ok := t.accept(ctx, rec); ok {
+				return a
+			}
+		}
+	}
+	return answer[V]{err: ErrMiss}
+}
+
+// run is the flight of GetOrLoad. Its error is ctx's: every caller has left.
+func (t *fetch[K, V]) run(ctx context.Context) (answer[V], error) {
+	if !t.trusts() {
+		return t.loadAlone(ctx, true)
+	}
+	rec, err := t.get(ctx)
+	for err == nil {
+		var replace []byte
+		switch rec.State {
+		case StateTombstone:
+			return t.loadAlone(ctx, false)
+		case StateLease:
+			rec, err = t.wait(ctx)
+			continue
+		case StateValue:
+			if a, ok := t.accept(ctx, rec); ok {
+				return a, nil
+			}
+			replace = rec.Version
+		}
+		var a answer[V]
+		var led bool
+		if a, rec, led, err = t.lead(ctx, replace); led {
+			return a, nil
+		}
+	}
+	if ctx.Err() != nil {
+		return answer[V]{}, ctx.Err()
+	}
+	// At the bound of the wait somebody else holds the lease, and whatever this
+	// load returns is not fenced. A remote tier that fails fences nothing
+	// either, but then the local copy is all that spares the source.
+	return t.loadAlone(ctx, !errors.Is(err, errWaited))
+}
+
+func (t *fetch[K, V]) get(ctx context.Context) (Record, error) {
+	t.budget.left = t.c.opts.Remote.Budget()
+	var rec Record
+	err := t.budget.spend(func() (err error) {
+		rec, err = t.c.opts.Remote.Get(ctx, t.c.remoteKey(t.key))
+		return err
+	})
+	return rec, t.check(ctx, "get", rec, err)
+}
+
+// check counts and traces what is wrong with an answer, and returns err.
+func (t *fetch[K, V]) check(ctx context.Context, op string, rec Record, err error) error {
+	if err != nil && ctx.Err() == nil {
+		t.c.remoteFailed(ctx, op, err)
+	}
+	if err == nil && rec.State == StateCorrupt {
+		t.c.corrupt(ctx, t.key, rec.Reason)
+	}
+	return err
+}
+
+// accept decodes a value, and keeps a copy in the local tier. It reports false
+// for one that does not decode.
+func (t *fetch[K, V]) accept(ctx context.Context, rec Record) (answer[V], bool) {
+	a := answer[V]{notFound: rec.NotFound, from: RemoteTier}
+	if rec.NotFound {
+		a.err = ErrNotFound
+	} else {
+		v, err := decode(t.c.opts.Codec, rec.Payload)
+		if err != nil {
+			t.c.corrupt(ctx, t.key, err)
+			return a, false
+		}
+		a.value = v
+	}
+	life := t.c.copyLife(rec)
+	if life.RenewEvery > 0 && life.RenewIn <= 0 {
+		life.RenewIn = life.RenewEvery
+		t.c.touchLater(ctx, t.key)
+	}
+	t.keep(ctx, a, life)
+	return a, true
+}
+
+// wait waits until nobody holds the lease, or for as long as it may.
+func (t *fetch[K, V]) wait(ctx context.Context) (Record, error) {
+	start := time.Now()
+	if t.waitUntil.IsZero() {
+		t.waitUntil = start.Add(t.c.opts.WaitTimeout)
+	}
+	t.c.counters.leaseWaits.Add(1)
+	bounded, cancel := context.WithDeadline(ctx, t.waitUntil)
+	defer cancel()
+	rec, err := t.c.opts.Remote.Wait(bounded, t.c.remoteKey(t.key))
+	if err != nil && bounded.Err() != nil {
+		err = errWaited
+	} else {
+		err = t.check(ctx, "wait", rec, err)
+	}
+	if t.c.opts.Trace.Wait != nil {
+		t.c.opts.Trace.Wait(ctx, WaitInfo{Key: t.c.opts.Key(t.key), Took: time.Since(start), Err: err})
+	}
+	return rec, err
+}
+
+// lead takes the lease, loads and fills. If it reports false there was no load:
+// the record is what stands in the way, or the remote tier failed.
+func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (a answer[V], rec Record, led bool, err error) {
+	limitErr := t.c.limit.Run(ctx, func(ctx context.Context) {
+		var lease Lease
+		err = t.budget.spend(func() (err error) {
+			ctx, cancel := context.WithTimeout(ctx, t.budget.left)
+			defer cancel()
+			lease, rec, err = t.c.opts.Remote.Lease(ctx, t.c.remoteKey(t.key), t.c.opts.LoadTimeout, replace)
+			return err
+		})
+		if err = t.check(ctx, "lease", rec, err); err == nil && lease != nil {
+			led = true
+			a = t.loadUnder(ctx, lease)
+		}
+	})
+	if limitErr != nil {
+		err = limitErr
+	}
+	return a, rec, led, err
+}

@@ -1,0 +1,65 @@
+package cache
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/nearside-go/nearside/local"
+)
+
+// touchFraction of the TTL has to be gone before a read renews it in the remote
+// tier: a renewal is a write, which goes to replicas and to the log on disk.
+const touchFraction = 8
+
+// lifetime is the TTL of a loaded value, with jitter; 0 if it is not to be kept.
+func (c *Cache[K, V]) lifetime(key K, value V) time.Duration {
+	ttl := c.opts.TTL
+	if c.opts.TTLOf != nil {
+		ttl = min(c.opts.TTLOf(key, value), c.opts.MaxAge)
+	}
+	return c.jitter(max(ttl, 0))
+}
+
+// jitter returns a duration in [d x (1 - Jitter), d].
+func (c *Cache[K, V]) jitter(d time.Duration) time.Duration {
+	return d - time.Duration(rand.Float64()*c.opts.Jitter*float64(d))
+}
+
+// copyLife is the lifetime of a local copy of rec. It ends with rec, or before:
+// reads of the copy do not renew it, because what it can miss of the other
+// instances' writes is bounded by its age. They renew rec instead.
+func (c *Cache[K, V]) copyLife(rec Record) local.Lifetime {
+	life := local.Lifetime{TTL: min(c.jitter(c.opts.Local.TTL), rec.Left) - time.Since(rec.Asked)}
+	if !c.opts.FixedTTL && !rec.NotFound {
+		gone := rec.TTL - rec.Left
+		life.RenewEvery = max(rec.TTL/touchFraction, 1)
+		life.RenewIn = life.RenewEvery - gone
+	}
+	return life
+}
+
+// aloneLife is the lifetime of a local entry that the remote tier has no record
+// of, whose load started then. If that is because the remote tier is ill, the
+// entry is a copy like any other, with nothing to renew.
+func (c *Cache[K, V]) aloneLife(ttl time.Duration, notFound bool, start time.Time) local.Lifetime {
+	if c.opts.Remote != nil {
+		return local.Lifetime{TTL: min(c.jitter(c.opts.Local.TTL), ttl)}
+	}
+	end := c.opts.MaxAge
+	if c.opts.Local.TTL > 0 {
+		end = min(end, c.jitter(c.opts.Local.TTL))
+	}
+	end -= time.Since(start)
+	if c.opts.FixedTTL || notFound {
+		return local.Lifetime{TTL: min(ttl, end)}
+	}
+	return local.Lifetime{TTL: min(ttl, end), Slides: true, MaxAge: end}
+}
+
+// cost is what e counts towards Local.MaxCost.
+func (c *Cache[K, V]) cost(key K, e entry[V]) int64 {
+	if c.opts.Cost == nil || e.notFound {
+		return 1
+	}
+	return c.opts.Cost(key, e.value)
+}

@@ -1,0 +1,158 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nearside-go/nearside/local"
+)
+
+// loadAlone loads without a lease. With keep the value goes into the local
+// tier; without, in none.
+func (t *fetch[K, V]) loadAlone(ctx context.Context, keep bool) (a answer[V], err error) {
+	err = t.c.limit.Run(ctx, func(ctx context.Context) {
+		start := time.Now()
+		var ttl time.Duration
+		a, ttl = t.callLoader(ctx)
+		switch {
+		case ttl == 0:
+			t.notStored(ctx, a)
+		case !keep:
+			t.c.counters.refusedFills.Add(1)
+			t.filled(ctx, FillRefused, nil)
+		default:
+			t.keepLoaded(ctx, a, t.c.aloneLife(ttl, a.notFound, start), Filled, nil)
+		}
+	})
+	return a, err
+}
+
+// loadUnder loads under lease and fills both tiers.
+func (t *fetch[K, V]) loadUnder(ctx context.Context, lease Lease) answer[V] {
+	// The value is worth storing, and a lease worth releasing, even if the last
+	// caller leaves meanwhile.
+	lasting := context.WithoutCancel(ctx)
+	filling := false
+	defer func() {
+		if filling {
+			return
+		}
+		if err := lease.Release(lasting); err != nil {
+			t.c.remoteFailed(lasting, "release", err)
+		}
+	}()
+	a, ttl := t.callLoader(ctx)
+	defer t.deliverInBudget(a)()
+	if ttl == 0 {
+		t.notStored(ctx, a)
+		return a
+	}
+	fill := Fill{NotFound: a.notFound, TTL: ttl, MaxAge: t.c.opts.MaxAge}
+	if !a.notFound {
+		var err error
+		if fill.Payload, err = encode(t.c.opts.Codec, a.value); err != nil {
+			t.c.unencodable(lasting, t.key, err)
+			return a
+		}
+	}
+	filling = true
+	t.fill(lasting, lease, a, fill)
+	return a
+}
+
+// fill stores the value in the remote tier, and then in the local one.
+func (t *fetch[K, V]) fill(ctx context.Context, lease Lease, a answer[V], fill Fill) {
+	asked := time.Now()
+	held, err := lease.Fill(ctx, fill)
+	if err != nil {
+		t.c.remoteFailed(ctx, "fill", err)
+	}
+	life := t.c.copyLife(Record{Asked: asked, NotFound: fill.NotFound, TTL: fill.TTL, Left: fill.TTL})
+	switch {
+	case err != nil && held:
+		t.keepLoaded(ctx, a, life, FillLocal, err)
+	case err != nil:
+		t.filled(ctx, FillFailed, err)
+	case !held:
+		t.c.counters.refusedFills.Add(1)
+		t.filled(ctx, FillRefused, nil)
+	default:
+		t.keepLoaded(ctx, a, life, Filled, nil)
+	}
+}
+
+// callLoader runs the loader, within its time, and says what its callers get
+// and for how long that is kept: 0 for not at all.
+func (t *fetch[K, V]) callLoader(ctx context.Context) (answer[V], time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, t.c.opts.LoadTimeout)
+	defer cancel()
+	value, err := t.observe(ctx)
+	switch {
+	case err == nil:
+		return answer[V]{value: value}, t.c.lifetime(t.key, value)
+	case errors.Is(err, ErrNotFound):
+		return answer[V]{notFound: true, err: err}, t.c.jitter(t.c.opts.NotFoundTTL)
+	}
+	return answer[V]{err: err}, 0
+}
+
+// observe calls the loader and counts and traces the call, also when it panics.
+func (t *fetch[K, V]) observe(ctx context.Context) (value V, err error) {
+	start, failed := time.Now(), true
+	t.c.counters.loads.Add(1)
+	defer func() {
+		if failed {
+			t.c.counters.loadErrors.Add(1)
+		}
+		if t.c.opts.Trace.Load != nil {
+			t.c.opts.Trace.Load(ctx, LoadInfo{Key: t.c.opts.Key(t.key), Took: time.Since(start), Err: err})
+		}
+	}()
+	value, err = t.load(ctx, t.key)
+	failed = err != nil && !errors.Is(err, ErrNotFound)
+	return value, err
+}
+
+// deliverInBudget hands a to the callers when what is left of the budget has
+// passed, unless the function that it returns was called first. So a remote
+// tier that is slow to be filled does not hold up those who have their value.
+func (t *fetch[K, V]) deliverInBudget(a answer[V]) (stop func() bool) {
+	return time.AfterFunc(max(t.budget.left, 0), func() { t.f.Deliver(a, nil) }).Stop
+}
+
+// keep publishes a in the local tier, unless the flight is doomed, and says
+// whether it did.
+func (t *fetch[K, V]) keep(ctx context.Context, a answer[V], life local.Lifetime) bool {
+	e := entry[V]{value: a.value, notFound: a.notFound}
+	cost := t.c.cost(t.key, e)
+	var evicted []local.Evicted[K, entry[V]]
+	kept := t.f.Publish(func() { evicted = t.c.local.Add(t.key, e, cost, life) })
+	t.c.traceEvicted(ctx, evicted)
+	return kept
+}
+
+// keepLoaded keeps a loaded value and reports that as outcome, or as doomed.
+func (t *fetch[K, V]) keepLoaded(ctx context.Context, a answer[V], life local.Lifetime, outcome FillOutcome, err error) {
+	if !t.keep(ctx, a, life) {
+		t.c.counters.doomedFills.Add(1)
+		t.filled(ctx, FillDoomed, err)
+		return
+	}
+	t.c.counters.fills.Add(1)
+	t.filled(ctx, outcome, err)
+}
+
+// notStored reports a value that its TTL keeps out of the tiers. There is
+// nothing to report of an error.
+func (t *fetch[K, V]) notStored(ctx context.Context, a answer[V]) {
+	if a.err == nil {
+		t.filled(ctx, FillSkipped, nil)
+	}
+}
+
+func (t *fetch[K, V]) filled(ctx context.Context, outcome FillOutcome, err error) {
+	if t.c.opts.Trace.Fill != nil {
+		t.c.opts.Trace.Fill(ctx, FillInfo{Key: t.c.opts.Key(t.key), Outcome: outcome, Err: err})
+	}
+}

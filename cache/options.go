@@ -1,0 +1,192 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/nearside-go/nearside/local"
+)
+
+// What a zero in Options stands for.
+const (
+	// DefaultMaxAgeFactor times TTL is the MaxAge of a cache that sets none.
+	DefaultMaxAgeFactor = 10
+
+	// DefaultLoadTimeout bounds a load.
+	DefaultLoadTimeout = 10 * time.Second
+
+	// DefaultMaxLoads is how many loads one cache runs side by side.
+	DefaultMaxLoads = 100
+
+	// DefaultJitter is the fraction by which TTLs vary.
+	DefaultJitter = 0.1
+
+	// DefaultLocalTTL, or half the TTL where that is less, is how long a local
+	// copy of a remote value is trusted.
+	DefaultLocalTTL = time.Minute
+)
+
+// Options configure a Cache. Name and TTL are required. Elsewhere zero means: a
+// limit has its default, a window is off, a collaborator is what its field says.
+type Options[K comparable, V any] struct {
+	// Name names the cache in remote keys, logs and errors: letters, digits,
+	// dots, dashes and underscores. Caches of one name share their entries.
+	Name string
+
+	// TTL is how long a value is kept since it was last read, on any instance;
+	// since it was filled, with FixedTTL.
+	TTL time.Duration
+
+	// MaxAge ends a value, counted from the start of its load, however often it
+	// is read. At least TTL; 0 means DefaultMaxAgeFactor times TTL.
+	MaxAge time.Duration
+
+	// FixedTTL makes reads leave the TTL as it is.
+	FixedTTL bool
+
+	// NotFoundTTL is how long a loader's ErrNotFound is remembered, since the
+	// fill; reads do not renew it. 0 means that it is not.
+	NotFoundTTL time.Duration
+
+	// Jitter shortens each TTL by a random fraction of at most this much, so
+	// that what was filled together does not expire together: lifetimes lie in
+	// [TTL x (1 - Jitter), TTL]. Below 1; 0 means DefaultJitter.
+	Jitter float64
+
+	// LoadTimeout ends the context of a load, counted from its start. A loader
+	// that heeds its context is over then; one that does not keeps its callers
+	// waiting, as long as their own contexts let them. 0 means
+	// DefaultLoadTimeout.
+	LoadTimeout time.Duration
+
+	// WaitTimeout is how long a call waits for the load of another instance
+	// before it loads for itself. 0 means LoadTimeout.
+	WaitTimeout time.Duration
+
+	// MaxLoads is how many loads this Cache runs side by side; callers beyond
+	// wait their turn, or until their contexts end. 0 means DefaultMaxLoads.
+	MaxLoads int
+
+	// Schema is part of the remote key. Change it whenever V changes shape, and
+	// a rolling deploy never decodes the bytes of the other version.
+	Schema int
+
+	// Local bounds the local tier. Local.TTL is how long a local copy is
+	// trusted since it was read from the remote tier or loaded, which bounds
+	// what an instance can miss of the others' writes; 0 means DefaultLocalTTL
+	// or half the TTL, whichever is less, and no bound without a Remote.
+	Local local.Options
+
+	// Remote is the tier that instances share, such as a redis.Store. The
+	// caller closes it, after the Cache. nil means that there is a local tier
+	// only.
+	Remote Remote
+
+	// Key turns a key into the last part of its remote key, one to one. Any
+	// bytes and any length will do. nil is for a K that is a string or an
+	// integer, or a type made of one; any other K needs it.
+	Key func(K) string
+
+	// TTLOf gives a value a TTL of its own; nil means TTL for all. MaxAge
+	// bounds it. A value whose TTL is not positive is returned and not stored.
+	TTLOf func(K, V) time.Duration
+
+	// Cost is what a value counts towards Local.MaxCost; nil means 1.
+	Cost func(K, V) int64
+
+	// Codec encodes values for the remote tier; nil means JSON.
+	Codec Codec[V]
+
+	// Trace has the functions to call when something happens; nil means none.
+	Trace *Trace
+
+	// Logger receives what an operator should see; nil discards it. Keys and
+	// values are not logged.
+	Logger *slog.Logger
+}
+
+// complete returns the options with every default filled in, or every problem
+// with them, joined, each naming its field.
+func (o Options[K, V]) complete() (Options[K, V], error) {
+	if err := o.validate(); err != nil {
+		return o, err
+	}
+	setDefault(&o.MaxAge, DefaultMaxAgeFactor*min(o.TTL, math.MaxInt64/DefaultMaxAgeFactor))
+	setDefault(&o.LoadTimeout, DefaultLoadTimeout)
+	setDefault(&o.WaitTimeout, o.LoadTimeout)
+	setDefault(&o.MaxLoads, DefaultMaxLoads)
+	setDefault(&o.Jitter, DefaultJitter)
+	if o.Remote != nil {
+		setDefault(&o.Local.TTL, min(o.TTL/2, DefaultLocalTTL))
+	}
+	if o.Key == nil {
+		o.Key = builtinKey[K]()
+	}
+	if o.Codec == nil {
+		o.Codec = JSON[V]{}
+	}
+	if o.Trace == nil {
+		o.Trace = &Trace{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o, nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (o Options[K, V]) validate() error {
+	var problems []error
+	problem := func(format string, args ...any) {
+		problems = append(problems, fmt.Errorf("cache: "+format, args...))
+	}
+	if o.Name == "" {
+		problem("Name is required")
+	} else if !ValidName(o.Name) {
+		problem("Name has a character other than a letter, a digit, a dot, a dash or an underscore")
+	}
+	if o.TTL == 0 {
+		problem("TTL is required")
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"TTL", o.TTL}, {"MaxAge", o.MaxAge}, {"NotFoundTTL", o.NotFoundTTL},
+		{"LoadTimeout", o.LoadTimeout}, {"WaitTimeout", o.WaitTimeout}, {"Local.TTL", o.Local.TTL},
+	} {
+		if d.value < 0 {
+			problem("%s is negative", d.name)
+		}
+	}
+	if o.MaxAge > 0 && o.MaxAge < o.TTL {
+		problem("MaxAge is less than TTL")
+	}
+	for _, n := range []struct {
+		name  string
+		value int64
+	}{
+		{"MaxLoads", int64(o.MaxLoads)}, {"Schema", int64(o.Schema)},
+		{"Local.MaxEntries", int64(o.Local.MaxEntries)}, {"Local.MaxCost", o.Local.MaxCost},
+	} {
+		if n.value < 0 {
+			problem("%s is negative", n.name)
+		}
+	}
+	if !(o.Jitter >= 0 && o.Jitter < 1) {
+		problem("Jitter is not in [0, 1)")
+	}
+	if o.Key == nil && builtinKey[K]() == nil {
+		problem("Key is required, because K is neither a string nor an integer")
+	}
+	return errors.Join(problems...)
+}

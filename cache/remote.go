@@ -1,0 +1,117 @@
+package cache
+
+import (
+	"context"
+	"time"
+)
+
+// Remote is the tier that all instances share. Package redis implements it;
+// cachetest.TestRemote is what every implementation must pass.
+//
+// It holds one record for each key, in one of three states, or none: see
+// [State]. Every record goes by itself at the end of its lifetime, measured by
+// the remote's own clock. Each method is one atomic step on one key, except
+// Delete, which is one such step for each key. All methods are safe for
+// concurrent use and return within the Budget, Wait apart, whatever the state
+// of the server. Their errors name no keys.
+type Remote interface {
+	// Budget is the longest that one command takes, from the call to its
+	// return.
+	Budget() time.Duration
+
+	// Get reads key. An unreadable record is StateCorrupt, not an error.
+	Get(ctx context.Context, key string) (Record, error)
+
+	// Wait returns when key is in another state than StateLease, or with ctx's
+	// error when ctx ends first.
+	Wait(ctx context.Context, key string) (Record, error)
+
+	// Lease takes the lease of key if there is no record, or a corrupt one, or
+	// the one that replace names (see Record.Version; nil names none). If it
+	// does not, the Lease is nil and the Record is the one that stands. The
+	// lease is kept alive until it is filled or released, for at most hold.
+	Lease(ctx context.Context, key string, hold time.Duration, replace []byte) (Lease, Record, error)
+
+	// Seize takes the lease of key whatever the record, unless it is a
+	// tombstone: then the Lease is nil.
+	Seize(ctx context.Context, key string, hold time.Duration) (Lease, error)
+
+	// Touch starts the TTL of a value anew, as far as its MaxAge allows, and
+	// returns what is left of it then. It changes no lease and no tombstone and
+	// revives nothing: for these it returns 0.
+	Touch(ctx context.Context, key string) (time.Duration, error)
+
+	// Delete removes the records of keys, in whatever state. When it returns an
+	// error, some may be left; trying again is harmless.
+	Delete(ctx context.Context, keys ...string) error
+}
+
+// Lease is the right to fill a key. Tokens are unique for each load: a lease
+// that was lost and taken again, even by the same process, is another one.
+type Lease interface {
+	// Fill replaces the lease with a value and reports whether the lease still
+	// stood; if not, it changes nothing. Where it stood and the value could not
+	// be stored, it reports true and an error, and the lease is gone too. Where
+	// it reports false and an error, what the record is now is not known.
+	Fill(ctx context.Context, fill Fill) (held bool, err error)
+
+	// Release gives the lease up. A lease that is lost stays as it is.
+	Release(ctx context.Context) error
+}
+
+// Fill is a value on its way into the remote tier.
+type Fill struct {
+	Payload  []byte        // the encoded value
+	NotFound bool          // the source has no such key; Payload is empty
+	TTL      time.Duration // from the fill, and again from each Touch
+	MaxAge   time.Duration // from the moment at which the lease was granted
+}
+
+// State is what a Remote holds for a key.
+type State int
+
+// The states of a record.
+const (
+	StateAbsent    State = iota // no record
+	StateValue                  // a value, or the fact that there is none
+	StateLease                  // somebody is loading it
+	StateTombstone              // nothing may be filled
+	StateCorrupt                // bytes that are not a record of this key
+)
+
+// String returns the state's name.
+func (s State) String() string {
+	switch s {
+	case StateAbsent:
+		return "absent"
+	case StateValue:
+		return "value"
+	case StateLease:
+		return "lease"
+	case StateTombstone:
+		return "tombstone"
+	case StateCorrupt:
+		return "corrupt"
+	}
+	return "unknown"
+}
+
+// Record is what a Remote answers for a key.
+type Record struct {
+	State State
+
+	// Of a value: what it was filled with, and what was left until the record
+	// goes when the command that read it was sent.
+	Payload  []byte
+	NotFound bool
+	TTL      time.Duration
+	Left     time.Duration
+	Asked    time.Time
+
+	// Version names this very record to Lease, for a value that its reader
+	// cannot use. Its contents are the Remote's own.
+	Version []byte
+
+	// Reason says what is wrong with a corrupt record.
+	Reason error
+}

@@ -1,0 +1,51 @@
+package cache
+
+import (
+	"context"
+	"errors"
+
+	"github.com/nearside-go/nearside/local"
+)
+
+// remoteFailed counts and reports a failure of the remote tier.
+func (c *Cache[K, V]) remoteFailed(ctx context.Context, op string, err error) {
+	switch {
+	case errors.Is(err, ErrUnavailable):
+		c.counters.remoteUnavailable.Add(1)
+	case errors.Is(err, context.DeadlineExceeded):
+		c.counters.remoteTimeouts.Add(1)
+	default:
+		c.counters.remoteErrors.Add(1)
+	}
+	c.opts.Logger.DebugContext(ctx, "remote tier failed", "cache", c.opts.Name, "op", op, "error", err)
+	if c.opts.Trace.RemoteError != nil {
+		c.opts.Trace.RemoteError(ctx, RemoteErrorInfo{Op: op, Err: err})
+	}
+}
+
+// corrupt counts and reports something in the remote tier that cannot be read.
+func (c *Cache[K, V]) corrupt(ctx context.Context, key K, reason error) {
+	c.counters.corruptRecords.Add(1)
+	c.opts.Logger.WarnContext(ctx, "unreadable record in the remote tier", "cache", c.opts.Name, "error", reason)
+	if c.opts.Trace.Corrupt != nil {
+		c.opts.Trace.Corrupt(ctx, CorruptInfo{Key: c.opts.Key(key), Err: reason})
+	}
+}
+
+// unencodable counts and reports a value that its codec cannot encode.
+func (c *Cache[K, V]) unencodable(ctx context.Context, key K, err error) {
+	c.counters.encodeErrors.Add(1)
+	c.opts.Logger.WarnContext(ctx, "value does not encode", "cache", c.opts.Name, "error", err)
+	if c.opts.Trace.Fill != nil {
+		c.opts.Trace.Fill(ctx, FillInfo{Key: c.opts.Key(key), Outcome: FillFailed, Err: err})
+	}
+}
+
+func (c *Cache[K, V]) traceEvicted(ctx context.Context, evicted []local.Evicted[K, entry[V]]) {
+	if c.opts.Trace.Evict == nil {
+		return
+	}
+	for _, e := range evicted {
+		c.opts.Trace.Evict(ctx, EvictInfo{Key: c.opts.Key(e.Key)})
+	}
+}

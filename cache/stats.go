@@ -1,0 +1,74 @@
+package cache
+
+import "sync/atomic"
+
+// Stats are counts since the Cache was made, but for LocalEntries and LocalCost,
+// which are of the moment. Each call of Get or GetOrLoad that ends without an
+// error of its context counts once, as a hit of one tier or as a miss.
+type Stats struct {
+	LocalHits          uint64 // answered by the local tier with a value
+	LocalNotFoundHits  uint64 // ... with not found
+	RemoteHits         uint64 // answered by the remote tier with a value
+	RemoteNotFoundHits uint64 // ... with not found
+	Misses             uint64 // answered by neither
+
+	Loads      uint64 // runs of a loader, over all keys
+	LoadErrors uint64 // of these, runs that failed, panics included, ErrNotFound not
+	LeaseWaits uint64 // waits for the load of another instance
+
+	Fills        uint64 // loaded values that were stored in the tiers
+	RefusedFills uint64 // not stored: the lease was gone, or a tombstone stands
+	DoomedFills  uint64 // not stored locally: the key was invalidated during the flight
+	EncodeErrors uint64 // not stored: the codec failed
+
+	Touches        uint64 // TTLs renewed in the remote tier
+	CorruptRecords uint64 // things in the remote tier that could not be read
+
+	RemoteTimeouts    uint64 // commands that did not return in their budget
+	RemoteUnavailable uint64 // commands that were not sent, since the remote is known to be ill
+	RemoteErrors      uint64 // commands that failed in any other way
+	Distrusted        int    // keys whose invalidation the remote tier has not confirmed
+
+	LocalEntries   int
+	LocalCost      int64
+	LocalEvictions uint64
+}
+
+type counters struct {
+	localNotFoundHits, remoteHits, remoteNotFoundHits, misses atomic.Uint64
+	loads, loadErrors, leaseWaits                             atomic.Uint64
+	fills, refusedFills, doomedFills, encodeErrors            atomic.Uint64
+	touches, corruptRecords                                   atomic.Uint64
+	remoteTimeouts, remoteUnavailable, remoteErrors           atomic.Uint64
+}
+
+// Stats returns the cache's counts.
+func (c *Cache[K, V]) Stats() Stats {
+	n, l := &c.counters, c.local.Stats()
+	notFound := n.localNotFoundHits.Load()
+	return Stats{
+		// Not found was counted after the local tier counted its hit: read
+		// first, it cannot be the larger.
+		LocalHits:          l.Hits - min(notFound, l.Hits),
+		LocalNotFoundHits:  notFound,
+		RemoteHits:         n.remoteHits.Load(),
+		RemoteNotFoundHits: n.remoteNotFoundHits.Load(),
+		Misses:             n.misses.Load(),
+		Loads:              n.loads.Load(),
+		LoadErrors:         n.loadErrors.Load(),
+		LeaseWaits:         n.leaseWaits.Load(),
+		Fills:              n.fills.Load(),
+		RefusedFills:       n.refusedFills.Load(),
+		DoomedFills:        n.doomedFills.Load(),
+		EncodeErrors:       n.encodeErrors.Load(),
+		Touches:            n.touches.Load(),
+		CorruptRecords:     n.corruptRecords.Load(),
+		RemoteTimeouts:     n.remoteTimeouts.Load(),
+		RemoteUnavailable:  n.remoteUnavailable.Load(),
+		RemoteErrors:       n.remoteErrors.Load(),
+		Distrusted:         c.distrusted.len(),
+		LocalEntries:       l.Entries,
+		LocalCost:          l.Cost,
+		LocalEvictions:     l.Evictions,
+	}
+}

@@ -1,0 +1,113 @@
+package cache
+
+import (
+	"context"
+	"time"
+)
+
+// Trace has functions that a Cache calls when something happens, as
+// net/http/httptrace does. Any of them may be nil. They are called on the
+// goroutine that does the work, outside all locks, with the context of the call
+// or of the load (which has the values of its first caller's): they must be fast
+// and safe for concurrent use. Keys are as Options.Key writes them.
+type Trace struct {
+	// Hit: a call was answered by a tier, with a value or with not found.
+	Hit func(context.Context, HitInfo)
+
+	// Miss: neither tier could answer a call.
+	Miss func(context.Context, MissInfo)
+
+	// Load: a loader returned.
+	Load func(context.Context, LoadInfo)
+
+	// Fill: a loaded value was stored, or was not.
+	Fill func(context.Context, FillInfo)
+
+	// Wait: a wait for the load of another instance is over.
+	Wait func(context.Context, WaitInfo)
+
+	// RemoteError: the remote tier failed, and the call went on without it.
+	RemoteError func(context.Context, RemoteErrorInfo)
+
+	// Corrupt: the remote tier held something for the key that this cache
+	// cannot read. The next load replaces it.
+	Corrupt func(context.Context, CorruptInfo)
+
+	// Evict: an entry made way for another in the local tier.
+	Evict func(context.Context, EvictInfo)
+}
+
+// Tier is one of the two places where a value is kept.
+type Tier int
+
+// The tiers, and where values come from when neither has them.
+const (
+	Source Tier = iota
+	Local
+	RemoteTier
+)
+
+// String returns "source", "local" or "remote".
+func (t Tier) String() string {
+	return [...]string{"source", "local", "remote"}[t]
+}
+
+// HitInfo tells of a hit.
+type HitInfo struct {
+	Key      string
+	Tier     Tier
+	NotFound bool // what the tier knows is that there is no value
+}
+
+// MissInfo tells of a miss.
+type MissInfo struct{ Key string }
+
+// LoadInfo tells of a load.
+type LoadInfo struct {
+	Key  string
+	Took time.Duration
+	Err  error // the loader's own; nil where it panicked, too
+}
+
+// FillInfo tells what became of a loaded value.
+type FillInfo struct {
+	Key     string
+	Outcome FillOutcome
+	Err     error // of the codec or the remote, where there is one
+}
+
+// FillOutcome says what became of a loaded value. In every case its callers got
+// it.
+type FillOutcome int
+
+// The outcomes of a fill.
+const (
+	Filled      FillOutcome = iota // it is in the tiers
+	FillLocal                      // it is in the local tier; the remote one failed
+	FillRefused                    // the lease was gone, or a tombstone stands: in no tier
+	FillDoomed                     // its key was invalidated meanwhile: not in the local tier
+	FillFailed                     // the codec failed, or the remote did without saying whether the lease still stood: in no tier
+	FillSkipped                    // TTLOf says that it is not to be stored
+)
+
+// WaitInfo tells of a wait for another instance's load.
+type WaitInfo struct {
+	Key  string
+	Took time.Duration
+	Err  error // nil if the wait ended with the load; else why it was given up
+}
+
+// RemoteErrorInfo tells of a failure of the remote tier.
+type RemoteErrorInfo struct {
+	Op  string // "get", "wait", "lease", "fill", "release", "touch", "delete" or "set"
+	Err error
+}
+
+// CorruptInfo tells of something in the remote tier that cannot be read.
+type CorruptInfo struct {
+	Key string
+	Err error
+}
+
+// EvictInfo tells of an eviction from the local tier.
+type EvictInfo struct{ Key string }

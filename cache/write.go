@@ -1,0 +1,128 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nearside-go/nearside/local"
+)
+
+// Invalidate declares the values of keys wrong. Call it after the write to the
+// source has committed: once it has returned, with an error or without, no later
+// call on this Cache returns a value that was loaded before, and a load that is
+// under way is not stored.
+//
+// When it returns nil the remote tier has deleted the keys too. Other instances
+// may serve their local copies until these expire, at most Options.Local.TTL
+// later. When it returns a [*RemoteError] the other instances may go on reading
+// the old values from the remote tier; this one does not read these keys there
+// until a later Invalidate of them succeeds, or MaxAge has passed. Try again:
+// an Invalidate can be repeated at will.
+//
+// It does not stop at ctx's end, because the write has been made: it takes the
+// Remote's budget at most. Invalidating an absent key is no error.
+func (c *Cache[K, V]) Invalidate(ctx context.Context, keys ...K) error {
+	if !c.gate.enter() {
+		return ErrClosed
+	}
+	defer c.gate.leave()
+	if len(keys) == 0 {
+		return nil
+	}
+	return c.overwrite(ctx, "delete", keys, func(ctx context.Context, remoteKeys []string) error {
+		return c.opts.Remote.Delete(ctx, remoteKeys...)
+	})
+}
+
+// overwrite drops what this instance holds of keys, changes the remote tier, and
+// drops again. The first drop ends the serving of old values early. The second
+// one is what makes the difference:
+//
+//  1. The first drop removes the local copy. The remote record still stands.
+//  2. A read misses, and its flight takes the old value from the remote tier.
+//  3. The remote record is deleted.
+//  4. The flight publishes the old value in the local tier.
+//
+// The second drop removes it, or dooms the flight if it has not got to step 4.
+func (c *Cache[K, V]) overwrite(ctx context.Context, op string, keys []K, change func(context.Context, []string) error) error {
+	c.dropLocal(keys)
+	if c.opts.Remote == nil {
+		return nil
+	}
+	remoteKeys := make([]string, len(keys))
+	for i, k := range keys {
+		remoteKeys[i] = c.remoteKey(k)
+	}
+	ctx = context.WithoutCancel(ctx)
+	mark := c.distrusted.now()
+	err := change(ctx, remoteKeys)
+	if err != nil {
+		// Before the second drop: a flight that is not doomed by it starts
+		// after it, and sees this.
+		c.distrusted.add(remoteKeys, c.opts.MaxAge)
+		c.remoteFailed(ctx, op, err)
+		err = &RemoteError{Op: op, Err: err}
+	} else {
+		c.distrusted.settle(remoteKeys, mark)
+	}
+	c.dropLocal(keys)
+	return err
+}
+
+// dropLocal dooms the flights of keys and removes their local copies, in this
+// order: until it is doomed a flight may publish, and what it published is
+// removed then.
+func (c *Cache[K, V]) dropLocal(keys []K) {
+	for _, k := range keys {
+		c.reads.Doom(k)
+		c.loads.Doom(k)
+		c.local.Remove(k)
+	}
+}
+
+// Set stores value under key, as a load that returned it would, and drops the
+// local copy, so that this instance reads what the remote tier holds. It is
+// rarely right: two writers can commit in one order and Set in the other, and
+// the older value stays. Prefer Invalidate, and let the next read load.
+//
+// A load that is under way is not stored over it, and an Invalidate that runs
+// meanwhile wins. It returns the codec's error, with nothing changed, a
+// [*RemoteError], with the same consequences as that of Invalidate, or ErrClosed.
+// Like Invalidate it does not stop at ctx's end.
+func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
+	if !c.gate.enter() {
+		return ErrClosed
+	}
+	defer c.gate.leave()
+	start := time.Now()
+	ttl := c.lifetime(key, value)
+	if ttl == 0 {
+		return c.overwrite(ctx, "delete", []K{key}, func(ctx context.Context, remoteKeys []string) error {
+			return c.opts.Remote.Delete(ctx, remoteKeys...)
+		})
+	}
+	if c.opts.Remote == nil {
+		c.setLocal(ctx, key, entry[V]{value: value}, c.aloneLife(ttl, false, start))
+		return nil
+	}
+	payload, err := encode(c.opts.Codec, value)
+	if err != nil {
+		c.unencodable(ctx, key, err)
+		return fmt.Errorf("cache: encode: %w", err)
+	}
+	fill := Fill{Payload: payload, TTL: ttl, MaxAge: c.opts.MaxAge}
+	return c.overwrite(ctx, "set", []K{key}, func(ctx context.Context, remoteKeys []string) error {
+		lease, err := c.opts.Remote.Seize(ctx, remoteKeys[0], c.opts.LoadTimeout)
+		if err != nil || lease == nil {
+			return err // without a lease a tombstone stands: nothing may be stored
+		}
+		_, err = lease.Fill(ctx, fill)
+		return err
+	})
+}
+
+func (c *Cache[K, V]) setLocal(ctx context.Context, key K, e entry[V], life local.Lifetime) {
+	c.dropLocal([]K{key})
+	c.traceEvicted(ctx, c.local.Add(key, e, c.cost(key, e), life))
+}

@@ -1,0 +1,99 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// ErrGoexit is what callers get whose load ended its goroutine with
+// [runtime.Goexit], as t.FailNow does, instead of returning.
+var ErrGoexit = errors.New("loader: the load called runtime.Goexit")
+
+// Panic is what each caller's goroutine panics with when the load panicked.
+type Panic struct {
+	Value any    // what the load panicked with
+	Stack []byte // of the load's goroutine, as debug.Stack prints it
+}
+
+// Error returns the value and the stack of the load's goroutine.
+func (p *Panic) Error() string {
+	return fmt.Sprintf("loader: the load panicked: %v\n\n%s", p.Value, p.Stack)
+}
+
+// Unwrap returns the value if it is an error.
+func (p *Panic) Unwrap() error {
+	err, _ := p.Value.(error)
+	return err
+}
+
+// Flight is one running load, which callers share.
+type Flight[V any] struct {
+	cancel  context.CancelFunc
+	waiters int // guarded by Group.mu
+
+	mu     sync.Mutex // guards doomed; held while a result is published
+	doomed bool
+
+	// Written once, before done is closed, and read only after.
+	value V
+	err   error
+	panic *Panic
+
+	deliver sync.Once
+	done    chan struct{}
+}
+
+// Deliver hands the result to the callers at once, while the load goes on with
+// work that they need not wait for. What the load returns in the end, or panics
+// with, then reaches nobody.
+func (f *Flight[V]) Deliver(value V, err error) {
+	f.deliver.Do(func() {
+		f.value, f.err = value, err
+		close(f.done)
+	})
+}
+
+func (f *Flight[V]) deliverPanic(p *Panic) {
+	f.deliver.Do(func() {
+		f.panic = p
+		close(f.done)
+	})
+}
+
+// Publish calls store, which makes the result visible to others, unless the
+// flight is doomed, and says whether it did. A Doom meanwhile waits for store to
+// return, so that what store left behind is there for Doom's caller to remove.
+func (f *Flight[V]) Publish(store func()) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.doomed {
+		return false
+	}
+	store()
+	return true
+}
+
+func (f *Flight[V]) doom() {
+	f.mu.Lock()
+	f.doomed = true
+	f.mu.Unlock()
+}
+
+func (f *Flight[V]) delivered() bool {
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// result returns what was delivered, or panics as the load did.
+func (f *Flight[V]) result() (V, error) {
+	if f.panic != nil {
+		panic(f.panic)
+	}
+	return f.value, f.err
+}

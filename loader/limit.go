@@ -1,0 +1,43 @@
+package loader
+
+import (
+	"context"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// Limit bounds how many loads run side by side. It is safe for concurrent use;
+// callers over the limit are served in the order in which they came.
+type Limit struct {
+	slots *semaphore.Weighted
+}
+
+// NewLimit returns a Limit of n loads. It panics if n is not positive.
+func NewLimit(n int) *Limit {
+	if n <= 0 {
+		panic("loader: a limit must be positive")
+	}
+	return &Limit{slots: semaphore.NewWeighted(int64(n))}
+}
+
+// inside marks the context of a load that runs within a Limit.
+type inside struct{ *Limit }
+
+// Run waits for a place, calls load in it, and gives the place back, also when
+// load panics. It returns ctx's error, without a call, if ctx ends first.
+//
+// The context that load receives makes a Run that is nested in it free: a load
+// that loads, which all may do at once, would otherwise wait for places that
+// their own callers hold.
+func (l *Limit) Run(ctx context.Context, load func(context.Context)) error {
+	if ctx.Value(inside{l}) != nil {
+		load(ctx)
+		return nil
+	}
+	if err := l.slots.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer l.slots.Release(1)
+	load(context.WithValue(ctx, inside{l}, true))
+	return nil
+}

@@ -1,0 +1,60 @@
+package local
+
+import (
+	"errors"
+	"time"
+)
+
+// DefaultMaxEntries is the limit of a store whose Options leave MaxEntries at zero.
+const DefaultMaxEntries = 10_000
+
+// Options bound a Store. The zero value is a store of DefaultMaxEntries
+// entries, without a limit on cost and without a bound on lifetimes.
+type Options struct {
+	// MaxEntries is the most entries that the store holds; 0 means
+	// DefaultMaxEntries.
+	MaxEntries int
+
+	// MaxCost is the most that the costs of all entries add up to, in whatever
+	// unit Add is given; 0 means no limit.
+	MaxCost int64
+
+	// TTL is the longest that any entry is served, since it was added; reads do
+	// not renew it. 0 means that each entry's own Lifetime decides.
+	TTL time.Duration
+}
+
+// Validate returns every problem of the options, joined, or nil.
+func (o Options) Validate() error {
+	var problems []error
+	if o.MaxEntries < 0 {
+		problems = append(problems, errors.New("local: MaxEntries is negative"))
+	}
+	if o.MaxCost < 0 {
+		problems = append(problems, errors.New("local: MaxCost is negative"))
+	}
+	if o.TTL < 0 {
+		problems = append(problems, errors.New("local: TTL is negative"))
+	}
+	return errors.Join(problems...)
+}
+
+// Lifetime says for how long an entry is served.
+type Lifetime struct {
+	// TTL counts from Add, or from the last Get if Slides is set. An entry
+	// whose TTL is not positive is not stored.
+	TTL time.Duration
+
+	// Slides makes every Get that returns the entry start its TTL anew.
+	Slides bool
+
+	// MaxAge ends the entry, counted from Add, however often it is read; 0
+	// means no such end. It has a meaning only for an entry that slides.
+	MaxAge time.Duration
+
+	// RenewEvery makes Lookup report that the entry is due for renewal, to one
+	// caller in each such period. The first report comes RenewIn after Add. 0
+	// means never.
+	RenewEvery time.Duration
+	RenewIn    time.Duration
+}

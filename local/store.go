@@ -1,0 +1,252 @@
+package local
+
+import (
+	"hash/maphash"
+	"math"
+	"math/bits"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// Store is a sharded LRU with a lifetime for each entry. All its methods are
+// safe for concurrent use. Values are handed out as they were added: callers
+// share what a value points to.
+type Store[K comparable, V any] struct {
+	clock   clock
+	seed    maphash.Seed
+	mask    uint64
+	shards  []shard[K, V]
+	limits  Options
+	entries atomic.Int64
+	cost    atomic.Int64
+}
+
+// Evicted is an entry that made way for another.
+type Evicted[K comparable, V any] struct {
+	Key   K
+	Value V
+}
+
+type shard[K comparable, V any] struct {
+	mu      sync.Mutex // guards all below
+	lru     *simplelru.LRU[K, *entry[V]]
+	hits    uint64
+	misses  uint64
+	expired uint64
+	evicted uint64
+	_       [64]byte // keeps two shards off one cache line
+}
+
+// entry's times are those of Store.clock.
+type entry[V any] struct {
+	value   V
+	cost    int64
+	expires int64
+	end     int64 // what sliding cannot pass
+	slide   int64 // what a read sets expires to, from now; 0 for a fixed TTL
+	renew   int64 // when the entry is next due; never is math.MaxInt64
+	period  int64 // between two times that it is due
+}
+
+// New returns an empty store, or every problem of the options, joined.
+func New[K comparable, V any](o Options) (*Store[K, V], error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if o.MaxEntries == 0 {
+		o.MaxEntries = DefaultMaxEntries
+	}
+	n := shardCount(o.MaxEntries)
+	s := &Store[K, V]{
+		clock:  clock{start: time.Now()},
+		seed:   maphash.MakeSeed(),
+		mask:   uint64(n - 1),
+		shards: make([]shard[K, V], n),
+		limits: o,
+	}
+	for i := range s.shards {
+		// The size is the store's to hold, over all shards: see makeRoom.
+		s.shards[i].lru, _ = simplelru.NewLRU[K, *entry[V]](math.MaxInt, nil)
+	}
+	return s, nil
+}
+
+// shardCount is a power of two: enough that cores seldom meet, and few enough
+// that a shard holds some hundred entries, below which its eviction order would
+// be far from the store's.
+func shardCount(maxEntries int) int {
+	const perShard = 256
+	most := 1 << bits.Len(uint(8*runtime.GOMAXPROCS(0)-1))
+	n := 1
+	for n < most && maxEntries/(2*n) >= perShard {
+		n *= 2
+	}
+	return n
+}
+
+// Get returns the value of key, or false if the store has none that is alive.
+func (s *Store[K, V]) Get(key K) (V, bool) {
+	value, _, ok := s.Lookup(key)
+	return value, ok
+}
+
+// Lookup is Get that also says whether the entry is due for renewal by its
+// Lifetime.RenewEvery. Of the callers that look it up in one period, one is told.
+func (s *Store[K, V]) Lookup(key K) (value V, due, ok bool) {
+	now := s.clock.recent()
+	sh := s.shard(key)
+	sh.mu.Lock()
+	e, ok := sh.lru.Get(key)
+	if !ok {
+		sh.misses++
+		sh.mu.Unlock()
+		return value, false, false
+	}
+	if now+margin >= e.expires {
+		now = s.clock.exact()
+	}
+	if now >= e.expires {
+		s.removeLocked(sh, key, e)
+		sh.expired++
+		sh.misses++
+		sh.mu.Unlock()
+		return value, false, false
+	}
+	if e.slide > 0 {
+		e.expires = min(now+e.slide, e.end)
+	}
+	if now >= e.renew {
+		e.renew = now + e.period
+		due = true
+	}
+	sh.hits++
+	value = e.value
+	sh.mu.Unlock()
+	return value, due, true
+}
+
+// Add stores value under key, in place of what was there, and returns the
+// entries that made way for it. An entry that costs more than MaxCost or whose
+// lifetime is not positive is not stored, and what was there goes all the same.
+// A negative cost counts as zero. While Adds run side by side the store can
+// pass a limit by one entry for each of them.
+func (s *Store[K, V]) Add(key K, value V, cost int64, life Lifetime) []Evicted[K, V] {
+	cost = max(cost, 0)
+	if life.TTL <= 0 || (s.limits.MaxCost > 0 && cost > s.limits.MaxCost) {
+		s.Remove(key)
+		return nil
+	}
+	e := s.newEntry(value, cost, life)
+	sh := s.shard(key)
+	sh.mu.Lock()
+	if old, ok := sh.lru.Peek(key); ok {
+		s.cost.Add(cost - old.cost)
+	} else {
+		s.cost.Add(cost)
+		s.entries.Add(1)
+	}
+	sh.lru.Add(key, e)
+	sh.mu.Unlock()
+	return s.makeRoom(key)
+}
+
+func (s *Store[K, V]) newEntry(value V, cost int64, life Lifetime) *entry[V] {
+	now := s.clock.exact()
+	e := &entry[V]{value: value, cost: cost, end: math.MaxInt64, renew: math.MaxInt64}
+	if life.MaxAge > 0 {
+		e.end = after(now, life.MaxAge)
+	}
+	if s.limits.TTL > 0 {
+		e.end = min(e.end, after(now, s.limits.TTL))
+	}
+	e.expires = min(after(now, life.TTL), e.end)
+	if life.Slides {
+		e.slide = int64(life.TTL)
+	}
+	if life.RenewEvery > 0 {
+		e.period = int64(life.RenewEvery)
+		e.renew = after(now, life.RenewIn)
+	}
+	return e
+}
+
+// after is now + d, or the end of time where that overflows.
+func after(now int64, d time.Duration) int64 {
+	if int64(d) > math.MaxInt64/2-now {
+		return math.MaxInt64 / 2
+	}
+	return now + int64(d)
+}
+
+// makeRoom evicts until the limits hold again, the oldest entries of the shard
+// of key first, then those of the shards behind it. It spares key itself. It
+// holds one shard's lock at a time.
+func (s *Store[K, V]) makeRoom(key K) []Evicted[K, V] {
+	var evicted []Evicted[K, V]
+	home := maphash.Comparable(s.seed, key)
+	for i := uint64(0); i <= s.mask && s.full(); {
+		sh := &s.shards[(home+i)&s.mask]
+		k, v, ok := s.evictOldest(sh, key)
+		if !ok {
+			i++
+			continue
+		}
+		evicted = append(evicted, Evicted[K, V]{k, v})
+	}
+	return evicted
+}
+
+func (s *Store[K, V]) full() bool {
+	return s.entries.Load() > int64(s.limits.MaxEntries) ||
+		(s.limits.MaxCost > 0 && s.cost.Load() > s.limits.MaxCost)
+}
+
+func (s *Store[K, V]) evictOldest(sh *shard[K, V], spared K) (key K, value V, ok bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	key, e, ok := sh.lru.GetOldest()
+	if !ok || key == spared {
+		return key, value, false
+	}
+	s.removeLocked(sh, key, e)
+	sh.evicted++
+	return key, e.value, true
+}
+
+// Remove removes the entry of key and says whether there was one, alive or expired.
+func (s *Store[K, V]) Remove(key K) bool {
+	sh := s.shard(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e, ok := sh.lru.Peek(key)
+	if ok {
+		s.removeLocked(sh, key, e)
+	}
+	return ok
+}
+
+// Clear removes every entry that was there when it was called.
+func (s *Store[K, V]) Clear() {
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		for key, e, ok := sh.lru.GetOldest(); ok; key, e, ok = sh.lru.GetOldest() {
+			s.removeLocked(sh, key, e)
+		}
+		sh.mu.Unlock()
+	}
+}
+
+func (s *Store[K, V]) removeLocked(sh *shard[K, V], key K, e *entry[V]) {
+	sh.lru.Remove(key)
+	s.entries.Add(-1)
+	s.cost.Add(-e.cost)
+}
+
+func (s *Store[K, V]) shard(key K) *shard[K, V] {
+	return &s.shards[maphash.Comparable(s.seed, key)&s.mask]
+}

@@ -1,0 +1,149 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nearside-go/nearside/cache"
+)
+
+// lease is a lease that this Store took.
+type lease struct {
+	s       *Store
+	key     string
+	record  []byte
+	granted int64 // on Redis' clock, in milliseconds
+	until   time.Time
+
+	mu    sync.Mutex // guards all below
+	over  bool       // filled or released
+	timer *time.Timer
+}
+
+// Lease takes the lease of key, if nothing stands in the way.
+func (s *Store) Lease(ctx context.Context, key string, hold time.Duration, replace []byte) (cache.Lease, cache.Record, error) {
+	key = s.redisKey(key)
+	asked, record := time.Now(), newLease()
+	taken, rest, err := s.evalList(ctx, leaseScript, key, record, millis(s.opts.LeaseTTL), replace)
+	if err != nil {
+		s.clear(key, record, err)
+		return nil, cache.Record{}, err
+	}
+	if taken {
+		l, err := s.newLease(key, record, hold, rest)
+		return l, cache.Record{}, err
+	}
+	rec, err := standing(key, rest)
+	rec.Asked = asked
+	return nil, rec, err
+}
+
+// standing is the record that stood in the way of a lease.
+func standing(key string, rest []any) (cache.Record, error) {
+	if len(rest) != 2 {
+		return cache.Record{}, errReply
+	}
+	b, ok := rest[0].(string)
+	left, ok2 := rest[1].(int64)
+	if !ok || !ok2 {
+		return cache.Record{}, errReply
+	}
+	switch left {
+	case -1:
+		return decodeRecord(key, []byte(b), noTTL), nil
+	case -2:
+		return cache.Record{}, nil
+	}
+	return decodeRecord(key, []byte(b), time.Duration(left)*time.Millisecond), nil
+}
+
+// Seize takes the lease of key, unless a tombstone stands there.
+func (s *Store) Seize(ctx context.Context, key string, hold time.Duration) (cache.Lease, error) {
+	key = s.redisKey(key)
+	record := newLease()
+	taken, rest, err := s.evalList(ctx, seizeScript, key, record, millis(s.opts.LeaseTTL))
+	if err != nil {
+		s.clear(key, record, err)
+	}
+	if err != nil || !taken {
+		return nil, err
+	}
+	return s.newLease(key, record, hold, rest)
+}
+
+// clear releases, in the background, a lease that a command that failed with err
+// may have left standing with nobody to fill it: others would wait for it until
+// it lapses. It is worth one try.
+func (s *Store) clear(key string, record []byte, err error) {
+	if errors.Is(err, cache.ErrUnavailable) {
+		return // it was not sent
+	}
+	s.inBackground(func(ctx context.Context) {
+		_, _ = s.evalInt(ctx, releaseScript, key, record)
+	})
+}
+
+func (s *Store) newLease(key string, record []byte, hold time.Duration, rest []any) (cache.Lease, error) {
+	if len(rest) != 1 {
+		return nil, errReply
+	}
+	granted, ok := rest[0].(int64)
+	if !ok {
+		return nil, errReply
+	}
+	l := &lease{s: s, key: key, record: record, granted: granted, until: time.Now().Add(hold)}
+	l.mu.Lock()
+	l.timer = time.AfterFunc(s.opts.LeaseTTL/3, func() { s.inBackground(l.renew) })
+	l.mu.Unlock()
+	return l, nil
+}
+
+// renew keeps the lease alive, until it is over, lost, or held too long. A
+// renewal that fails is tried again a third of the TTL later, when there is
+// still a third left.
+func (l *lease) renew(ctx context.Context) {
+	stands, err := l.s.evalInt(ctx, renewScript, l.key, l.record, millis(l.s.opts.LeaseTTL))
+	if err == nil && stands == 0 {
+		return
+	}
+	if err == nil {
+		l.s.renewed.Add(1)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.over && time.Now().Before(l.until) {
+		l.timer.Reset(l.s.opts.LeaseTTL / 3)
+	}
+}
+
+// end stops the renewals.
+func (l *lease) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+	l.timer.Stop()
+}
+
+// Fill replaces the lease with a value, if it still stands.
+func (l *lease) Fill(ctx context.Context, f cache.Fill) (held bool, err error) {
+	l.end()
+	deadline := l.granted + millis(f.MaxAge)
+	held, rest, err := l.s.evalList(ctx, fillScript, l.key, l.record, encodeValue(l.key, f, deadline), millis(f.TTL))
+	if err != nil {
+		l.s.clear(l.key, l.record, err)
+	}
+	if err != nil || len(rest) == 0 {
+		return held, err
+	}
+	reason, _ := rest[0].(string)
+	return held, errors.New("redis: fill: " + reason)
+}
+
+// Release gives the lease up.
+func (l *lease) Release(ctx context.Context) error {
+	l.end()
+	_, err := l.s.evalInt(ctx, releaseScript, l.key, l.record)
+	return err
+}

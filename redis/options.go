@@ -1,0 +1,113 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/nearside-go/nearside/cache"
+)
+
+// What a zero in Options stands for.
+const (
+	// DefaultPrefix begins every key.
+	DefaultPrefix = "nearside"
+
+	// DefaultTimeout is the budget of a command.
+	DefaultTimeout = 50 * time.Millisecond
+
+	// DefaultLeaseTTL is how long a lease outlives its holder.
+	DefaultLeaseTTL = 3 * time.Second
+
+	// DefaultMaxFailures in a row make the Store leave Redis alone.
+	DefaultMaxFailures = 5
+
+	// DefaultProbeInterval is the first wait before Redis is tried again.
+	DefaultProbeInterval = 100 * time.Millisecond
+)
+
+// Options configure a Store. The zero value is ready for use.
+type Options struct {
+	// Prefix begins every key of the Store: letters, digits, dots, dashes and
+	// underscores. Stores of one prefix on one Redis share their caches. ""
+	// means DefaultPrefix.
+	Prefix string
+
+	// Timeout is the budget of a command, from the call to its return, waits
+	// for a connection included, whatever the timeouts of the client. 0 means
+	// DefaultTimeout.
+	Timeout time.Duration
+
+	// LeaseTTL is how long a lease stands after its holder last renewed it,
+	// which it does three times as often: when an instance dies in a load,
+	// another takes over so much later. 0 means DefaultLeaseTTL.
+	LeaseTTL time.Duration
+
+	// MaxFailures is how many commands have to fail in a row, by timeout or by
+	// an error that says that Redis cannot serve, for the breaker to open. 0
+	// means DefaultMaxFailures.
+	MaxFailures int
+
+	// ProbeInterval is how long the breaker waits after it opened before it
+	// sends its first PING. The wait doubles, with jitter, up to 20 times its
+	// length. 0 means DefaultProbeInterval.
+	ProbeInterval time.Duration
+
+	// Trace has the functions to call when something happens; nil means none.
+	Trace *Trace
+
+	// Logger receives what an operator should see; nil discards it.
+	Logger *slog.Logger
+}
+
+// Trace has functions that a Store calls when something happens. Any of them may
+// be nil. They are called outside all locks, and must be fast and safe for
+// concurrent use.
+type Trace struct {
+	// Breaker: the breaker opened, so that no command is sent any more, or
+	// closed again.
+	Breaker func(context.Context, BreakerInfo)
+}
+
+// BreakerInfo tells of a change of the breaker.
+type BreakerInfo struct {
+	Open bool
+	Err  error // the failure that opened it
+}
+
+// complete returns the options with every default filled in, or every problem
+// with them, joined, each naming its field.
+func (o Options) complete() (Options, error) {
+	var problems []error
+	if o.Prefix == "" {
+		o.Prefix = DefaultPrefix
+	}
+	if !cache.ValidName(o.Prefix) {
+		problems = append(problems, errors.New("redis: Prefix has a character other than a letter, a digit, a dot, a dash or an underscore"))
+	}
+	duration := func(name string, field *time.Duration, value time.Duration) {
+		if *field < 0 {
+			problems = append(problems, errors.New("redis: "+name+" is negative"))
+		}
+		if *field == 0 {
+			*field = value
+		}
+	}
+	duration("Timeout", &o.Timeout, DefaultTimeout)
+	duration("LeaseTTL", &o.LeaseTTL, DefaultLeaseTTL)
+	duration("ProbeInterval", &o.ProbeInterval, DefaultProbeInterval)
+	if o.MaxFailures < 0 {
+		problems = append(problems, errors.New("redis: MaxFailures is negative"))
+	}
+	if o.MaxFailures == 0 {
+		o.MaxFailures = DefaultMaxFailures
+	}
+	if o.Trace == nil {
+		o.Trace = &Trace{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o, errors.Join(problems...)
+}

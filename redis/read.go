@@ -1,0 +1,76 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/nearside-go/nearside/cache"
+)
+
+// Get reads key with GET and PTTL in one round trip. No script: on a hit that
+// would cost Redis several times a GET.
+func (s *Store) Get(ctx context.Context, key string) (cache.Record, error) {
+	key = s.redisKey(key)
+	asked := time.Now()
+	rec, err := send(ctx, s, func(ctx context.Context) (cache.Record, error) {
+		pipe := s.client.Pipeline()
+		get, pttl := pipe.Get(ctx, key), pipe.PTTL(ctx, key)
+		_, _ = pipe.Exec(ctx) // the error is one of the commands'
+		return readReply(key, get, pttl)
+	})
+	rec.Asked = asked
+	return rec, err
+}
+
+func readReply(key string, get *goredis.StringCmd, pttl *goredis.DurationCmd) (cache.Record, error) {
+	b, err := get.Bytes()
+	switch {
+	case errors.Is(err, goredis.Nil):
+		return cache.Record{}, nil
+	case isWrongType(err):
+		return corrupt(cache.Record{}, errType), nil
+	case err != nil:
+		return cache.Record{}, err
+	case pttl.Err() != nil:
+		return cache.Record{}, pttl.Err()
+	case pttl.Val() == noKey:
+		return cache.Record{}, nil // it went between the two
+	}
+	return decodeRecord(key, b, pttl.Val()), nil
+}
+
+func isWrongType(err error) bool {
+	var reply goredis.Error
+	return errors.As(err, &reply) && strings.HasPrefix(reply.Error(), "WRONGTYPE")
+}
+
+// The pauses between two looks at a lease: a sixteenth of the time waited so
+// far, within these bounds. A wait is so prolonged by a few per cent, and a long
+// one costs few looks.
+const (
+	minPause      = time.Millisecond
+	maxPause      = 25 * time.Millisecond
+	pauseFraction = 16
+)
+
+// Wait looks at key from time to time, until it is in another state than leased.
+func (s *Store) Wait(ctx context.Context, key string) (cache.Record, error) {
+	start := time.Now()
+	for {
+		pause := min(max(time.Since(start)/pauseFraction, minPause), maxPause)
+		select {
+		case <-time.After(pause/2 + rand.N(pause)):
+		case <-ctx.Done():
+			return cache.Record{}, ctx.Err()
+		}
+		rec, err := s.Get(ctx, key)
+		if err != nil || rec.State != cache.StateLease {
+			return rec, err
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package redis
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"time"
+
+	"github.com/nearside-go/nearside/cache"
+)
+
+// The first byte of a record tells its state, the second the version of its
+// format. docs/wire.md has the layouts.
+const (
+	kindLease     = 'L'
+	kindTombstone = 'T'
+	kindValue     = 'V'
+
+	wireVersion = 1
+	maxVersion  = 31 // whatever has a larger one is not ours; leases and tombstones up to here are heeded
+
+	flagNotFound = 1 << 0
+
+	leaseSize  = 2 + 16 // kind, version, token
+	headerSize = 24     // kind, version, flags, zero, deadline, TTL, checksum
+)
+
+var (
+	errForeign  = errors.New("redis: not a record of this library")
+	errVersion  = errors.New("redis: a record of another version")
+	errChecksum = errors.New("redis: the checksum does not match the key and the record")
+	errNoTTL    = errors.New("redis: a record without a TTL")
+	errType     = errors.New("redis: not a string")
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// newLease returns a lease record with a token of its own.
+func newLease() []byte {
+	b := make([]byte, leaseSize)
+	b[0], b[1] = kindLease, wireVersion
+	rand.Read(b[2:])
+	return b
+}
+
+// encodeValue returns the record of a value under key. Deadline is the time, in
+// milliseconds on Redis' clock, that no touch extends it beyond.
+func encodeValue(key string, f cache.Fill, deadline int64) []byte {
+	b := make([]byte, headerSize+len(f.Payload))
+	b[0], b[1] = kindValue, wireVersion
+	if f.NotFound {
+		b[2] |= flagNotFound
+	}
+	binary.BigEndian.PutUint64(b[4:], uint64(deadline))
+	binary.BigEndian.PutUint64(b[12:], uint64(millis(f.TTL)))
+	copy(b[headerSize:], f.Payload)
+	binary.BigEndian.PutUint32(b[20:], checksum(key, b))
+	return b
+}
+
+// checksum is the CRC-32C of the key and of the record without its checksum.
+func checksum(key string, b []byte) uint32 {
+	sum := crc32.Update(0, castagnoli, []byte(key))
+	sum = crc32.Update(sum, castagnoli, b[:20])
+	return crc32.Update(sum, castagnoli, b[headerSize:])
+}
+
+// decodeRecord tells what b, read under key, with left of its TTL, is. The
+// payload it returns is part of b.
+func decodeRecord(key string, b []byte, left time.Duration) cache.Record {
+	rec := cache.Record{Left: left, Version: b}
+	if left == noTTL {
+		return corrupt(rec, errNoTTL)
+	}
+	if len(b) < 2 || b[1] == 0 || b[1] > maxVersion {
+		return corrupt(rec, errForeign)
+	}
+	switch {
+	case b[0] == kindTombstone:
+		rec.State = cache.StateTombstone
+	case b[0] == kindLease && (len(b) == leaseSize || b[1] != wireVersion):
+		rec.State = cache.StateLease
+	case b[0] == kindValue && b[1] != wireVersion:
+		return corrupt(rec, fmt.Errorf("%w: %d", errVersion, b[1]))
+	case b[0] == kindValue:
+		return decodeValue(key, b, rec)
+	default:
+		return corrupt(rec, errForeign)
+	}
+	return rec
+}
+
+func decodeValue(key string, b []byte, rec cache.Record) cache.Record {
+	if len(b) < headerSize {
+		return corrupt(rec, errForeign)
+	}
+	if binary.BigEndian.Uint32(b[20:]) != checksum(key, b) {
+		return corrupt(rec, errChecksum)
+	}
+	ttl := binary.BigEndian.Uint64(b[12:])
+	if b[2]&^flagNotFound != 0 || b[3] != 0 || ttl > uint64(math.MaxInt64/time.Millisecond) {
+		return corrupt(rec, errForeign)
+	}
+	rec.State = cache.StateValue
+	rec.NotFound = b[2]&flagNotFound != 0
+	rec.TTL = time.Duration(ttl) * time.Millisecond
+	rec.Payload = b[headerSize:]
+	return rec
+}
+
+func corrupt(rec cache.Record, reason error) cache.Record {
+	rec.State, rec.Reason = cache.StateCorrupt, reason
+	return rec
+}
+
+// noTTL and noKey are how go-redis hands on PTTL's -1 and -2.
+const (
+	noTTL = time.Duration(-1)
+	noKey = time.Duration(-2)
+)
+
+// millis is d in milliseconds as Redis takes it: at least 1.
+func millis(d time.Duration) int64 {
+	ms := int64(d / time.Millisecond)
+	if d%time.Millisecond > 0 {
+		ms++
+	}
+	return max(ms, 1)
+}

@@ -1,0 +1,16 @@
+-- Replaces a lease with a value, if it is still this lease.
+-- KEYS[1]  the key
+-- ARGV[1]  the lease record
+-- ARGV[2]  the value record
+-- ARGV[3]  its TTL, ms
+-- Reply: {0} if the lease is gone; {1} if the value stands; {1, error} if the
+--   lease was there and the value could not be stored: now there is neither
+--
+-- One byte more than the lease is read: a longer record is another one.
+if redis.pcall('GETRANGE', KEYS[1], 0, #ARGV[1]) ~= ARGV[1] then return {0} end
+local set = redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+if set.err then
+  redis.call('DEL', KEYS[1])
+  return {1, set.err}
+end
+return {1}

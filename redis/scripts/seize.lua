@@ -1,0 +1,14 @@
+-- Takes the lease of a key whatever its record, unless that is a tombstone.
+-- KEYS[1]  the key
+-- ARGV[1]  the lease record
+-- ARGV[2]  its TTL, ms
+-- Reply: {1, Redis' time in ms} if the lease was taken; else {0}
+if redis.pcall('GETRANGE', KEYS[1], 0, 0) == 'T' then return {0} end
+local set = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if set.err then
+  -- Out of memory: what stood there must go all the same.
+  redis.call('DEL', KEYS[1])
+  return set
+end
+local time = redis.call('TIME')
+return {1, time[1] * 1000 + math.floor(time[2] / 1000)}

@@ -1,0 +1,126 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/nearside-go/nearside/cache"
+)
+
+// Store is the remote tier of any number of caches, on one Redis server,
+// failover pair or Cluster. It implements [cache.Remote]. All its methods are
+// safe for concurrent use.
+type Store struct {
+	client  goredis.UniversalClient
+	owned   bool // the client is closed with the Store, and heeds contexts
+	opts    Options
+	breaker *breaker
+	renewed atomic.Uint64 // leases
+
+	background context.Context // of renewals and probes; ends with Close
+	stop       context.CancelFunc
+	running    sync.WaitGroup
+	closing    sync.Once
+	closeErr   error // written in closing
+
+	mu     sync.Mutex // guards closed, and that nothing runs anew once it is set
+	closed bool
+}
+
+var _ cache.Remote = (*Store)(nil)
+
+// Open returns a Store with a client of its own, which Close closes, for the
+// server that url names: redis://user:password@host:port/db, rediss:// for TLS,
+// or unix:///path. The query parameters of goredis.ParseURL apply. It does not
+// need Redis to be up. Its errors are those of the URL and of the options.
+//
+// The client makes a single attempt at a connection for each command, does not
+// retry, and heeds the deadlines of contexts, unless the URL says otherwise.
+func Open(url string, o Options) (*Store, error) {
+	client, err := goredis.ParseURL(url)
+	if err != nil {
+		return nil, fmt.Errorf("redis: open: %w", err)
+	}
+	client.ContextTimeoutEnabled = true
+	if client.MaxRetries == 0 {
+		client.MaxRetries = -1
+	}
+	client.DialerRetries = 1
+	o, err = o.complete()
+	if err != nil {
+		return nil, err
+	}
+	s := newStore(goredis.NewClient(client), o)
+	s.owned = true
+	return s, nil
+}
+
+// New returns a Store that uses client, which may be a Client, a ClusterClient,
+// a failover client or a Ring, with whatever options. Close leaves it open; close
+// it after the Store. Its errors are those of the options.
+//
+// The budget holds although such a client may ignore its context: a command that
+// is overdue is abandoned, and ends in the background at the client's own time.
+func New(client goredis.UniversalClient, o Options) (*Store, error) {
+	o, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	return newStore(client, o), nil
+}
+
+func newStore(client goredis.UniversalClient, o Options) *Store {
+	s := &Store{client: client, opts: o}
+	s.background, s.stop = context.WithCancel(context.Background())
+	s.breaker = newBreaker(s)
+	return s
+}
+
+// Close ends the background work, and closes the client if the Store opened it;
+// the error is the client's. Calls that come later return cache.ErrUnavailable.
+// Close the caches of the Store first. Calling it again does the same.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
+		s.stop()
+		s.breaker.shut()
+		s.running.Wait()
+		if s.owned {
+			s.closeErr = s.client.Close()
+		}
+	})
+	return s.closeErr
+}
+
+// inBackground runs work on a goroutine that Close waits for, with a context
+// that Close ends. After Close it runs nothing.
+func (s *Store) inBackground(work func(context.Context)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.running.Go(func() { work(s.background) })
+	}
+}
+
+// Budget is Options.Timeout.
+func (s *Store) Budget() time.Duration { return s.opts.Timeout }
+
+// Stats are a Store's counts since it was made, but for BreakerOpen.
+type Stats struct {
+	BreakerOpen    bool   // Redis is being left alone
+	BreakerOpened  uint64 // how often that began
+	BreakerRefused uint64 // commands that were not sent because of it
+	LeasesRenewed  uint64 // renewals of leases whose loads take long
+}
+
+// Stats returns the Store's counts.
+func (s *Store) Stats() Stats { return s.breaker.stats() }
+
+func (s *Store) redisKey(key string) string { return s.opts.Prefix + ":" + key }
