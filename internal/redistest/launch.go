@@ -1,0 +1,124 @@
+package redistest
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	firstPort = 10000 // the lowest port of a server
+	ports     = 10000 // how many ports there are
+	busOffset = 10000 // from a server's port to that of its cluster bus; Redis fixes this number
+)
+
+// errPortTaken says that a server ended because somebody else listens on its port.
+var errPortTaken = errors.New("port taken")
+
+// launchAnywhere draws ports until the server starts on one.
+func (s *Server) launchAnywhere() error {
+	err := errPortTaken
+	for range drawsOfPorts {
+		s.port = drawPort()
+		if err = s.launch(); !errors.Is(err, errPortTaken) {
+			break
+		}
+	}
+	return err
+}
+
+// drawPort returns a port that was free a moment ago, as was the port of the cluster bus that goes with it.
+func drawPort() int {
+	for {
+		port := firstPort + rand.IntN(ports)
+		if free(port) && free(port+busOffset) {
+			return port
+		}
+	}
+}
+
+func free(port int) bool {
+	l, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}
+
+// launch starts the process on the current port and waits until it answers.
+func (s *Server) launch() error {
+	args, err := s.line(s)
+	if err != nil {
+		return err
+	}
+	// A replica's sync and Load leave a dump behind, which the next process would read.
+	if err := os.RemoveAll(filepath.Join(s.dir, dumpName)); err != nil {
+		return err
+	}
+	p, err := spawn(args, filepath.Join(s.dir, logName))
+	if err != nil {
+		return err
+	}
+	s.adopt(p)
+	return s.awaitReady(p)
+}
+
+// adopt makes p the server's process.
+func (s *Server) adopt(p *process) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.proc, s.paused = p, false
+}
+
+// awaitReady returns nil once the server answers PING on its unix socket. The socket's path is the server's own, so that the
+// answer cannot come from another server that won the race for the port.
+func (s *Server) awaitReady(p *process) error {
+	var reply string
+	poll(startWithin, func() bool {
+		reply = ping(s.Socket())
+		return reply == "+PONG" || p.ended()
+	})
+	if reply == "+PONG" {
+		return nil
+	}
+	if p.ended() && s.logged("Failed listening on port") {
+		return errPortTaken
+	}
+	p.kill()
+	return fmt.Errorf("no answer to PING, last reply %q, log:\n%s", reply, s.log())
+}
+
+// log returns what the last process wrote.
+func (s *Server) log() string {
+	text, err := os.ReadFile(filepath.Join(s.dir, logName))
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+func (s *Server) logged(text string) bool { return strings.Contains(s.log(), text) }
+
+// ping sends PING over a connection of its own and returns the first line of the reply, or "" if there is none. It is not a
+// go-redis call because go-redis writes a line to stderr for each dial that fails.
+func ping(socket string) string {
+	conn, err := net.DialTimeout("unix", socket, time.Second)
+	if err != nil {
+		return ""
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Second)) // a failure shows in the read
+	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+		return ""
+	}
+	reply := make([]byte, 256)
+	n, _ := conn.Read(reply)
+	line, _, _ := strings.Cut(string(reply[:n]), "\r\n")
+	return line
+}

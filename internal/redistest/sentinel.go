@@ -1,0 +1,116 @@
+package redistest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	masterName     = "nearside"
+	failoverWithin = 20 * time.Second
+)
+
+// sentinelConf is a file because a Sentinel writes its state back to it.
+const sentinelConf = `port %d
+bind 127.0.0.1
+protected-mode no
+unixsocket %q
+dir %q
+sentinel monitor %[4]s %[5]s %[6]s 1
+sentinel down-after-milliseconds %[4]s 500
+sentinel failover-timeout %[4]s 5000
+`
+
+// Sentinel is one Sentinel that watches one primary, with a quorum of one. It declares the primary down after 500 ms without an
+// answer and then promotes a replica by itself.
+type Sentinel struct {
+	t      testing.TB
+	server *Server
+}
+
+// StartSentinel starts a Sentinel for primary and returns when it knows all of the primary's replicas. Start those first: a
+// Sentinel asks a healthy primary for new replicas only every 10 s. It ends with t.
+func StartSentinel(t testing.TB, primary *Server) *Sentinel {
+	t.Helper()
+	host, port, err := net.SplitHostPort(primary.Addr())
+	if err != nil {
+		t.Fatalf("redistest: sentinel: %v", err)
+	}
+	s := &Sentinel{t: t, server: start(t, func(s *Server) ([]string, error) {
+		return s.sentinelLine(host, port)
+	})}
+	replicas := primary.info("replication")["connected_slaves"]
+	Eventually(t, startWithin, "redistest: the Sentinel knows the primary's replicas", func() bool {
+		master := s.master()
+		return master["num-slaves"] == replicas && master["flags"] == "master"
+	})
+	return s
+}
+
+// sentinelLine writes the configuration for the current port and returns the command line that reads it.
+func (s *Server) sentinelLine(host, port string) ([]string, error) {
+	conf := filepath.Join(s.dir, "sentinel.conf")
+	text := fmt.Sprintf(sentinelConf, s.port, s.Socket(), s.dir, masterName, host, port)
+	return []string{conf, "--sentinel"}, os.WriteFile(conf, []byte(text), 0o600)
+}
+
+// Addr returns host:port of the Sentinel.
+func (s *Sentinel) Addr() string { return s.server.Addr() }
+
+// MasterName returns the name under which the Sentinel watches its primary.
+func (s *Sentinel) MasterName() string { return masterName }
+
+// Primary returns host:port of the server that the Sentinel names as the primary.
+func (s *Sentinel) Primary() string {
+	s.t.Helper()
+	addr, err := s.server.do("sentinel", "get-master-addr-by-name", masterName).StringSlice()
+	if err != nil || len(addr) != 2 {
+		s.t.Fatalf("redistest: sentinel: primary %q, error %v", addr, err)
+	}
+	return net.JoinHostPort(addr[0], addr[1])
+}
+
+// Failover promotes a replica, and returns the new primary's host:port when the Sentinel is done: the promoted server says that
+// it is the primary, and a Sentinel asked for the address names it. The old primary becomes a replica a little later.
+func (s *Sentinel) Failover() string {
+	s.t.Helper()
+	old := s.Primary()
+	s.beginFailover()
+	Eventually(s.t, failoverWithin, "redistest: the Sentinel ends the failover", func() bool {
+		return s.Primary() != old && !strings.Contains(s.master()["flags"], "failover")
+	})
+	return s.Primary()
+}
+
+// beginFailover asks until the Sentinel agrees. It refuses with NOGOODSLAVE until a replica has answered its first INFO, and
+// with INPROG while it is about another failover.
+func (s *Sentinel) beginFailover() {
+	s.t.Helper()
+	var err error
+	if !poll(failoverWithin, func() bool {
+		err = s.server.client.Do(context.Background(), "sentinel", "failover", masterName).Err()
+		return err == nil
+	}) {
+		s.t.Fatalf("redistest: failover: %v", err)
+	}
+}
+
+// master returns what the Sentinel tells about the primary.
+func (s *Sentinel) master() map[string]string {
+	s.t.Helper()
+	pairs, err := s.server.do("sentinel", "master", masterName).StringSlice()
+	if err != nil {
+		s.t.Fatalf("redistest: sentinel: %v", err)
+	}
+	m := make(map[string]string, len(pairs)/2)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		m[pairs[i]] = pairs[i+1]
+	}
+	return m
+}
