@@ -67,6 +67,8 @@ func (t *fetch[K, V]) run(ctx context.Context) (answer[V], error) {
 				return a, nil
 			}
 			replace = rec.Version
+		case StateCorrupt:
+			replace = rec.Version
 		}
 		var a answer[V]
 		var led bool

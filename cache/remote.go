@@ -26,10 +26,10 @@ type Remote interface {
 	// error when ctx ends first.
 	Wait(ctx context.Context, key string) (Record, error)
 
-	// Lease takes the lease of key if there is no record, or a corrupt one, or
-	// the one that replace names (see Record.Version; nil names none). If it
-	// does not, the Lease is nil and the Record is the one that stands. The
-	// lease is kept alive until it is filled or released, for at most hold.
+	// Lease takes the lease of key if there is no record, or the one that
+	// replace, a Record.Version, names. If it does not, the Lease is nil and
+	// the Record is the one that stands. The lease is kept alive until it is
+	// filled or released, for at most hold.
 	Lease(ctx context.Context, key string, hold time.Duration, replace []byte) (Lease, Record, error)
 
 	// Seize takes the lease of key whatever the record, unless it is a
@@ -108,8 +108,8 @@ type Record struct {
 	Left     time.Duration
 	Asked    time.Time
 
-	// Version names this very record to Lease, for a value that its reader
-	// cannot use. Its contents are the Remote's own.
+	// Version names this very record to Lease, for a reader that cannot use it.
+	// Its contents are the Remote's own.
 	Version []byte
 
 	// Reason says what is wrong with a corrupt record.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/nearside-go/nearside/cache"
 )
@@ -51,6 +52,7 @@ func Open(url string, o Options) (*Store, error) {
 		client.MaxRetries = -1
 	}
 	client.DialerRetries = 1
+	client.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	o, err = o.complete()
 	if err != nil {
 		return nil, err

@@ -1,0 +1,184 @@
+package cachetest
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/nearside-go/nearside/cache"
+)
+
+func (s *suite) absent() {
+	s.wantState(s.A, "k", cache.StateAbsent)
+	if rec := s.wait(s.A, "k"); rec.State != cache.StateAbsent {
+		s.Fatalf("Wait returned %v", rec.State)
+	}
+	s.delete(s.A, "k")
+}
+
+func (s *suite) fillIsRead() {
+	before := time.Now()
+	s.wantHeld(s.lease(s.A, "k", nil), "v", true)
+	for _, r := range []cache.Remote{s.A, s.B} {
+		rec := s.wantValue(r, "k", "v")
+		if rec.NotFound || rec.TTL != long || rec.Left <= 0 || rec.Left > long {
+			s.Fatalf("the record is %+v", rec)
+		}
+		if rec.Asked.Before(before) || rec.Asked.After(time.Now()) {
+			s.Fatalf("Asked is %v", rec.Asked)
+		}
+	}
+}
+
+func (s *suite) payloads() {
+	for _, payload := range []string{"", strings.Repeat("\x00payload\xff", 1<<17)} {
+		s.fillKey(s.A, "k", payload)
+		s.wantValue(s.B, "k", payload)
+		s.delete(s.A, "k")
+	}
+}
+
+func (s *suite) notFound() {
+	l := s.lease(s.A, "k", nil)
+	held, err := l.Fill(s.Context(), cache.Fill{NotFound: true, TTL: long, MaxAge: long})
+	if err != nil || !held {
+		s.Fatalf("Fill: held %v, err %v", held, err)
+	}
+	if rec := s.wantState(s.B, "k", cache.StateValue); !rec.NotFound || len(rec.Payload) != 0 {
+		s.Fatalf("the record is %+v", rec)
+	}
+}
+
+func (s *suite) replaceValue() {
+	s.fillKey(s.A, "k", "old")
+	old := s.wantValue(s.B, "k", "old")
+	l := s.lease(s.B, "k", old.Version)
+	s.wantNoLease(s.A, "k", old.Version, cache.StateLease)
+	s.wantHeld(l, "new", true)
+	s.wantNoLease(s.A, "k", old.Version, cache.StateValue)
+	s.wantValue(s.A, "k", "new")
+}
+
+func (s *suite) replaceCorrupt() {
+	s.Corrupt("k")
+	rec := s.wantState(s.A, "k", cache.StateCorrupt)
+	if rec.Reason == nil {
+		s.Fatal("a corrupt record has no reason")
+	}
+	s.wantHeld(s.lease(s.A, "k", rec.Version), "v", true)
+	s.wantValue(s.B, "k", "v")
+}
+
+func (s *suite) valueExpires() {
+	l := s.lease(s.A, "k", nil)
+	if _, err := l.Fill(s.Context(), cache.Fill{Payload: []byte("v"), TTL: s.LeaseTTL, MaxAge: long}); err != nil {
+		s.Fatal(err)
+	}
+	if rec := s.wantValue(s.B, "k", "v"); rec.Left > s.LeaseTTL {
+		s.Fatalf("%v are left of a TTL of %v", rec.Left, s.LeaseTTL)
+	}
+	s.Sleep(s.LeaseTTL + s.LeaseTTL/4)
+	s.wantState(s.B, "k", cache.StateAbsent)
+}
+
+func (s *suite) touch() {
+	unit := s.LeaseTTL
+	l := s.lease(s.A, "k", nil)
+	if _, err := l.Fill(s.Context(), cache.Fill{Payload: []byte("v"), TTL: 2 * unit, MaxAge: 3 * unit}); err != nil {
+		s.Fatal(err)
+	}
+	s.Sleep(unit / 2)
+	left := s.touched(s.B, "k")
+	if left <= unit*7/4 || left > 2*unit {
+		s.Fatalf("a touch left %v of a TTL of %v", left, 2*unit)
+	}
+	s.Sleep(unit * 7 / 4) // 2.25 units since the lease, past the first TTL
+	if rec := s.wantValue(s.A, "k", "v"); rec.TTL != 2*unit {
+		s.Fatalf("after a touch the TTL is %v", rec.TTL)
+	}
+	if left := s.touched(s.A, "k"); left > unit {
+		s.Fatalf("a touch left %v, with less than %v to the MaxAge", left, unit)
+	}
+	s.Sleep(unit)
+	s.wantState(s.B, "k", cache.StateAbsent)
+}
+
+func (s *suite) touched(r cache.Remote, key string) time.Duration {
+	s.Helper()
+	left, err := r.Touch(s.Context(), key)
+	if err != nil {
+		s.Fatalf("Touch: %v", err)
+	}
+	return left
+}
+
+func (s *suite) touchOthers() {
+	s.lease(s.A, "leased", nil)
+	s.Crash()
+	s.Tombstone("banned", s.LeaseTTL)
+	s.Corrupt("corrupt")
+	for _, key := range []string{"absent", "leased", "banned", "corrupt"} {
+		if left := s.touched(s.B, key); left != 0 {
+			s.Fatalf("a touch of the %s key left %v", key, left)
+		}
+	}
+	s.wantState(s.B, "absent", cache.StateAbsent)
+	s.wantState(s.B, "corrupt", cache.StateCorrupt)
+	s.Sleep(s.LeaseTTL + s.LeaseTTL/4)
+	s.wantState(s.B, "leased", cache.StateAbsent)
+	s.wantState(s.B, "banned", cache.StateAbsent)
+}
+
+// Keys are texts that an implementation might take apart or mix up, for tests
+// of whole caches too.
+var Keys = []string{
+	"", " ", "k", "k ", "K", "k\n", "k\r\n", "k\x00", "k\x00k", "\xff\xfe", "{k}", "{}k", "k}{", "{", "a:b:c",
+	"ключ", "$6\r\nfoobar\r\n", strings.Repeat("long", 2500),
+}
+
+func (s *suite) keys() {
+	for _, key := range Keys {
+		s.fillKey(s.A, key, "value of "+key)
+	}
+	for _, key := range Keys {
+		s.wantValue(s.B, key, "value of "+key)
+	}
+	s.delete(s.A, Keys...)
+	for _, key := range Keys {
+		s.wantState(s.B, key, cache.StateAbsent)
+	}
+}
+
+func (s *suite) deleteMany() {
+	const n = 1200
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = strings.Repeat("k", i+1)
+	}
+	for _, i := range []int{0, n / 2, n - 1} {
+		s.fillKey(s.A, keys[i], "v")
+	}
+	s.fillKey(s.A, "other", "v")
+	s.delete(s.B, keys...)
+	for _, i := range []int{0, n / 2, n - 1} {
+		s.wantState(s.A, keys[i], cache.StateAbsent)
+	}
+	s.wantValue(s.A, "other", "v")
+	s.delete(s.B)
+}
+
+func (s *suite) endedContext() {
+	ctx, cancel := context.WithCancel(s.Context())
+	cancel()
+	if _, err := s.A.Get(ctx, "k"); err == nil {
+		s.Fatal("Get with an ended context: no error")
+	}
+	if _, _, err := s.A.Lease(ctx, "k", long, nil); err == nil {
+		s.Fatal("Lease with an ended context: no error")
+	}
+	if err := s.A.Delete(ctx, "k"); err == nil {
+		s.Fatal("Delete with an ended context: no error")
+	}
+	s.Sleep(s.LeaseTTL / 4)
+	s.wantState(s.B, "k", cache.StateAbsent)
+}

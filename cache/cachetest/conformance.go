@@ -1,0 +1,167 @@
+package cachetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nearside-go/nearside/cache"
+)
+
+// Harness is what the suite needs of an implementation, made anew for each
+// check, on a server without records.
+type Harness struct {
+	// A and B are two instances on one server. Crash makes A do nothing any
+	// more, as the death of its process would.
+	A, B  cache.Remote
+	Crash func()
+
+	// LeaseTTL is how long a lease outlives its holder. The suite waits for
+	// lengths of this size.
+	LeaseTTL time.Duration
+
+	// Sleep lets time pass, for the server and for the instances.
+	Sleep func(time.Duration)
+
+	// Tombstone puts a tombstone at key; Corrupt, bytes that are no record.
+	Tombstone func(key string, ttl time.Duration)
+	Corrupt   func(key string)
+}
+
+// TestRemote checks that an implementation of [cache.Remote] keeps its contract.
+// For each check it calls run on a subtest of t, which makes a Harness and hands
+// it to check, in a testing/synctest bubble if that is where it lives.
+func TestRemote(t *testing.T, run func(t *testing.T, check func(*testing.T, Harness))) {
+	for _, c := range checks {
+		t.Run(c.name, func(t *testing.T) {
+			run(t, func(t *testing.T, h Harness) {
+				t.Helper()
+				c.check(&suite{T: t, Harness: h})
+			})
+		})
+	}
+}
+
+var checks = []struct {
+	name  string
+	check func(*suite)
+}{
+	{"an absent key", (*suite).absent},
+	{"a fill is read by all", (*suite).fillIsRead},
+	{"an empty and a large payload", (*suite).payloads},
+	{"not found is a value", (*suite).notFound},
+	{"a lease keeps others out", (*suite).leaseExcludes},
+	{"one of many takes the lease", (*suite).oneLease},
+	{"a wait ends with the fill", (*suite).waitForFill},
+	{"a wait ends with the release", (*suite).waitForRelease},
+	{"a wait ends with its context", (*suite).waitForContext},
+	{"a delete fences the fill", (*suite).deleteFences},
+	{"a lost lease neither fills nor releases", (*suite).lostLease},
+	{"a value is replaced by its version", (*suite).replaceValue},
+	{"a corrupt record is replaced by its version", (*suite).replaceCorrupt},
+	{"a seize takes what stands", (*suite).seize},
+	{"a tombstone keeps everybody out", (*suite).tombstone},
+	{"a value expires", (*suite).valueExpires},
+	{"a lease is kept alive", (*suite).leaseKept},
+	{"a lease is held no longer than it may", (*suite).leaseHold},
+	{"a lease lapses with its holder", (*suite).leaseLapses},
+	{"a touch renews up to the age", (*suite).touch},
+	{"a touch changes nothing else", (*suite).touchOthers},
+	{"keys are any bytes", (*suite).keys},
+	{"a delete of many", (*suite).deleteMany},
+	{"an ended context", (*suite).endedContext},
+}
+
+// suite is one check at work.
+type suite struct {
+	*testing.T
+	Harness
+}
+
+// long is a TTL that does not end in a check.
+const long = time.Hour
+
+func (s *suite) get(r cache.Remote, key string) cache.Record {
+	s.Helper()
+	rec, err := r.Get(s.Context(), key)
+	if err != nil {
+		s.Fatalf("Get: %v", err)
+	}
+	return rec
+}
+
+func (s *suite) wantState(r cache.Remote, key string, want cache.State) cache.Record {
+	s.Helper()
+	rec := s.get(r, key)
+	if rec.State != want {
+		s.Fatalf("the record is %v, want %v", rec.State, want)
+	}
+	return rec
+}
+
+func (s *suite) wantValue(r cache.Remote, key, want string) cache.Record {
+	s.Helper()
+	rec := s.wantState(r, key, cache.StateValue)
+	if string(rec.Payload) != want {
+		s.Fatalf("the payload is %.40q, want %.40q", rec.Payload, want)
+	}
+	return rec
+}
+
+// lease takes the lease of key, which must be free.
+func (s *suite) lease(r cache.Remote, key string, replace []byte) cache.Lease {
+	s.Helper()
+	l, rec, err := r.Lease(s.Context(), key, long, replace)
+	if err != nil || l == nil {
+		s.Fatalf("Lease: %v, err %v, in the way: %v", l, err, rec.State)
+	}
+	return l
+}
+
+// wantNoLease asks for the lease of key, which must be refused.
+func (s *suite) wantNoLease(r cache.Remote, key string, replace []byte, inTheWay cache.State) {
+	s.Helper()
+	l, rec, err := r.Lease(s.Context(), key, long, replace)
+	if err != nil || l != nil {
+		s.Fatalf("Lease: %v, err %v, want none", l, err)
+	}
+	if rec.State != inTheWay {
+		s.Fatalf("in the way of the lease is %v, want %v", rec.State, inTheWay)
+	}
+}
+
+func (s *suite) wantHeld(l cache.Lease, payload string, want bool) {
+	s.Helper()
+	held, err := l.Fill(s.Context(), fill(payload))
+	if err != nil || held != want {
+		s.Fatalf("Fill: held %v, err %v, want %v", held, err, want)
+	}
+}
+
+// fillKey stores a value at a key that is free.
+func (s *suite) fillKey(r cache.Remote, key, payload string) {
+	s.Helper()
+	s.wantHeld(s.lease(r, key, nil), payload, true)
+}
+
+func (s *suite) delete(r cache.Remote, keys ...string) {
+	s.Helper()
+	if err := r.Delete(s.Context(), keys...); err != nil {
+		s.Fatalf("Delete: %v", err)
+	}
+}
+
+func fill(payload string) cache.Fill {
+	return cache.Fill{Payload: []byte(payload), TTL: long, MaxAge: long}
+}
+
+// after runs f in the background once some time has passed.
+func (s *suite) after(d time.Duration, f func(context.Context)) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Sleep(d)
+		f(context.WithoutCancel(s.Context()))
+	}()
+	s.Cleanup(func() { <-done })
+}

@@ -1,0 +1,102 @@
+package cachetest
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/nearside-go/nearside/cache"
+)
+
+// lease is a lease that a Remote took. Its token is the serial of its record.
+type lease struct {
+	r       *Remote
+	key     string
+	token   uint64
+	granted time.Time
+
+	mu    sync.Mutex // guards all below
+	over  bool
+	timer *time.Timer
+}
+
+func (r *Remote) grantLocked(key string) *lease {
+	s := r.server
+	token := s.putLocked(key, record{Record: cache.Record{State: cache.StateLease}}, s.leaseTTL())
+	return &lease{r: r, key: key, token: token, granted: time.Now()}
+}
+
+// standsLocked returns the lease's record, or nil if the lease is gone.
+func (l *lease) standsLocked() *record {
+	rec := l.r.server.aliveLocked(l.key)
+	if rec == nil || rec.State != cache.StateLease || rec.serial != l.token {
+		return nil
+	}
+	return rec
+}
+
+// keep renews the lease three times in its TTL until it is over or was held for
+// as long as it may be.
+func (l *lease) keep(hold time.Duration) {
+	every := l.r.server.leaseTTL() / 3
+	until := l.granted.Add(hold)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timer = time.AfterFunc(every, func() {
+		if !l.renew() || !time.Now().Before(until) {
+			return
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if !l.over {
+			l.timer.Reset(every)
+		}
+	})
+}
+
+func (l *lease) renew() (stands bool) {
+	l.r.mu.Lock()
+	crashed := l.r.crashed
+	l.r.mu.Unlock()
+	if crashed {
+		return false
+	}
+	err := l.r.do(context.Background(), "renew", func(s *Server) {
+		if rec := l.standsLocked(); rec != nil {
+			rec.expires = time.Now().Add(s.leaseTTL())
+			stands = true
+		}
+	})
+	return stands || err != nil
+}
+
+func (l *lease) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+	l.timer.Stop()
+}
+
+// Fill replaces the lease with a value, if it stands.
+func (l *lease) Fill(ctx context.Context, f cache.Fill) (held bool, err error) {
+	l.end()
+	err = l.r.do(ctx, "fill", func(s *Server) {
+		if l.standsLocked() == nil {
+			return
+		}
+		held = true
+		value := cache.Record{State: cache.StateValue, Payload: f.Payload, NotFound: f.NotFound, TTL: f.TTL}
+		s.putLocked(l.key, record{Record: value, deadline: l.granted.Add(f.MaxAge)}, f.TTL)
+	})
+	return held && err == nil, err
+}
+
+// Release gives the lease up.
+func (l *lease) Release(ctx context.Context) error {
+	l.end()
+	return l.r.do(ctx, "release", func(s *Server) {
+		if l.standsLocked() != nil {
+			s.removeLocked(l.key)
+		}
+	})
+}

@@ -1,0 +1,198 @@
+package cachetest
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/nearside-go/nearside/cache"
+)
+
+// DefaultBudget is the budget of a Remote's commands.
+const DefaultBudget = 50 * time.Millisecond
+
+// Fault is what is to happen to a command.
+type Fault struct {
+	// Delay passes before the server sees the command. From the budget on the
+	// command fails with context.DeadlineExceeded.
+	Delay time.Duration
+
+	// Err is returned, and the server does not see the command.
+	Err error
+
+	// Applied makes the server see the command although it fails, as when the
+	// reply is lost.
+	Applied bool
+}
+
+// Remote is one instance's [cache.Remote] on a Server. It is safe for concurrent
+// use.
+type Remote struct {
+	server *Server
+	budget time.Duration
+
+	mu      sync.Mutex // guards all below
+	fault   func(op string) Fault
+	calls   map[string]int
+	crashed bool
+}
+
+var _ cache.Remote = (*Remote)(nil)
+
+// Remote returns a new instance's view of the server.
+func (s *Server) Remote() *Remote {
+	return &Remote{server: s, budget: DefaultBudget, calls: make(map[string]int)}
+}
+
+// Inject makes fault decide on each command from now on; nil ends that. The ops
+// are "get", "wait", "lease", "seize", "fill", "release", "renew", "touch" and
+// "delete". It is called without locks.
+func (r *Remote) Inject(fault func(op string) Fault) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fault = fault
+}
+
+// Calls returns how many commands of the kind op this Remote was given.
+func (r *Remote) Calls(op string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.calls[op]
+}
+
+// Crash ends the renewal of the leases that this Remote holds, as the death of
+// its process would.
+func (r *Remote) Crash() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.crashed = true
+}
+
+// Budget is DefaultBudget.
+func (r *Remote) Budget() time.Duration { return r.budget }
+
+// do counts a command, lets its fault happen, and carries it out under the
+// server's lock.
+func (r *Remote) do(ctx context.Context, op string, step func(*Server)) error {
+	f := r.begin(op)
+	if f.Delay > 0 {
+		select {
+		case <-time.After(min(f.Delay, r.budget)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if f.Delay >= r.budget {
+		f.Err = context.DeadlineExceeded
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if f.Err == nil || f.Applied {
+		r.server.mu.Lock()
+		step(r.server)
+		r.server.mu.Unlock()
+	}
+	return f.Err
+}
+
+func (r *Remote) begin(op string) Fault {
+	r.mu.Lock()
+	r.calls[op]++
+	fault := r.fault
+	r.mu.Unlock()
+	if fault == nil {
+		return Fault{}
+	}
+	return fault(op)
+}
+
+// Get reads key.
+func (r *Remote) Get(ctx context.Context, key string) (rec cache.Record, err error) {
+	err = r.do(ctx, "get", func(s *Server) { rec = s.recordLocked(key) })
+	if err != nil {
+		return cache.Record{}, err
+	}
+	return rec, nil
+}
+
+// Wait returns when key is not leased.
+func (r *Remote) Wait(ctx context.Context, key string) (cache.Record, error) {
+	for {
+		var rec cache.Record
+		var changed <-chan struct{}
+		if err := r.do(ctx, "wait", func(s *Server) {
+			rec, changed = s.recordLocked(key), s.changeLocked()
+		}); err != nil {
+			return cache.Record{}, err
+		}
+		if rec.State != cache.StateLease {
+			return rec, nil
+		}
+		select {
+		case <-changed:
+		case <-time.After(rec.Left):
+		case <-ctx.Done():
+			return cache.Record{}, ctx.Err()
+		}
+	}
+}
+
+// Lease takes the lease of key, if nothing stands in the way.
+func (r *Remote) Lease(ctx context.Context, key string, hold time.Duration, replace []byte) (cache.Lease, cache.Record, error) {
+	var rec cache.Record
+	var l *lease
+	err := r.do(ctx, "lease", func(s *Server) {
+		rec = s.recordLocked(key)
+		if rec.State == cache.StateAbsent || (len(replace) == 8 && string(rec.Version) == string(replace)) {
+			rec, l = cache.Record{}, r.grantLocked(key)
+		}
+	})
+	if err != nil || l == nil {
+		return nil, rec, err
+	}
+	l.keep(hold)
+	return l, rec, nil
+}
+
+// Seize takes the lease of key, unless a tombstone stands there.
+func (r *Remote) Seize(ctx context.Context, key string, hold time.Duration) (cache.Lease, error) {
+	var l *lease
+	err := r.do(ctx, "seize", func(s *Server) {
+		if s.recordLocked(key).State != cache.StateTombstone {
+			l = r.grantLocked(key)
+		}
+	})
+	if err != nil || l == nil {
+		return nil, err
+	}
+	l.keep(hold)
+	return l, nil
+}
+
+// Touch starts the TTL of a value anew.
+func (r *Remote) Touch(ctx context.Context, key string) (left time.Duration, err error) {
+	err = r.do(ctx, "touch", func(s *Server) {
+		rec := s.aliveLocked(key)
+		if rec == nil || rec.State != cache.StateValue {
+			return
+		}
+		now := time.Now()
+		if expires := now.Add(rec.TTL); expires.Before(rec.deadline) {
+			rec.expires = expires
+		} else {
+			rec.expires = rec.deadline
+		}
+		left = rec.expires.Sub(now)
+	})
+	return left, err
+}
+
+// Delete removes the records of keys.
+func (r *Remote) Delete(ctx context.Context, keys ...string) error {
+	return r.do(ctx, "delete", func(s *Server) {
+		for _, key := range keys {
+			s.removeLocked(key)
+		}
+	})
+}

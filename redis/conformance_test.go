@@ -1,0 +1,102 @@
+package redis_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/internal/redistest"
+	"github.com/nearside-go/nearside/redis"
+)
+
+// patient is for tests of what Redis does, on a machine that may be busy.
+var patient = redis.Options{Timeout: 5 * time.Second}
+
+func open(t *testing.T, url string, o redis.Options) *redis.Store {
+	t.Helper()
+	s, err := redis.Open(url, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// prefix is a name that no other test uses on a server that they share.
+func prefix(t *testing.T) string {
+	return strings.Map(func(r rune) rune {
+		if cache.ValidName(string(r)) {
+			return r
+		}
+		return '-'
+	}, t.Name())
+}
+
+func TestConformsOnRedis(t *testing.T) {
+	server := redistest.Start(t)
+	cachetest.TestRemote(t, func(t *testing.T, check func(*testing.T, cachetest.Harness)) {
+		t.Parallel()
+		o := patient
+		o.LeaseTTL = 600 * time.Millisecond
+		o.Prefix = prefix(t)
+		a, b := open(t, server.URL(), o), open(t, server.URL(), o)
+		check(t, cachetest.Harness{
+			A: a, B: b, Crash: func() { _ = a.Close() },
+			LeaseTTL:  o.LeaseTTL,
+			Sleep:     func(d time.Duration) { <-time.After(d) },
+			Tombstone: func(key string, ttl time.Duration) { put(t, server.Client(), o.Prefix+":"+key, tombstone, ttl) },
+			Corrupt:   func(key string) { put(t, server.Client(), o.Prefix+":"+key, "corrupt", time.Hour) },
+		})
+	})
+}
+
+// miniredis lets time pass only when it is told to, and holds one set of keys: so
+// each check has a server of its own, with a clock that is driven here.
+func TestConformsOnMiniredis(t *testing.T) {
+	cachetest.TestRemote(t, func(t *testing.T, check func(*testing.T, cachetest.Harness)) {
+		t.Parallel()
+		server := miniredis.RunT(t)
+		go drive(t.Context(), server)
+		client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
+		t.Cleanup(func() { _ = client.Close() })
+		o := patient
+		o.LeaseTTL = 600 * time.Millisecond
+		url := "redis://" + server.Addr()
+		a, b := open(t, url, o), open(t, url, o)
+		check(t, cachetest.Harness{
+			A: a, B: b, Crash: func() { _ = a.Close() },
+			LeaseTTL:  o.LeaseTTL,
+			Sleep:     func(d time.Duration) { <-time.After(d) },
+			Tombstone: func(key string, ttl time.Duration) { put(t, client, "nearside:"+key, tombstone, ttl) },
+			Corrupt:   func(key string) { put(t, client, "nearside:"+key, "corrupt", time.Hour) },
+		})
+	})
+}
+
+func drive(ctx context.Context, server *miniredis.Miniredis) {
+	last := time.Now()
+	for {
+		select {
+		case now := <-time.After(5 * time.Millisecond):
+			server.FastForward(now.Sub(last))
+			last = now
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+const tombstone = "T\x01tombstone-sixteen"
+
+func put(t *testing.T, client *goredis.Client, key, value string, ttl time.Duration) {
+	t.Helper()
+	if err := client.Set(t.Context(), key, value, ttl).Err(); err != nil {
+		t.Error(err)
+	}
+}
