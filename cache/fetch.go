@@ -20,40 +20,56 @@ import (
 //
 // Without a flight to doom at step 2, step 3 would leave it there.
 type fetch[K comparable, V any] struct {
-	c         *Cache[K, V]
-	f         *loader.Flight[answer[V]]
-	key       K
-	load      func(context.Context, K) (V, error)
-	budget    budget
+	c      *Cache[K, V]
+	key    K
+	load   func(context.Context, K) (V, error)
+	f      *loader.Flight[answer[V]]
+	budget budget
+
+	// What look found.
+	looked bool
+	rec    Record
+	err    error
+
 	waitUntil time.Time // when the waits for other instances end; zero before the first
 }
 
 // errWaited ends a wait for another instance's load at its bound.
 var errWaited = errors.New("cache: waited long enough for another instance's load")
 
-// trusts reports whether the remote tier is there and may be read for the key.
-func (t *fetch[K, V]) trusts() bool {
-	return t.c.opts.Remote != nil && !t.c.distrusted.has(t.c.remoteKey(t.key))
+// look asks the remote tier, once, and reports whether that answers the call.
+func (t *fetch[K, V]) look(ctx context.Context, f *loader.Flight[answer[V]]) (a answer[V], err error, found bool) {
+	t.f, t.looked = f, true
+	if t.c.opts.Remote == nil || t.c.distrusted.has(t.c.remoteKey(t.key)) {
+		t.err = ErrUnavailable
+		return a, nil, false
+	}
+	t.rec, t.err = t.get(ctx)
+	if t.err != nil || t.rec.State != StateValue {
+		return a, nil, false
+	}
+	if a, found = t.accept(ctx, t.rec); !found {
+		t.rec.State = StateCorrupt // to this reader it is
+	}
+	return a, nil, found
 }
 
 // read is the flight of Get.
-func (t *fetch[K, V]) read(ctx context.Context) answer[V] {
-	if t.trusts() {
-		if rec, err := t.get(ctx); err == nil && rec.State == StateValue {
-			if a, ok := t.accept(ctx, rec); ok {
-				return a
-			}
-		}
+func (t *fetch[K, V]) read(ctx context.Context, f *loader.Flight[answer[V]]) answer[V] {
+	if a, _, found := t.look(ctx, f); found {
+		return a
 	}
 	return answer[V]{err: ErrMiss}
 }
 
 // run is the flight of GetOrLoad. Its error is ctx's: every caller has left.
-func (t *fetch[K, V]) run(ctx context.Context) (answer[V], error) {
-	if !t.trusts() {
-		return t.loadAlone(ctx, true)
+func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
+	if !t.looked {
+		if a, err, found := t.look(ctx, f); found {
+			return a, err
+		}
 	}
-	rec, err := t.get(ctx)
+	rec, err := t.rec, t.err
 	for err == nil {
 		var replace []byte
 		switch rec.State {

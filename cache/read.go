@@ -20,11 +20,12 @@ type answer[V any] struct {
 // tier that fails is a miss.
 func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
 	if e, due, ok := c.local.Lookup(key); ok {
-		return c.localHit(ctx, key, e, due)
+		if due || e.notFound || c.opts.Trace.Hit != nil {
+			return e.value, c.localHit(ctx, key, e.notFound, due)
+		}
+		return e.value, nil
 	}
-	return c.join(ctx, &c.reads, key, func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
-		return (&fetch[K, V]{c: c, f: f, key: key}).read(ctx), nil
-	})
+	return c.readFlight(ctx, key)
 }
 
 // GetOrLoad returns the value of key from the nearest tier that has it, or what
@@ -46,30 +47,50 @@ func (c *Cache[K, V]) GetOrLoad(ctx context.Context, key K, load func(context.Co
 		panic("cache: GetOrLoad was given no function to load with")
 	}
 	if e, due, ok := c.local.Lookup(key); ok {
-		return c.localHit(ctx, key, e, due)
+		if due || e.notFound || c.opts.Trace.Hit != nil {
+			return e.value, c.localHit(ctx, key, e.notFound, due)
+		}
+		return e.value, nil
 	}
-	return c.join(ctx, &c.loads, key, func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
-		return (&fetch[K, V]{c: c, f: f, key: key, load: load}).run(ctx)
+	return c.loadFlight(ctx, key, load)
+}
+
+// readFlight and loadFlight are functions of their own to keep what a flight
+// needs off the stack of a local hit.
+func (c *Cache[K, V]) readFlight(ctx context.Context, key K) (V, error) {
+	t := &fetch[K, V]{c: c, key: key}
+	return c.join(ctx, &c.reads, key, loader.Work[answer[V]]{
+		Quick: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error, bool) {
+			return t.read(ctx, f), nil, true
+		},
+		Load: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
+			return t.read(ctx, f), nil
+		},
 	})
 }
 
-func (c *Cache[K, V]) localHit(ctx context.Context, key K, e entry[V], due bool) (V, error) {
+func (c *Cache[K, V]) loadFlight(ctx context.Context, key K, load func(context.Context, K) (V, error)) (V, error) {
+	t := &fetch[K, V]{c: c, key: key, load: load}
+	return c.join(ctx, &c.loads, key, loader.Work[answer[V]]{Quick: t.look, Load: t.run})
+}
+
+// localHit does what a local hit seldom asks for, and returns the call's error.
+func (c *Cache[K, V]) localHit(ctx context.Context, key K, notFound, due bool) error {
 	if due {
 		c.touchLater(ctx, key)
 	}
 	if c.opts.Trace.Hit != nil {
-		c.opts.Trace.Hit(ctx, HitInfo{Key: c.opts.Key(key), Tier: Local, NotFound: e.notFound})
+		c.opts.Trace.Hit(ctx, HitInfo{Key: c.opts.Key(key), Tier: Local, NotFound: notFound})
 	}
-	if e.notFound {
+	if notFound {
 		c.counters.localNotFoundHits.Add(1)
-		return e.value, ErrNotFound
+		return ErrNotFound
 	}
-	return e.value, nil
+	return nil
 }
 
 // join shares key's flight in g and counts the outcome for this caller.
-func (c *Cache[K, V]) join(ctx context.Context, g *loader.Group[K, answer[V]], key K,
-	flight func(context.Context, *loader.Flight[answer[V]]) (answer[V], error)) (V, error) {
+func (c *Cache[K, V]) join(ctx context.Context, g *loader.Group[K, answer[V]], key K, work loader.Work[answer[V]]) (V, error) {
 	var zero V
 	if !c.gate.enter() {
 		return zero, ErrClosed
@@ -78,12 +99,27 @@ func (c *Cache[K, V]) join(ctx context.Context, g *loader.Group[K, answer[V]], k
 	if err := ctx.Err(); err != nil {
 		return zero, err
 	}
-	a, err := g.Do(ctx, key, flight)
+	if !c.mayLook(ctx) {
+		work.Quick = nil
+	}
+	a, err := g.Do(ctx, key, work)
 	if err != nil {
 		return zero, err
 	}
 	c.count(ctx, key, a)
 	return a.value, a.err
+}
+
+// mayLook reports whether a caller may ask the remote tier on its own goroutine,
+// and so be bound to it for as long as the budget. One with less time may not:
+// it would have to leave at its deadline, before the breaker could learn that
+// the remote tier hangs, and so would every caller after it.
+func (c *Cache[K, V]) mayLook(ctx context.Context) bool {
+	if c.opts.Remote == nil {
+		return false
+	}
+	deadline, ok := ctx.Deadline()
+	return !ok || time.Until(deadline) > c.opts.Remote.Budget()
 }
 
 func (c *Cache[K, V]) count(ctx context.Context, key K, a answer[V]) {

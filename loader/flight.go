@@ -30,8 +30,8 @@ func (p *Panic) Unwrap() error {
 
 // Flight is one running load, which callers share.
 type Flight[V any] struct {
-	cancel  context.CancelFunc
-	waiters int // guarded by Group.mu
+	waiters int                // guarded by Group.mu
+	cancel  context.CancelFunc // of the load; set by the first caller before it can be the last
 
 	mu     sync.Mutex // guards doomed; held while a result is published
 	doomed bool

@@ -17,16 +17,33 @@ type Group[K comparable, V any] struct {
 	running sync.WaitGroup
 }
 
-// Do returns the result of key's flight, which it starts if there is none. The
-// flight runs load on a goroutine of its own. The load's context has the values
-// of the first caller's and neither its deadline nor its cancellation; it ends
-// when the last caller has left, and when load returns.
+// Work is what a flight does to find its result.
+type Work[V any] struct {
+	// Quick is tried first, if it is not nil: on the first caller's own
+	// goroutine, which saves the switch to another one and back. It must not
+	// take long, since that caller cannot leave meanwhile. Its context has the
+	// values of the first caller's and does not end. It reports whether it
+	// found the result.
+	Quick func(context.Context, *Flight[V]) (value V, err error, found bool)
+
+	// Load finds the result, on a goroutine of the flight's own. Its context
+	// has the values of the first caller's, and neither its deadline nor its
+	// cancellation; it ends when the last caller has left, and when Load
+	// returns.
+	Load func(context.Context, *Flight[V]) (V, error)
+}
+
+// Do returns the result of key's flight, which it starts with work if there is
+// none.
 //
 // A caller whose ctx ends leaves at once with ctx's error, and the flight goes
-// on for the others. When load panics, each caller panics with a [*Panic]; when
-// it calls runtime.Goexit, each gets [ErrGoexit].
-func (g *Group[K, V]) Do(ctx context.Context, key K, load func(context.Context, *Flight[V]) (V, error)) (V, error) {
-	f := g.join(ctx, key, load)
+// on for the others. When the work panics, each caller panics with a [*Panic];
+// when it calls runtime.Goexit, each gets [ErrGoexit].
+func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (V, error) {
+	f, first := g.join(key)
+	if first {
+		g.start(context.WithoutCancel(ctx), key, f, work)
+	}
 	select {
 	case <-f.done:
 	case <-ctx.Done():
@@ -39,30 +56,46 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, load func(context.Context, 
 	return f.result()
 }
 
-func (g *Group[K, V]) join(ctx context.Context, key K, load func(context.Context, *Flight[V]) (V, error)) *Flight[V] {
+// join makes the caller one of the waiters of key's flight, and says whether it
+// is the first one and has to start it.
+func (g *Group[K, V]) join(key K) (f *Flight[V], first bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if f := g.flights[key]; f != nil {
 		f.waiters++
-		return f
+		return f, false
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	f := &Flight[V]{cancel: cancel, waiters: 1, done: make(chan struct{})}
+	f = &Flight[V]{waiters: 1, done: make(chan struct{})}
 	if g.flights == nil {
 		g.flights = make(map[K]*Flight[V])
 	}
 	g.flights[key] = f
-	g.running.Go(func() { g.run(ctx, key, f, load) })
-	return f
+	return f, true
 }
 
-func (g *Group[K, V]) run(ctx context.Context, key K, f *Flight[V], load func(context.Context, *Flight[V]) (V, error)) {
-	defer f.cancel()
+func (g *Group[K, V]) start(ctx context.Context, key K, f *Flight[V], work Work[V]) {
+	if work.Quick != nil && g.run(ctx, key, f, work.Quick) {
+		return
+	}
+	ctx, f.cancel = context.WithCancel(ctx)
+	g.running.Go(func() {
+		defer f.cancel()
+		g.run(ctx, key, f, func(ctx context.Context, f *Flight[V]) (V, error, bool) {
+			value, err := work.Load(ctx, f)
+			return value, err, true
+		})
+	})
+}
+
+// run tries to find the flight's result, and if it is found, or the attempt
+// panics or ends its goroutine, the flight is over.
+func (g *Group[K, V]) run(ctx context.Context, key K, f *Flight[V], try func(context.Context, *Flight[V]) (V, error, bool)) (over bool) {
 	returned := false
 	defer func() {
 		if returned {
 			return
 		}
+		over = true
 		p := recover()
 		g.remove(key, f)
 		if p != nil {
@@ -72,12 +105,16 @@ func (g *Group[K, V]) run(ctx context.Context, key K, f *Flight[V], load func(co
 		var zero V
 		f.Deliver(zero, ErrGoexit)
 	}()
-	value, err := load(ctx, f)
+	value, err, found := try(ctx, f)
 	returned = true
+	if !found {
+		return false
+	}
 	// Removed first: who asks after the callers have their result starts anew,
 	// and never inherits an error from a run that was over.
 	g.remove(key, f)
 	f.Deliver(value, err)
+	return true
 }
 
 // leave takes a caller off f. When it was the last one, nobody is left to want
@@ -90,7 +127,9 @@ func (g *Group[K, V]) leave(key K, f *Flight[V]) {
 		return
 	}
 	g.doomLocked(key, f)
-	f.cancel()
+	if f.cancel != nil {
+		f.cancel()
+	}
 }
 
 // doomLocked takes f out of the group and dooms it in one step. In two:

@@ -1,0 +1,141 @@
+package bench_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/internal/redistest"
+	"github.com/nearside-go/nearside/local"
+	"github.com/nearside-go/nearside/redis"
+)
+
+// user is what is cached.
+type user struct {
+	ID      int64
+	Name    string
+	Email   string
+	Age     int
+	Created time.Time
+}
+
+var sample = user{ID: 7, Name: "Ada Lovelace", Email: "ada@example.org", Age: 36, Created: time.Unix(1e9, 0).UTC()}
+
+const keyCount = 1024 // a power of two
+
+func keys() []string {
+	keys := make([]string, keyCount)
+	for i := range keys {
+		keys[i] = "user:" + strconv.Itoa(i)
+	}
+	return keys
+}
+
+func load(context.Context, string) (user, error) { return sample, nil }
+
+func must(b *testing.B, err error) {
+	if err != nil {
+		b.Helper()
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkLocalHit compares GetOrLoad on a key in the local tier, of a cache
+// with a Redis behind it, with Get on a golang-lru.
+func BenchmarkLocalHit(b *testing.B) {
+	for _, goroutines := range []int{1, 8 * runtime.GOMAXPROCS(0)} {
+		b.Run(strconv.Itoa(goroutines)+"-goroutines", func(b *testing.B) {
+			ctx, ks := context.Background(), keys()
+			c, _ := twoTiers(b, local.Options{})
+			bare, err := lru.New[string, user](local.DefaultMaxEntries)
+			must(b, err)
+			for _, k := range ks {
+				_, err := c.GetOrLoad(ctx, k, load)
+				must(b, err)
+				bare.Add(k, sample)
+			}
+			compare(b, goroutines, func(i int) {
+				_, _ = c.GetOrLoad(ctx, ks[i&(keyCount-1)], load)
+			}, func(i int) {
+				_, _ = bare.Get(ks[i&(keyCount-1)])
+			})
+		})
+	}
+}
+
+// BenchmarkRedisHit compares GetOrLoad on a key that only Redis has, with GET on
+// go-redis and the same decoding.
+func BenchmarkRedisHit(b *testing.B) {
+	for _, goroutines := range []int{1, 64} {
+		b.Run(strconv.Itoa(goroutines)+"-goroutines", func(b *testing.B) {
+			ctx, ks := context.Background(), keys()
+			c, client := twoTiers(b, local.Options{MaxEntries: 1}) // which no key stays in for long
+			encoded, err := json.Marshal(sample)
+			must(b, err)
+			for _, k := range ks {
+				_, err := c.GetOrLoad(ctx, k, load)
+				must(b, err)
+				must(b, client.Set(ctx, k, encoded, time.Hour).Err())
+			}
+			before := c.Stats().Loads
+			compare(b, goroutines, func(i int) {
+				_, _ = c.GetOrLoad(ctx, ks[i&(keyCount-1)], load)
+			}, func(i int) {
+				var u user
+				data, err := client.Get(ctx, ks[i&(keyCount-1)]).Bytes()
+				if err == nil {
+					err = json.Unmarshal(data, &u)
+				}
+				if err != nil {
+					b.Error(err)
+				}
+			})
+			if loads := c.Stats().Loads - before; loads > 0 {
+				b.Fatalf("%d of the hits were misses", loads)
+			}
+		})
+	}
+}
+
+// BenchmarkMiss compares GetOrLoad on a key that nobody has, with the plain
+// cache-aside that it replaces: GET, load, SET. What it costs more pays for the
+// lease.
+func BenchmarkMiss(b *testing.B) {
+	ctx := context.Background()
+	c, client := twoTiers(b, local.Options{})
+	fresh := 0
+	key := func() string { fresh++; return "miss:" + strconv.Itoa(fresh) }
+	compare(b, 1, func(int) {
+		_, _ = c.GetOrLoad(ctx, key(), load)
+	}, func(int) {
+		k := key()
+		if err := client.Get(ctx, k).Err(); !errors.Is(err, goredis.Nil) {
+			b.Error(err)
+		}
+		data, _ := json.Marshal(sample)
+		must(b, client.Set(ctx, k, data, time.Hour).Err())
+	})
+}
+
+// twoTiers returns a cache on a Redis of its own, and a plain client for that.
+func twoTiers(b *testing.B, l local.Options) (*cache.Cache[string, user], *goredis.Client) {
+	b.Helper()
+	server := redistest.Start(b)
+	store, err := redis.Open(server.URL(), redis.Options{Timeout: time.Minute})
+	must(b, err)
+	b.Cleanup(func() { _ = store.Close() })
+	c, err := cache.New(cache.Options[string, user]{Name: "users", TTL: time.Hour, Local: l, Remote: store})
+	must(b, err)
+	b.Cleanup(func() { _ = c.Close() })
+	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
+	b.Cleanup(func() { _ = client.Close() })
+	return c, client
+}
