@@ -28,6 +28,9 @@ const (
 	margin = int64(250 * time.Millisecond)
 )
 
+// newClock returns a clock that shows 1, so that 0 is left to say that it stands.
+func newClock() clock { return clock{start: time.Now().Add(-1)} }
+
 // exact reads one clock, the monotonic one; time.Now would read two.
 func (c *clock) exact() int64 { return int64(time.Since(c.start)) }
 
@@ -41,7 +44,7 @@ func (c *clock) recent() int64 {
 
 // wind starts a run of ticks if nobody else did meanwhile.
 func (c *clock) wind() int64 {
-	now := max(c.exact(), 1)
+	now := c.exact()
 	if c.last.CompareAndSwap(0, now) {
 		time.AfterFunc(tick, func() { c.advance(int(run / tick)) })
 	}

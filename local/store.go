@@ -62,7 +62,7 @@ func New[K comparable, V any](o Options) (*Store[K, V], error) {
 	}
 	n := shardCount(o.MaxEntries)
 	s := &Store[K, V]{
-		clock:  clock{start: time.Now()},
+		clock:  newClock(),
 		seed:   maphash.MakeSeed(),
 		mask:   uint64(n - 1),
 		shards: make([]shard[K, V], n),

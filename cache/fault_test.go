@@ -1,0 +1,21 @@
+package cache_test
+
+import (
+	"time"
+
+	"github.com/nearside-go/nearside/cache/cachetest"
+)
+
+func slowBy(d time.Duration) func(string) cachetest.Fault {
+	return func(string) cachetest.Fault { return cachetest.Fault{Delay: d} }
+}
+
+// on makes one kind of command fail so.
+func on(op string, f cachetest.Fault) func(string) cachetest.Fault {
+	return func(got string) cachetest.Fault {
+		if got == op {
+			return f
+		}
+		return cachetest.Fault{}
+	}
+}
