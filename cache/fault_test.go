@@ -19,3 +19,8 @@ func on(op string, f cachetest.Fault) func(string) cachetest.Fault {
 		return cachetest.Fault{}
 	}
 }
+
+// delayed delays commands by their kind.
+func delayed(delays map[string]time.Duration) func(string) cachetest.Fault {
+	return func(op string) cachetest.Fault { return cachetest.Fault{Delay: delays[op]} }
+}

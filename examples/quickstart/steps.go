@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// read reads a product on an instance, checks it, and counts the read.
+func (t *tour) read(ctx context.Context, i *instance, want product, o *outcome) (answer, error) {
+	a, err := i.read(ctx, want.ID, t.source.selectByID)
+	if err != nil {
+		return a, err
+	}
+	return a, o.count(want, a)
+}
+
+// follow is a step that reads the product which the walk follows.
+func (t *tour) follow(i *instance) func(context.Context, *outcome) error {
+	return func(ctx context.Context, o *outcome) error {
+		a, err := t.read(ctx, i, t.current, o)
+		o.took = a.took
+		return err
+	}
+}
+
+// write changes the product which the walk follows, as a service would: the
+// source first, then Invalidate, on the instance that wrote.
+func (t *tour) write(ctx context.Context, o *outcome) error {
+	t.current.Cents += 50
+	if err := t.source.setPrice(ctx, t.current.ID, t.current.Cents); err != nil {
+		return err
+	}
+	if err := t.a.products.Invalidate(ctx, t.current.ID); err != nil {
+		return err
+	}
+	_, err := t.read(ctx, t.a, t.current, o)
+	return err
+}
+
+// allowance is what a busy machine may add to a time that is checked.
+const allowance = 500 * time.Millisecond
+
+// catchUp reads on B, which has a local copy of the old value, until it gets the
+// new one. Only that last read is counted.
+func (t *tour) catchUp(ctx context.Context, o *outcome) error {
+	o.remark = fmt.Sprintf("at most Local.TTL, %v", localTTL)
+	pace := time.NewTicker(time.Millisecond)
+	defer pace.Stop()
+	for start := time.Now(); time.Since(start) < localTTL+allowance; <-pace.C {
+		a, err := t.b.read(ctx, t.current.ID, t.source.selectByID)
+		if err != nil {
+			return err
+		}
+		if a.product == t.current {
+			return o.count(t.current, a)
+		}
+	}
+	return errors.New("the old price outlived Local.TTL")
+}
+
+// readMany reads, on A, what B reads later, so that Redis has it.
+func (t *tour) readMany(ctx context.Context, o *outcome) error {
+	for id := firstOfMany; id <= lastOfMany; id++ {
+		if _, err := t.read(ctx, t.a, seeded(id), o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newcomer reads on an instance that has just started.
+func (t *tour) newcomer(ctx context.Context, o *outcome) error {
+	c, err := t.newInstance()
+	if err != nil {
+		return err
+	}
+	return t.follow(c)(ctx, o)
+}
