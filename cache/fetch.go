@@ -125,7 +125,7 @@ func (t *fetch[K, V]) check(ctx context.Context, op string, rec Record, err erro
 // accept decodes a value, and keeps a copy in the local tier. It reports false
 // for one that does not decode.
 func (t *fetch[K, V]) accept(ctx context.Context, rec Record) (answer[V], bool) {
-	a := answer[V]{notFound: rec.NotFound, from: RemoteTier}
+	a := answer[V]{notFound: rec.NotFound, from: TierRemote}
 	if rec.NotFound {
 		a.err = ErrNotFound
 	} else {

@@ -22,7 +22,11 @@ func (t *fetch[K, V]) loadAlone(ctx context.Context, keep bool) (a answer[V], er
 			t.c.counters.refusedFills.Add(1)
 			t.filled(ctx, FillRefused, nil)
 		default:
-			t.keepLoaded(ctx, a, t.c.aloneLife(ttl, a.notFound, start), Filled, nil)
+			outcome := Filled
+			if t.c.opts.Remote != nil {
+				outcome = FillLocal
+			}
+			t.keepLoaded(ctx, a, t.c.aloneLife(ttl, a.notFound, start), outcome, nil)
 		}
 	})
 	return a, err

@@ -11,7 +11,7 @@ import (
 type answer[V any] struct {
 	value    V
 	notFound bool
-	from     Tier
+	from     Tier  // none for what was loaded
 	err      error // for the callers; a flight's own error never comes from its loader
 }
 
@@ -80,7 +80,7 @@ func (c *Cache[K, V]) localHit(ctx context.Context, key K, notFound, due bool) e
 		c.touchLater(ctx, key)
 	}
 	if c.opts.Trace.Hit != nil {
-		c.opts.Trace.Hit(ctx, HitInfo{Key: c.opts.Key(key), Tier: Local, NotFound: notFound})
+		c.opts.Trace.Hit(ctx, HitInfo{Key: c.opts.Key(key), Tier: TierLocal, NotFound: notFound})
 	}
 	if notFound {
 		c.counters.localNotFoundHits.Add(1)
@@ -124,7 +124,7 @@ func (c *Cache[K, V]) mayLook(ctx context.Context) bool {
 
 func (c *Cache[K, V]) count(ctx context.Context, key K, a answer[V]) {
 	switch {
-	case a.from == Source:
+	case a.from != TierRemote:
 		c.counters.misses.Add(1)
 		if c.opts.Trace.Miss != nil {
 			c.opts.Trace.Miss(ctx, MissInfo{Key: c.opts.Key(key)})

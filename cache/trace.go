@@ -14,7 +14,8 @@ type Trace struct {
 	// Hit: a call was answered by a tier, with a value or with not found.
 	Hit func(context.Context, HitInfo)
 
-	// Miss: neither tier could answer a call.
+	// Miss: neither tier could answer a call, which went to the source, if it
+	// is one that loads.
 	Miss func(context.Context, MissInfo)
 
 	// Load: a loader returned.
@@ -37,19 +38,24 @@ type Trace struct {
 	Evict func(context.Context, EvictInfo)
 }
 
-// Tier is one of the two places where a value is kept.
+// Tier is where the answer to a call came from.
 type Tier int
 
-// The tiers, and where values come from when neither has them.
+// The two tiers. The zero Tier is none of them.
 const (
-	Source Tier = iota
-	Local
-	RemoteTier
+	TierLocal Tier = iota + 1
+	TierRemote
 )
 
-// String returns "source", "local" or "remote".
+// String returns "local", "remote" or "none".
 func (t Tier) String() string {
-	return [...]string{"source", "local", "remote"}[t]
+	switch t {
+	case TierLocal:
+		return "local"
+	case TierRemote:
+		return "remote"
+	}
+	return "none"
 }
 
 // HitInfo tells of a hit.

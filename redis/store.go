@@ -2,7 +2,9 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,16 +38,16 @@ type Store struct {
 var _ cache.Remote = (*Store)(nil)
 
 // Open returns a Store with a client of its own, which Close closes, for the
-// server that url names: redis://user:password@host:port/db, rediss:// for TLS,
+// server that rawURL names: redis://user:password@host:port/db, rediss:// for TLS,
 // or unix:///path. The query parameters of goredis.ParseURL apply. It does not
 // need Redis to be up. Its errors are those of the URL and of the options.
 //
 // The client makes a single attempt at a connection for each command, does not
 // retry, and heeds the deadlines of contexts, unless the URL says otherwise.
-func Open(url string, o Options) (*Store, error) {
-	client, err := goredis.ParseURL(url)
+func Open(rawURL string, o Options) (*Store, error) {
+	client, err := goredis.ParseURL(rawURL)
 	if err != nil {
-		return nil, fmt.Errorf("redis: open: %w", err)
+		return nil, fmt.Errorf("redis: open: %w", withoutURL(err))
 	}
 	client.ContextTimeoutEnabled = true
 	if client.MaxRetries == 0 {
@@ -60,6 +62,15 @@ func Open(url string, o Options) (*Store, error) {
 	s := newStore(goredis.NewClient(client), o)
 	s.owned = true
 	return s, nil
+}
+
+// withoutURL takes a URL, which may hold a password, out of an error's text.
+func withoutURL(err error) error {
+	var urlErr *url.Error
+	if errors.As(err, &urlErr) {
+		return urlErr.Err
+	}
+	return err
 }
 
 // New returns a Store that uses client, which may be a Client, a ClusterClient,

@@ -61,7 +61,7 @@ type answer struct {
 type answeredBy struct{}
 
 func noteHit(ctx context.Context, info cache.HitInfo) { note(ctx, info.Tier) }
-func noteMiss(ctx context.Context, _ cache.MissInfo)  { note(ctx, cache.Source) }
+func noteMiss(ctx context.Context, _ cache.MissInfo)  { note(ctx, tierSource) }
 
 func note(ctx context.Context, tier cache.Tier) {
 	if place, ok := ctx.Value(answeredBy{}).(*cache.Tier); ok {
@@ -69,18 +69,18 @@ func note(ctx context.Context, tier cache.Tier) {
 	}
 }
 
-// unknown is noted by no hook.
-const unknown cache.Tier = -1
+// tierSource stands for the source beside the cache's own tiers.
+const tierSource = cache.TierRemote + 1
 
 // read reads a product through the cache.
 func (i *instance) read(ctx context.Context, id int64, load func(context.Context, int64) (product, error)) (answer, error) {
-	a := answer{from: unknown}
+	var a answer
 	ctx = context.WithValue(ctx, answeredBy{}, &a.from)
 	start := time.Now()
 	var err error
 	a.product, err = i.products.GetOrLoad(ctx, id, load)
 	a.took = time.Since(start)
-	if err == nil && a.from == unknown {
+	if err == nil && a.from == 0 {
 		err = errors.New("the trace does not tell who answered")
 	}
 	return a, err

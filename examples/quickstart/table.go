@@ -30,7 +30,7 @@ func (o *outcome) count(want product, answers ...answer) error {
 }
 
 // tally counts reads by the tier that answered them.
-type tally [3]int
+type tally [4]int
 
 // String tells who answered, and how often if there was more than one read.
 func (t tally) String() string {
@@ -39,7 +39,7 @@ func (t tally) String() string {
 	for _, column := range []struct {
 		tier cache.Tier
 		name string
-	}{{cache.Source, "source"}, {cache.RemoteTier, "redis"}, {cache.Local, "local"}} {
+	}{{tierSource, "source"}, {cache.TierRemote, "redis"}, {cache.TierLocal, "local"}} {
 		n := t[column.tier]
 		total += n
 		if n > 0 {

@@ -117,17 +117,17 @@ func (t *tour) steps() []step {
 	const many = int(lastOfMany - firstOfMany + 1)
 	const early = int(cutBefore - firstOfMany)
 	return []step{
-		{"A reads a product", t.follow(t.a), tally{cache.Source: 1}, 1},
-		{"A reads it again", t.follow(t.a), tally{cache.Local: 1}, 0},
-		{"B reads it", t.follow(t.b), tally{cache.RemoteTier: 1}, 0},
+		{"A reads a product", t.follow(t.a), tally{tierSource: 1}, 1},
+		{"A reads it again", t.follow(t.a), tally{cache.TierLocal: 1}, 0},
+		{"B reads it", t.follow(t.b), tally{cache.TierRemote: 1}, 0},
 		{fmt.Sprintf("%d readers on A and B want one, at once", crowd), t.contend, tally{}, 1},
-		{"A writes a new price, invalidates, reads", t.write, tally{cache.Source: 1}, 1},
-		{"B reads until it sees the new price", t.catchUp, tally{cache.RemoteTier: 1}, 0},
-		{fmt.Sprintf("A reads %d other products", many), t.readMany, tally{cache.Source: many}, int64(many)},
+		{"A writes a new price, invalidates, reads", t.write, tally{tierSource: 1}, 1},
+		{"B reads until it sees the new price", t.catchUp, tally{cache.TierRemote: 1}, 0},
+		{fmt.Sprintf("A reads %d other products", many), t.readMany, tally{tierSource: many}, int64(many)},
 		{fmt.Sprintf("B reads these %d; halfway, Redis stops", many), t.outage,
-			tally{cache.RemoteTier: early, cache.Source: many - early}, int64(many - early)},
+			tally{cache.TierRemote: early, tierSource: many - early}, int64(many - early)},
 		{"Redis is back, and B finds out by itself", t.bringBack, tally{}, 0},
-		{"A reads one more product, then B does", t.readNew, tally{cache.Source: 1, cache.RemoteTier: 1}, 1},
-		{"C, a new instance, reads the first one", t.newcomer, tally{cache.RemoteTier: 1}, 0},
+		{"A reads one more product, then B does", t.readNew, tally{tierSource: 1, cache.TierRemote: 1}, 1},
+		{"C, a new instance, reads the first one", t.newcomer, tally{cache.TierRemote: 1}, 0},
 	}
 }

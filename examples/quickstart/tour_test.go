@@ -18,14 +18,14 @@ func TestStepsAreChecked(t *testing.T) {
 		err   error
 		want  string
 	}{
-		"as it should be":   {by: cache.Local},
-		"another tier":      {by: cache.Source, want: "answered by source, which should be local"},
-		"a load too many":   {by: cache.Local, loads: 1, want: "1 loads, which should be 0"},
-		"a read that fails": {by: cache.Local, err: lost, want: "lost"},
+		"as it should be":   {by: cache.TierLocal},
+		"another tier":      {by: tierSource, want: "answered by source, which should be local"},
+		"a load too many":   {by: cache.TierLocal, loads: 1, want: "1 loads, which should be 0"},
+		"a read that fails": {by: cache.TierLocal, err: lost, want: "lost"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			walked := tour{source: &catalog{}}
-			_, err := walked.take(t.Context(), step{want: tally{cache.Local: 1}, act: func(_ context.Context, o *outcome) error {
+			_, err := walked.take(t.Context(), step{want: tally{cache.TierLocal: 1}, act: func(_ context.Context, o *outcome) error {
 				walked.source.queries.Add(c.loads)
 				o.answers[c.by]++
 				return c.err
@@ -39,7 +39,7 @@ func TestStepsAreChecked(t *testing.T) {
 
 func TestAWrongValueIsAnError(t *testing.T) {
 	var o outcome
-	if err := o.count(seeded(1), answer{product: seeded(2), from: cache.Local}); err == nil {
+	if err := o.count(seeded(1), answer{product: seeded(2), from: cache.TierLocal}); err == nil {
 		t.Error("no error for another product than the one that was asked for")
 	}
 	if o.answers != (tally{}) {
