@@ -11,7 +11,7 @@ import (
 )
 
 func TestNewNamesEveryProblem(t *testing.T) {
-	type point struct{ x, y int }
+	type point [2]int
 	_, err := cache.New(cache.Options[point, string]{
 		MaxAge: -1, NotFoundTTL: -1, LoadTimeout: -1, WaitTimeout: -1,
 		MaxLoads: -1, Schema: -1, Jitter: 1,

@@ -1,0 +1,34 @@
+# make test is all that decides whether a change is good; it needs Go, and gets
+# a redis-server where there is none.
+
+modules  := ./... ./bench/... ./examples/...
+fuzztime := 10s
+fills    := 1000000
+
+.PHONY: test redis lint unit examples fuzz bench race-fills
+test: redis lint unit examples fuzz
+
+redis:
+	@scripts/redis-server
+
+lint:
+	go vet $(modules)
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	GOWORK=off go build -C tools -o $(CURDIR)/bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+	bin/staticcheck $(modules)
+
+unit:
+	go test -race -shuffle=on -timeout 5m $(modules)
+	go test -v -timeout 5m -run Fill ./internal/racefills | grep -v '^=== '
+
+examples:
+	go run ./examples/quickstart
+
+fuzz:
+	go test -run '^$$' -fuzz FuzzDecodeRecord -fuzztime $(fuzztime) ./redis
+
+bench: redis
+	go test -run '^$$' -bench . -timeout 30m ./bench
+
+race-fills: redis
+	go test -v -timeout 60m -run Fill ./internal/racefills -args -memory $(fills) -redis $(fills)
