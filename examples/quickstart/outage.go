@@ -34,7 +34,7 @@ func (t *tour) outage(ctx context.Context, o *outcome) error {
 // has to read for that: a store that has given Redis up asks in the background.
 func (t *tour) bringBack(ctx context.Context, _ *outcome) error {
 	if !t.b.store.Stats().BreakerOpen {
-		return errors.New("B has not noticed that Redis was away")
+		return errors.New("instance B has not noticed that Redis was away")
 	}
 	if err := t.link.restore(); err != nil {
 		return err
