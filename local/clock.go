@@ -1,6 +1,7 @@
 package local
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -58,4 +59,12 @@ func (c *clock) advance(left int) {
 	}
 	c.last.Store(c.exact())
 	time.AfterFunc(tick, func() { c.advance(left - 1) })
+}
+
+// after is now + d, or the end of time where that overflows.
+func after(now int64, d time.Duration) int64 {
+	if int64(d) > math.MaxInt64/2-now {
+		return math.MaxInt64 / 2
+	}
+	return now + int64(d)
 }

@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
@@ -172,14 +171,6 @@ func (s *Store[K, V]) newEntry(value V, cost int64, life Lifetime) *entry[V] {
 		e.renew = after(now, life.RenewIn)
 	}
 	return e
-}
-
-// after is now + d, or the end of time where that overflows.
-func after(now int64, d time.Duration) int64 {
-	if int64(d) > math.MaxInt64/2-now {
-		return math.MaxInt64 / 2
-	}
-	return now + int64(d)
 }
 
 // makeRoom evicts until the limits hold again, the oldest entries of the shard

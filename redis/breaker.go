@@ -135,10 +135,10 @@ var illReplies = []string{
 
 // ill reports whether err says that Redis does not serve.
 func ill(err error) bool {
-	var reply goredis.Error
 	if err == nil {
 		return false
 	}
+	var reply goredis.Error
 	if !errors.As(err, &reply) {
 		return true
 	}

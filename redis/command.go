@@ -57,6 +57,9 @@ func abandonable[T any](ctx context.Context, command func(context.Context) (T, e
 }
 
 func timedOut(err error) bool {
+	if err == nil {
+		return false
+	}
 	var netErr net.Error
 	return errors.Is(err, context.DeadlineExceeded) || (errors.As(err, &netErr) && netErr.Timeout())
 }
