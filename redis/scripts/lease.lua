@@ -10,7 +10,9 @@ if type(old) == 'table' then
   if not string.find(old.err, 'WRONGTYPE', 1, true) then return old end
   old = false
 end
-if old and old ~= ARGV[3] then
+-- A client that lost the reply may send the script again: its own lease is granted
+-- again, or it would wait for itself.
+if old and old ~= ARGV[3] and old ~= ARGV[1] then
   return {0, old, redis.call('PTTL', KEYS[1])}
 end
 local set = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
