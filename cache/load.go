@@ -46,6 +46,7 @@ func (t *fetch[K, V]) loadUnder(ctx context.Context, lease Lease) answer[V] {
 			t.c.remoteFailed(lasting, "release", err)
 		}
 	}()
+	start := time.Now()
 	a, ttl := t.callLoader(ctx)
 	defer t.deliverInBudget(a)()
 	if ttl == 0 {
@@ -61,18 +62,20 @@ func (t *fetch[K, V]) loadUnder(ctx context.Context, lease Lease) answer[V] {
 		}
 	}
 	filling = true
-	t.fill(lasting, lease, a, fill)
+	t.fill(lasting, lease, a, fill, start)
 	return a
 }
 
-// fill stores the value in the remote tier, and then in the local one.
-func (t *fetch[K, V]) fill(ctx context.Context, lease Lease, a answer[V], fill Fill) {
+// fill stores the value, whose load started then, in the remote tier, and after
+// that in the local one.
+func (t *fetch[K, V]) fill(ctx context.Context, lease Lease, a answer[V], fill Fill, start time.Time) {
 	asked := time.Now()
+	left := min(fill.TTL, fill.MaxAge-asked.Sub(start))
 	held, err := lease.Fill(ctx, fill)
 	if err != nil {
 		t.c.remoteFailed(ctx, "fill", err)
 	}
-	life := t.c.copyLife(Record{Asked: asked, NotFound: fill.NotFound, TTL: fill.TTL, Left: fill.TTL})
+	life := t.c.copyLife(Record{Asked: asked, NotFound: fill.NotFound, TTL: fill.TTL, Left: left})
 	switch {
 	case err != nil && held:
 		t.keepLoaded(ctx, a, life, FillLocal, err)

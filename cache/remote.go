@@ -64,7 +64,7 @@ type Fill struct {
 	Payload  []byte        // the encoded value
 	NotFound bool          // the source has no such key; Payload is empty
 	TTL      time.Duration // from the fill, and again from each Touch
-	MaxAge   time.Duration // from the moment at which the lease was granted
+	MaxAge   time.Duration // from the moment at which the lease was granted; bounds TTL
 }
 
 // State is what a Remote holds for a key.

@@ -65,6 +65,7 @@ func (f *Flight[V]) deliverPanic(p *Panic) {
 // Publish calls store, which makes the result visible to others, unless the
 // flight is doomed, and says whether it did. A Doom meanwhile waits for store to
 // return, so that what store left behind is there for Doom's caller to remove.
+// The whole group waits with it: store must be quick, and must not call the group.
 func (f *Flight[V]) Publish(store func()) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -38,7 +38,8 @@ type Work[V any] struct {
 //
 // A caller whose ctx ends leaves at once with ctx's error, and the flight goes
 // on for the others. When the work panics, each caller panics with a [*Panic];
-// when it calls runtime.Goexit, each gets [ErrGoexit].
+// when it calls runtime.Goexit, each gets [ErrGoexit], but for a first caller on
+// whose own goroutine Quick did so.
 func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (V, error) {
 	f, first := g.join(key)
 	if first {
@@ -127,9 +128,7 @@ func (g *Group[K, V]) leave(key K, f *Flight[V]) {
 		return
 	}
 	g.doomLocked(key, f)
-	if f.cancel != nil {
-		f.cancel()
-	}
+	f.cancel()
 }
 
 // doomLocked takes f out of the group and dooms it in one step. In two:
@@ -166,5 +165,6 @@ func (g *Group[K, V]) Doom(key K) {
 	}
 }
 
-// Wait returns when no load runs any more. No Do may start meanwhile.
+// Wait returns when no load runs any more. Call it when every Do has returned:
+// loads may outlive the callers that left them.
 func (g *Group[K, V]) Wait() { g.running.Wait() }

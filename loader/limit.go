@@ -26,9 +26,9 @@ type inside struct{ *Limit }
 // Run waits for a place, calls load in it, and gives the place back, also when
 // load panics. It returns ctx's error, without a call, if ctx ends first.
 //
-// The context that load receives makes a Run that is nested in it free: a load
-// that loads, which all may do at once, would otherwise wait for places that
-// their own callers hold.
+// A Run with the context that load receives, or one made from it, is free and
+// takes no place: loads that load, which all may do at once, would otherwise wait
+// for places that their own callers hold.
 func (l *Limit) Run(ctx context.Context, load func(context.Context)) error {
 	if ctx.Value(inside{l}) != nil {
 		load(ctx)

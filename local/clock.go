@@ -61,10 +61,7 @@ func (c *clock) advance(left int) {
 	time.AfterFunc(tick, func() { c.advance(left - 1) })
 }
 
-// after is now + d, or the end of time where that overflows.
-func after(now int64, d time.Duration) int64 {
-	if int64(d) > math.MaxInt64/2-now {
-		return math.MaxInt64 / 2
-	}
-	return now + int64(d)
-}
+// forever stands for whatever is longer: 73 years, so that two of it add up.
+const forever = math.MaxInt64 / 4
+
+func nanos(d time.Duration) int64 { return min(int64(d), forever) }

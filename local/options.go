@@ -49,12 +49,12 @@ type Lifetime struct {
 	Slides bool
 
 	// MaxAge ends the entry, counted from Add, however often it is read; 0
-	// means no such end. It has a meaning only for an entry that slides.
+	// means no such end.
 	MaxAge time.Duration
 
 	// RenewEvery makes Lookup report that the entry is due for renewal, to one
-	// caller in each such period. The first report comes RenewIn after Add. 0
-	// means never.
+	// caller in each such period, give or take 10 ms. The first report comes
+	// RenewIn after Add. 0 means never.
 	RenewEvery time.Duration
 	RenewIn    time.Duration
 }

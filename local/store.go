@@ -13,7 +13,8 @@ import (
 
 // Store is a sharded LRU with a lifetime for each entry. All its methods are
 // safe for concurrent use. Values are handed out as they were added: callers
-// share what a value points to.
+// share what a value points to. A key must equal itself: one that holds a NaN is
+// never found again.
 type Store[K comparable, V any] struct {
 	clock   clock
 	seed    maphash.Seed
@@ -157,18 +158,18 @@ func (s *Store[K, V]) newEntry(value V, cost int64, life Lifetime) *entry[V] {
 	now := s.clock.exact()
 	e := &entry[V]{value: value, cost: cost, end: math.MaxInt64, renew: math.MaxInt64}
 	if life.MaxAge > 0 {
-		e.end = after(now, life.MaxAge)
+		e.end = now + nanos(life.MaxAge)
 	}
 	if s.limits.TTL > 0 {
-		e.end = min(e.end, after(now, s.limits.TTL))
+		e.end = min(e.end, now+nanos(s.limits.TTL))
 	}
-	e.expires = min(after(now, life.TTL), e.end)
+	e.expires = min(now+nanos(life.TTL), e.end)
 	if life.Slides {
-		e.slide = int64(life.TTL)
+		e.slide = nanos(life.TTL)
 	}
 	if life.RenewEvery > 0 {
-		e.period = int64(life.RenewEvery)
-		e.renew = after(now, life.RenewIn)
+		e.period = nanos(life.RenewEvery)
+		e.renew = now + nanos(life.RenewIn)
 	}
 	return e
 }
@@ -199,11 +200,17 @@ func (s *Store[K, V]) full() bool {
 func (s *Store[K, V]) evictOldest(sh *shard[K, V], spared K) (key K, value V, ok bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	key, e, ok := sh.lru.GetOldest()
-	if !ok || key == spared {
+	if key, _, ok := sh.lru.GetOldest(); ok && key == spared {
+		if sh.lru.Len() == 1 {
+			return key, value, false
+		}
+		sh.lru.Get(spared) // readers may have moved all others before it
+	}
+	key, e, ok := sh.lru.RemoveOldest()
+	if !ok {
 		return key, value, false
 	}
-	s.removeLocked(sh, key, e)
+	s.forgetLocked(e)
 	sh.evicted++
 	return key, e.value, true
 }
@@ -225,8 +232,8 @@ func (s *Store[K, V]) Clear() {
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.mu.Lock()
-		for key, e, ok := sh.lru.GetOldest(); ok; key, e, ok = sh.lru.GetOldest() {
-			s.removeLocked(sh, key, e)
+		for _, e, ok := sh.lru.RemoveOldest(); ok; _, e, ok = sh.lru.RemoveOldest() {
+			s.forgetLocked(e)
 		}
 		sh.mu.Unlock()
 	}
@@ -234,6 +241,11 @@ func (s *Store[K, V]) Clear() {
 
 func (s *Store[K, V]) removeLocked(sh *shard[K, V], key K, e *entry[V]) {
 	sh.lru.Remove(key)
+	s.forgetLocked(e)
+}
+
+// forgetLocked takes an entry that has left its shard off the totals.
+func (s *Store[K, V]) forgetLocked(e *entry[V]) {
 	s.entries.Add(-1)
 	s.cost.Add(-e.cost)
 }

@@ -130,7 +130,7 @@ func (l *lease) end() {
 func (l *lease) Fill(ctx context.Context, f cache.Fill) (held bool, err error) {
 	l.end()
 	deadline := l.granted + millis(f.MaxAge)
-	held, rest, err := l.s.evalList(ctx, fillScript, l.key, l.record, encodeValue(l.key, f, deadline), millis(f.TTL))
+	held, rest, err := l.s.evalList(ctx, fillScript, l.key, l.record, encodeValue(l.key, f, deadline), millis(f.TTL), deadline)
 	if err != nil {
 		l.s.clear(l.key, l.record, err)
 	}

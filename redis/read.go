@@ -49,13 +49,13 @@ func isWrongType(err error) bool {
 	return errors.As(err, &reply) && strings.HasPrefix(reply.Error(), "WRONGTYPE")
 }
 
-// The pauses between two looks at a lease: a sixteenth of the time waited so
-// far, within these bounds. A wait is so prolonged by a few per cent, and a long
-// one costs few looks.
+// The pauses between two looks at a lease: a 32nd of the time waited so far,
+// within these bounds, give or take a half. A wait is so prolonged by a few per
+// cent, and a long one costs few looks.
 const (
 	minPause      = time.Millisecond
 	maxPause      = 25 * time.Millisecond
-	pauseFraction = 16
+	pauseFraction = 32
 )
 
 // Wait looks at key from time to time, until it is in another state than leased.

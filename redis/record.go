@@ -24,8 +24,9 @@ const (
 
 	flagNotFound = 1 << 0
 
-	leaseSize  = 2 + 16 // kind, version, token
-	headerSize = 24     // kind, version, flags, zero, deadline, TTL, checksum
+	leaseSize     = 2 + 16 // kind, version, token
+	tombstoneSize = 2 + 16 // kind, version, token
+	headerSize    = 24     // kind, version, flags, zero, deadline, TTL, checksum
 )
 
 var (
@@ -79,7 +80,7 @@ func decodeRecord(key string, b []byte, left time.Duration) cache.Record {
 		return corrupt(rec, errForeign)
 	}
 	switch {
-	case b[0] == kindTombstone:
+	case b[0] == kindTombstone && (len(b) == tombstoneSize || b[1] != wireVersion):
 		rec.State = cache.StateTombstone
 	case b[0] == kindLease && (len(b) == leaseSize || b[1] != wireVersion):
 		rec.State = cache.StateLease

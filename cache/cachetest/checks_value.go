@@ -103,6 +103,21 @@ func (s *suite) touch() {
 	s.wantState(s.B, "k", cache.StateAbsent)
 }
 
+func (s *suite) ageOfLoad() {
+	for key, maxAge := range map[string]time.Duration{"young": 2 * s.LeaseTTL, "old": s.LeaseTTL / 4} {
+		l := s.lease(s.A, key, nil)
+		s.Sleep(s.LeaseTTL / 2)
+		held, err := l.Fill(s.Context(), cache.Fill{Payload: []byte("v"), TTL: maxAge, MaxAge: maxAge})
+		if err != nil || !held {
+			s.Fatalf("Fill: held %v, err %v", held, err)
+		}
+	}
+	if rec := s.wantValue(s.B, "young", "v"); rec.Left > s.LeaseTTL*3/2 {
+		s.Fatalf("%v are left, with %v to the MaxAge", rec.Left, s.LeaseTTL*3/2)
+	}
+	s.wantState(s.B, "old", cache.StateAbsent)
+}
+
 func (s *suite) touched(r cache.Remote, key string) time.Duration {
 	s.Helper()
 	left, err := r.Touch(s.Context(), key)

@@ -86,7 +86,8 @@ func (l *lease) Fill(ctx context.Context, f cache.Fill) (held bool, err error) {
 		}
 		held = true
 		value := cache.Record{State: cache.StateValue, Payload: f.Payload, NotFound: f.NotFound, TTL: f.TTL}
-		s.putLocked(l.key, record{Record: value, deadline: l.granted.Add(f.MaxAge)}, f.TTL)
+		deadline := l.granted.Add(f.MaxAge)
+		s.putLocked(l.key, record{Record: value, deadline: deadline}, min(f.TTL, time.Until(deadline)))
 	})
 	return held && err == nil, err
 }

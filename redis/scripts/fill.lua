@@ -3,12 +3,21 @@
 -- ARGV[1]  the lease record
 -- ARGV[2]  the value record
 -- ARGV[3]  its TTL, ms
--- Reply: {0} if the lease is gone; {1} if the value stands; {1, error} if the
---   lease was there and the value could not be stored: now there is neither
+-- ARGV[4]  its deadline, on Redis' clock in ms: the TTL does not pass it
+-- Reply: {0} if the lease is gone; {1} if the value stands, or has passed its
+--   deadline already; {1, error} if the lease was there and the value could not
+--   be stored: now there is neither
 --
 -- One byte more than the lease is read: a longer record is another one.
 if redis.pcall('GETRANGE', KEYS[1], 0, #ARGV[1]) ~= ARGV[1] then return {0} end
-local set = redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+local time = redis.call('TIME')
+local left = tonumber(ARGV[4]) - (time[1] * 1000 + math.floor(time[2] / 1000))
+local ttl = math.min(tonumber(ARGV[3]), left)
+if ttl < 1 then
+  redis.call('DEL', KEYS[1])
+  return {1}
+end
+local set = redis.pcall('SET', KEYS[1], ARGV[2], 'PX', string.format('%.0f', ttl))
 if set.err then
   redis.call('DEL', KEYS[1])
   return {1, set.err}

@@ -1,0 +1,295 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/internal/redistest"
+	"github.com/nearside-go/nearside/redis"
+)
+
+// exactTTL is a Jitter for tests that compute with TTLs.
+const exactTTL = 1e-9
+
+// join adds an instance to the fleet on server: a Store and a cache of its own.
+func join(t *testing.T, server *redistest.Server, s redis.Options, o cache.Options[string, string]) *cache.Cache[string, string] {
+	t.Helper()
+	if s.Timeout == 0 {
+		s.Timeout = patient.Timeout
+	}
+	if s.Prefix == "" {
+		s.Prefix = prefix(t)
+	}
+	return cacheOn(t, open(t, server.URL(), s), o)
+}
+
+// cacheOn makes a cache over a Store. What o leaves out is not what the test is about.
+func cacheOn[K comparable, V any](t *testing.T, store *redis.Store, o cache.Options[K, V]) *cache.Cache[K, V] {
+	t.Helper()
+	if o.Name == "" {
+		o.Name = "c"
+	}
+	if o.TTL == 0 {
+		o.TTL = time.Hour
+	}
+	if o.Jitter == 0 {
+		o.Jitter = exactTTL
+	}
+	o.Remote = store
+	c, err := cache.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// record names the record of a key of join's caches.
+func record(t *testing.T, key string) string { return prefix(t) + ":c:0:" + key }
+
+// yields is a loader that returns value.
+func yields[K comparable, V any](value V) func(context.Context, K) (V, error) {
+	return func(context.Context, K) (V, error) { return value, nil }
+}
+
+// wantGet wants a tier to have key.
+func wantGet[K comparable, V comparable](t *testing.T, c *cache.Cache[K, V], key K, want V) {
+	t.Helper()
+	if v, err := c.Get(t.Context(), key); err != nil || v != want {
+		t.Errorf("Get(%.40q) = %v, %v; want %v", fmt.Sprint(key), v, err, want)
+	}
+}
+
+// wantMiss wants neither tier to have key.
+func wantMiss[K comparable, V any](t *testing.T, c *cache.Cache[K, V], key K) {
+	t.Helper()
+	if v, err := c.Get(t.Context(), key); !errors.Is(err, cache.ErrMiss) {
+		t.Errorf("Get(%.40q) = %v, %v; want a miss", fmt.Sprint(key), v, err)
+	}
+}
+
+// wantLoad wants key to be loaded, and fills it with value.
+func wantLoad[K comparable, V comparable](t *testing.T, c *cache.Cache[K, V], key K, value V) {
+	t.Helper()
+	loads := 0
+	v, err := c.GetOrLoad(t.Context(), key, func(context.Context, K) (V, error) {
+		loads++
+		return value, nil
+	})
+	if err != nil || v != value || loads != 1 {
+		t.Errorf("GetOrLoad(%.40q) = %v, %v after %d loads; want %v after 1", fmt.Sprint(key), v, err, loads, value)
+	}
+}
+
+// blocked is a load that goes on until it is let go.
+type blocked struct {
+	runs    atomic.Int32
+	started chan struct{} // gets an element for each run
+	let     chan struct{} // closed to let it go
+	over    <-chan struct{}
+	value   string
+	err     error
+}
+
+func newBlocked(t *testing.T, value string, err error) *blocked {
+	started, let := make(chan struct{}, 1000), make(chan struct{})
+	return &blocked{started: started, let: let, over: t.Context().Done(), value: value, err: err}
+}
+
+func (b *blocked) load(context.Context, string) (string, error) {
+	b.runs.Add(1)
+	b.started <- struct{}{}
+	select {
+	case <-b.let:
+	case <-b.over:
+	}
+	return b.value, b.err
+}
+
+// call is a GetOrLoad of "k" that runs beside the test.
+type call struct {
+	value string
+	err   error
+	took  time.Duration
+}
+
+func start(t *testing.T, c *cache.Cache[string, string], load func(context.Context, string) (string, error)) <-chan call {
+	done := make(chan call, 1)
+	go func() {
+		begin := time.Now()
+		v, err := c.GetOrLoad(t.Context(), "k", load)
+		done <- call{v, err, time.Since(begin)}
+	}()
+	return done
+}
+
+func wantCall(t *testing.T, done <-chan call, want string) call {
+	t.Helper()
+	got := <-done
+	if got.err != nil || got.value != want {
+		t.Errorf("GetOrLoad = %q, %v; want %q", got.value, got.err, want)
+	}
+	return got
+}
+
+func waitsFor(t *testing.T, c *cache.Cache[string, string]) {
+	t.Helper()
+	redistest.Eventually(t, 10*time.Second, "the instance waits for another's load", func() bool {
+		return c.Stats().LeaseWaits > 0
+	})
+}
+
+// exercise has two instances on client, and a third that comes later, agree
+// about many keys, and wants client to be left open. The prefix is new to it.
+func exercise(t *testing.T, client goredis.UniversalClient, prefix string) {
+	t.Helper()
+	var stores []*redis.Store
+	instance := func() *cache.Cache[int, string] {
+		s, err := redis.New(client, redis.Options{Timeout: patient.Timeout, Prefix: prefix})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stores = append(stores, s)
+		return cacheOn(t, s, cache.Options[int, string]{})
+	}
+	a, b, late := instance(), instance(), instance()
+	keys := make([]int, 100)
+	for i := range keys {
+		keys[i] = i
+		wantLoad(t, a, i, "loaded")
+		wantGet(t, b, i, "loaded")
+	}
+	if err := b.Invalidate(t.Context(), keys...); err != nil {
+		t.Error("Invalidate:", err)
+	}
+	for i := range keys {
+		wantMiss(t, late, i)
+		if err := b.Set(t.Context(), i, fmt.Sprint("set ", i)); err != nil {
+			t.Error("Set:", err)
+		}
+		wantGet(t, late, i, fmt.Sprint("set ", i))
+	}
+	for _, s := range stores {
+		_ = s.Close()
+	}
+	if err := client.Ping(t.Context()).Err(); err != nil {
+		t.Error("PING after the Stores were closed:", err)
+	}
+}
+
+func TestBorrowedClientOfDefaults(t *testing.T) {
+	t.Parallel()
+	client := goredis.NewClient(&goredis.Options{Addr: redistest.Start(t).Addr()})
+	defer client.Close()
+	exercise(t, client, prefix(t))
+}
+
+func TestBorrowedClusterClient(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, 3)
+	client := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: cluster.Addrs()})
+	defer client.Close()
+	exercise(t, client, prefix(t))
+	for _, node := range cluster.Nodes() {
+		if got := node.Commands(); got["get"] == 0 || got["unlink"] == 0 {
+			t.Errorf("a node got no part of the work: %v", got)
+		}
+	}
+}
+
+func TestBorrowedFailoverClient(t *testing.T) {
+	t.Parallel()
+	primary := redistest.Start(t)
+	replica := redistest.StartReplica(t, primary)
+	sentinel := redistest.StartSentinel(t, primary)
+	client := goredis.NewFailoverClient(&goredis.FailoverOptions{
+		MasterName: sentinel.MasterName(), SentinelAddrs: []string{sentinel.Addr()},
+	})
+	defer client.Close()
+	exercise(t, client, prefix(t))
+
+	s, err := redis.New(client, redis.Options{Timeout: patient.Timeout, Prefix: prefix(t) + ".survivor"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	survivor := cacheOn(t, s, cache.Options[int, string]{})
+	wantLoad(t, survivor, 1, "before")
+	if promoted := sentinel.Failover(); promoted != replica.Addr() {
+		t.Fatalf("promoted %s, not the replica %s", promoted, replica.Addr())
+	}
+	redistest.Eventually(t, 20*time.Second, "a Set arrives at the promoted server", func() bool {
+		set := survivor.Set(t.Context(), 2, "after")
+		n, err := replica.Client().Exists(t.Context(), prefix(t)+".survivor:c:0:2").Result()
+		return set == nil && err == nil && n == 1
+	})
+	wantGet(t, survivor, 2, "after")
+	exercise(t, client, prefix(t)+".after")
+}
+
+func TestStoreServesSeveralCaches(t *testing.T) {
+	t.Parallel()
+	type id struct{ tenant, user int }
+	server := redistest.Start(t)
+	s, other := open(t, server.URL(), patient), open(t, server.URL(), patient)
+	fromID := func(k id) string { return fmt.Sprintf("%d/%d", k.tenant, k.user) }
+	checkKeys(t, s, other, cache.Options[string, string]{Name: "strings"}, cachetest.Keys)
+	checkKeys(t, s, other, cache.Options[int, string]{Name: "ints"}, []int{-1 << 63, -1, 0, 1, 10, 1<<63 - 1})
+	checkKeys(t, s, other, cache.Options[id, string]{Name: "structs", Key: fromID}, []id{{}, {1, 11}, {11, 1}, {-1, 0}})
+}
+
+// checkKeys wants each key to have a value of its own, on caches of two Stores,
+// until all are invalidated.
+func checkKeys[K comparable](t *testing.T, s, other *redis.Store, o cache.Options[K, string], keys []K) {
+	t.Helper()
+	a, b, late := cacheOn(t, s, o), cacheOn(t, other, o), cacheOn(t, s, o)
+	for i, k := range keys {
+		wantLoad(t, a, k, fmt.Sprint("value ", i))
+	}
+	for i, k := range keys {
+		wantGet(t, b, k, fmt.Sprint("value ", i))
+	}
+	if err := b.Invalidate(t.Context(), keys...); err != nil {
+		t.Error("Invalidate:", err)
+	}
+	for _, k := range keys {
+		wantMiss(t, b, k)
+		wantMiss(t, late, k)
+	}
+}
+
+func TestCachesDoNotReadEachOthersEntries(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	keys := []string{"k", "0:k", "1:k", ":k", "b:0:k", "c:b:0:k"}
+	// All caches of one round, on Stores of two prefixes.
+	caches := func() (all []*cache.Cache[string, string]) {
+		for _, p := range []string{"c", "c.b"} {
+			s := open(t, server.URL(), redis.Options{Timeout: patient.Timeout, Prefix: p})
+			for _, name := range []string{"b", "c", "b.0"} {
+				for schema := range 2 {
+					all = append(all, cacheOn(t, s, cache.Options[string, string]{Name: name, Schema: schema}))
+				}
+			}
+		}
+		return all
+	}
+	for i, c := range caches() {
+		for _, k := range keys {
+			wantLoad(t, c, k, fmt.Sprint(i, k))
+		}
+	}
+	for i, c := range caches() {
+		for _, k := range keys {
+			wantGet(t, c, k, fmt.Sprint(i, k))
+		}
+	}
+}

@@ -1,0 +1,281 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/internal/redistest"
+	"github.com/nearside-go/nearside/local"
+	"github.com/nearside-go/nearside/redis"
+)
+
+// commands are the calls that server got since ResetCommands, without those of
+// package redistest itself.
+func commands(server *redistest.Server) map[string]int64 {
+	calls := server.Commands()
+	delete(calls, "info")
+	delete(calls, "config|resetstat")
+	return calls
+}
+
+func TestThousandCallersOfAColdLocalTierCostOneGet(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	a := join(t, server, redis.Options{}, cache.Options[string, string]{})
+	b := join(t, server, redis.Options{}, cache.Options[string, string]{})
+	wantLoad(t, a, "k", "v")
+	wantMiss(t, b, "other") // b is connected from here on
+	server.ResetCommands()
+	server.Pause() // so that nobody is answered before everybody has asked
+	var asking, done sync.WaitGroup
+	for range 1000 {
+		asking.Add(1)
+		done.Go(func() {
+			asking.Done()
+			v, err := b.GetOrLoad(t.Context(), "k", func(context.Context, string) (string, error) {
+				return "", errors.New("loaded although Redis has the value")
+			})
+			if err != nil || v != "v" {
+				t.Errorf("GetOrLoad = %q, %v", v, err)
+			}
+		})
+	}
+	asking.Wait()
+	<-time.After(50 * time.Millisecond)
+	server.Resume()
+	done.Wait()
+	if got := commands(server); got["get"] != 1 || got["pttl"] != 1 || len(got) != 2 {
+		t.Errorf("commands %v, want one GET and one PTTL", got)
+	}
+	if s := b.Stats(); s.RemoteHits+s.LocalHits != 1000 || s.RemoteHits < 2 {
+		t.Errorf("%d remote and %d local hits", s.RemoteHits, s.LocalHits)
+	}
+}
+
+func TestLocalHitSendsNoCommand(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	filler := join(t, server, redis.Options{}, cache.Options[string, string]{})
+	reader := join(t, server, redis.Options{}, cache.Options[string, string]{})
+	wantLoad(t, filler, "k", "v")
+	wantGet(t, reader, "k", "v")
+	server.ResetCommands()
+	for range 100 {
+		wantGet(t, filler, "k", "v")
+		wantGet(t, reader, "k", "v")
+		if v, err := reader.GetOrLoad(t.Context(), "k", yields[string]("new")); err != nil || v != "v" {
+			t.Fatalf("GetOrLoad = %q, %v", v, err)
+		}
+	}
+	_, _ = filler.Close(), reader.Close() // which wait for what runs in the background
+	if got := commands(server); len(got) != 0 {
+		t.Errorf("local hits sent %v", got)
+	}
+}
+
+func TestLocalCopyEndsWithItsRecord(t *testing.T) {
+	t.Parallel()
+	const left = 600 * time.Millisecond
+	server := redistest.Start(t)
+	o := cache.Options[string, string]{FixedTTL: true, Local: local.Options{TTL: time.Hour}}
+	a, b := join(t, server, redis.Options{}, o), join(t, server, redis.Options{}, o)
+	wantLoad(t, a, "k", "v")
+	if err := server.Client().PExpire(t.Context(), record(t, "k"), left).Err(); err != nil {
+		t.Fatal(err)
+	}
+	wantGet(t, b, "k", "v")
+	wantGet(t, b, "k", "v")
+	if s := b.Stats(); s.RemoteHits != 1 || s.LocalHits != 1 {
+		t.Errorf("%d remote and %d local hits, want one of each", s.RemoteHits, s.LocalHits)
+	}
+	redistest.Eventually(t, 10*left, "the record goes", func() bool {
+		return server.Client().Exists(t.Context(), record(t, "k")).Val() == 0
+	})
+	wantMiss(t, b, "k")
+}
+
+// turnConn counts how often the client turned from hearing to speaking, which
+// is how many round trips it made.
+type turnConn struct {
+	net.Conn
+	turns    *atomic.Int32
+	speaking atomic.Bool
+}
+
+func (c *turnConn) Write(b []byte) (int, error) {
+	if c.speaking.CompareAndSwap(false, true) {
+		c.turns.Add(1)
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *turnConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.speaking.Store(false)
+	return n, err
+}
+
+func TestRemoteHitIsOneRoundTrip(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	var turns atomic.Int32
+	client := goredis.NewClient(&goredis.Options{Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", server.Addr())
+		return &turnConn{Conn: conn, turns: &turns}, err
+	}})
+	defer client.Close()
+	s, err := redis.New(client, redis.Options{Timeout: patient.Timeout, Prefix: prefix(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	b := cacheOn(t, s, cache.Options[string, string]{})
+	wantLoad(t, join(t, server, redis.Options{}, cache.Options[string, string]{}), "k", "v")
+	wantMiss(t, b, "other") // b is connected from here on
+	server.ResetCommands()
+	turns.Store(0)
+	if v, err := b.GetOrLoad(t.Context(), "k", yields[string]("new")); err != nil || v != "v" {
+		t.Errorf("GetOrLoad = %q, %v", v, err)
+	}
+	if got := commands(server); got["get"] != 1 || got["pttl"] != 1 || len(got) != 2 {
+		t.Errorf("commands %v, want one GET and one PTTL", got)
+	}
+	if n := turns.Load(); n != 1 {
+		t.Errorf("%d round trips, want 1", n)
+	}
+}
+
+func TestDamagedRecordIsAMissThatIsCountedAndRepaired(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	client := server.Client()
+	type damage func(ctx context.Context, key string, b []byte) error
+	set := func(change func(b []byte) []byte) damage {
+		return func(ctx context.Context, key string, b []byte) error {
+			return client.Set(ctx, key, change(slices.Clone(b)), time.Hour).Err()
+		}
+	}
+	cases := map[string]damage{
+		"older version": set(func(b []byte) []byte { b[1] = 2; return b }),
+		"foreign":       set(func([]byte) []byte { return []byte(`{"name":"somebody else's"}`) }),
+		"empty":         set(func([]byte) []byte { return nil }),
+		"longer":        set(func(b []byte) []byte { return append(b, 0) }),
+		"no TTL":        func(ctx context.Context, key string, _ []byte) error { return client.Persist(ctx, key).Err() },
+		"a list": func(ctx context.Context, key string, _ []byte) error {
+			return errors.Join(client.Del(ctx, key).Err(), client.RPush(ctx, key, "v").Err())
+		},
+		"another key's, restored": func(ctx context.Context, key string, b []byte) error {
+			dump, err := client.Dump(ctx, record(t, "another")).Result()
+			return errors.Join(err, client.RestoreReplace(ctx, key, time.Hour, dump).Err())
+		},
+		"another key's, set": func(ctx context.Context, key string, _ []byte) error {
+			b, err := client.Get(ctx, record(t, "another")).Bytes()
+			return errors.Join(err, client.Set(ctx, key, b, time.Hour).Err())
+		},
+	}
+	filler := join(t, server, redis.Options{}, cache.Options[string, string]{})
+	wantLoad(t, filler, "another", "another")
+	real, err := client.Get(t.Context(), record(t, "another")).Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range real {
+		cases[fmt.Sprint("cut to ", n)] = set(func(b []byte) []byte { return b[:n] })
+		for bit := range 8 {
+			cases[fmt.Sprintf("byte %d bit %d", n, bit)] = set(func(b []byte) []byte { b[n] ^= 1 << bit; return b })
+		}
+	}
+	reader := join(t, server, redis.Options{}, cache.Options[string, string]{})
+	later := join(t, server, redis.Options{}, cache.Options[string, string]{})
+	for key, damage := range cases {
+		wantLoad(t, filler, key, "another") // as long as real
+		b, err := client.Get(t.Context(), record(t, key)).Bytes()
+		if err = errors.Join(err, damage(t.Context(), record(t, key), b)); err != nil {
+			t.Fatal(err)
+		}
+		before := reader.Stats().CorruptRecords
+		wantMiss(t, reader, key)
+		wantLoad(t, reader, key, "new")
+		if n := reader.Stats().CorruptRecords - before; n != 2 {
+			t.Errorf("%s: two calls counted %d unreadable records", key, n)
+		}
+		wantGet(t, later, key, "new")
+	}
+	if s := later.Stats(); s.CorruptRecords != 0 || s.RemoteHits != uint64(len(cases)) {
+		t.Errorf("after the repair: %d hits of %d, %d unreadable", s.RemoteHits, len(cases), s.CorruptRecords)
+	}
+}
+
+func TestBytesThatTheCodecRefusesAreAMissThatIsRepaired(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	s := open(t, server.URL(), patient)
+	text := cacheOn(t, s, cache.Options[string, string]{})
+	numbers := cacheOn(t, s, cache.Options[string, int]{}) // the same name and schema, by mistake
+	wantLoad(t, text, "k", "no number")
+	wantLoad(t, numbers, "k", 7)
+	if n := numbers.Stats().CorruptRecords; n != 1 {
+		t.Errorf("%d unreadable records, want 1", n)
+	}
+	wantGet(t, cacheOn(t, s, cache.Options[string, int]{}), "k", 7)
+}
+
+func TestRedisThatLostEverythingIsServedOn(t *testing.T) {
+	t.Parallel()
+	keys := []string{"1", "2", "3"}
+	for name, lose := range map[string]func(*testing.T, *redistest.Server){
+		"restart": func(_ *testing.T, s *redistest.Server) { s.Kill(); s.Restart() },
+		"scripts": func(t *testing.T, s *redistest.Server) {
+			if err := s.Client().ScriptFlush(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Start(t)
+			a := join(t, server, redis.Options{}, cache.Options[string, string]{})
+			b := join(t, server, redis.Options{}, cache.Options[string, string]{})
+			lossThenInvalidate := func(keys ...string) {
+				lose(t, server)
+				if err := a.Invalidate(t.Context(), keys...); err != nil {
+					t.Error("Invalidate:", err)
+				}
+			}
+			for i := range 3 {
+				for _, k := range keys {
+					wantLoad(t, a, k, fmt.Sprint("round ", i))
+				}
+				lossThenInvalidate(keys[:i+1]...) // one key, and several
+				if err := errors.Join(b.Invalidate(t.Context(), keys...), a.Invalidate(t.Context(), keys...)); err != nil {
+					t.Error("Invalidate:", err)
+				}
+				lose(t, server)
+				wantLoad(t, a, "k", fmt.Sprint("loaded ", i))
+				wantGet(t, b, "k", fmt.Sprint("loaded ", i))
+				lose(t, server)
+				if err := a.Set(t.Context(), "k", "set"); err != nil {
+					t.Error("Set:", err)
+				}
+				if err := errors.Join(a.Invalidate(t.Context(), "k"), b.Invalidate(t.Context(), "k")); err != nil {
+					t.Error("Invalidate:", err)
+				}
+			}
+			for _, c := range []*cache.Cache[string, string]{a, b} {
+				if s := c.Stats(); s.RemoteErrors+s.RemoteTimeouts+s.RemoteUnavailable+s.RefusedFills != 0 {
+					t.Errorf("something failed: %+v", s)
+				}
+			}
+		})
+	}
+}
