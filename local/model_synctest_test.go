@@ -181,7 +181,6 @@ func TestStoreOfOneShardActsAsTheModel(t *testing.T) {
 		var err error
 		synctest.Test(t, func(t *testing.T) {
 			s := newStore[string, int](t, o)
-			time.Sleep(1) // the store's first nanosecond counts as its second
 			err = (&model{limits: o}).run(s, ops)
 		})
 		if err != nil {
