@@ -20,11 +20,12 @@ import (
 //
 // Without a flight to doom at step 2, step 3 would leave it there.
 type fetch[K comparable, V any] struct {
-	c      *Cache[K, V]
-	key    K
-	load   func(context.Context, K) (V, error)
-	f      *loader.Flight[answer[V]]
-	budget budget
+	c         *Cache[K, V]
+	key       K
+	remoteKey string
+	load      func(context.Context, K) (V, error)
+	f         *loader.Flight[answer[V]]
+	budget    budget
 
 	// What look found.
 	looked bool
@@ -39,9 +40,12 @@ var errWaited = errors.New("cache: waited long enough for another instance's loa
 
 // look asks the remote tier, once, and reports whether that answers the call.
 func (t *fetch[K, V]) look(ctx context.Context, f *loader.Flight[answer[V]]) (a answer[V], err error, found bool) {
-	t.f, t.looked = f, true
-	if t.c.opts.Remote == nil || t.c.distrusted.has(t.c.remoteKey(t.key)) {
-		t.err = ErrUnavailable
+	t.f, t.looked, t.err = f, true, ErrUnavailable
+	if t.c.opts.Remote == nil {
+		return a, nil, false
+	}
+	t.remoteKey = t.c.remoteKey(t.key)
+	if t.c.distrusted.has(t.remoteKey) {
 		return a, nil, false
 	}
 	t.rec, t.err = t.get(ctx)
@@ -105,7 +109,7 @@ func (t *fetch[K, V]) get(ctx context.Context) (Record, error) {
 	t.budget.left = t.c.opts.Remote.Budget()
 	var rec Record
 	err := t.budget.spend(func() (err error) {
-		rec, err = t.c.opts.Remote.Get(ctx, t.c.remoteKey(t.key))
+		rec, err = t.c.opts.Remote.Get(ctx, t.remoteKey)
 		return err
 	})
 	return rec, t.check(ctx, "get", rec, err)
@@ -154,7 +158,7 @@ func (t *fetch[K, V]) wait(ctx context.Context) (Record, error) {
 	t.c.counters.leaseWaits.Add(1)
 	bounded, cancel := context.WithDeadline(ctx, t.waitUntil)
 	defer cancel()
-	rec, err := t.c.opts.Remote.Wait(bounded, t.c.remoteKey(t.key))
+	rec, err := t.c.opts.Remote.Wait(bounded, t.remoteKey)
 	if err != nil && bounded.Err() != nil {
 		err = errWaited
 	} else {
@@ -174,7 +178,7 @@ func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (a answer[V], re
 		err = t.budget.spend(func() (err error) {
 			ctx, cancel := context.WithTimeout(ctx, t.budget.left)
 			defer cancel()
-			lease, rec, err = t.c.opts.Remote.Lease(ctx, t.c.remoteKey(t.key), t.c.opts.LoadTimeout, replace)
+			lease, rec, err = t.c.opts.Remote.Lease(ctx, t.remoteKey, t.c.opts.LoadTimeout, replace)
 			return err
 		})
 		if err = t.check(ctx, "lease", rec, err); err == nil && lease != nil {

@@ -8,6 +8,9 @@ import (
 // builtinKey returns the Key function for a K whose kind is a string or an
 // integer, or nil for any other K.
 func builtinKey[K comparable]() func(K) string {
+	if same, ok := any(func(k string) string { return k }).(func(K) string); ok {
+		return same
+	}
 	switch reflect.TypeFor[K]().Kind() {
 	case reflect.String:
 		return func(k K) string { return reflect.ValueOf(k).String() }

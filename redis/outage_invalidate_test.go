@@ -52,7 +52,6 @@ func TestInvalidateWithAnIllRedisReturnsInTimeWithAnError(t *testing.T) {
 
 // Invalidate takes the budget at most, says its comment, and so for Remote.Delete.
 func TestInvalidateOfManyKeysTakesOneBudget(t *testing.T) {
-	t.Skip("reported: Delete takes a budget for each 500 keys")
 	s := suffer(t, opened(t, redistest.Blackhole(t), redis.Options{MaxFailures: 1000}))
 	keys := make([]string, 5000)
 	for i := range keys {
