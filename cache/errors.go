@@ -17,6 +17,11 @@ var (
 	// ErrUnavailable is returned by a Remote that did not try, because it knows
 	// its server to be ill. Callers meet it inside a RemoteError.
 	ErrUnavailable = errors.New("cache: the remote tier is unavailable")
+
+	// ErrBudget is the cause (see context.Cause) of a context that ends because
+	// a call has spent its budget on the remote tier. A Remote that learns from
+	// its failures learns from these, and not from its callers' own ends.
+	ErrBudget = errors.New("cache: the budget of the remote tier is spent")
 )
 
 // RemoteError is returned by Invalidate and Set when the remote tier failed.

@@ -176,7 +176,7 @@ func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (a answer[V], re
 	limitErr := t.c.limit.Run(ctx, func(ctx context.Context) {
 		var lease Lease
 		err = t.budget.spend(func() (err error) {
-			ctx, cancel := context.WithTimeout(ctx, t.budget.left)
+			ctx, cancel := context.WithTimeoutCause(ctx, t.budget.left, ErrBudget)
 			defer cancel()
 			lease, rec, err = t.c.opts.Remote.Lease(ctx, t.remoteKey, t.c.opts.LoadTimeout, replace)
 			return err

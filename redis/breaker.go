@@ -18,8 +18,15 @@ const maxProbeFactor = 20
 // breaker keeps commands from a Redis that does not serve. It opens after so
 // many failures in a row, and a probe in the background closes it: never a
 // user's call, which would pay for the attempt.
+//
+// A Store has two. That of the commands that write counts apart, because a
+// Redis may answer every GET and no SET: a replica, or a server in the middle of
+// a failover. Were the GETs to start its count anew, every miss would pay for a
+// command that fails. While that of the reads is open, nothing is sent at all.
 type breaker struct {
 	s       *Store
+	within  *breaker // while this one is open, so are we; nil for reads
+	probe   func(context.Context) error
 	open    atomic.Bool
 	refused atomic.Uint64
 
@@ -29,7 +36,19 @@ type breaker struct {
 	opened   uint64
 }
 
-func newBreaker(s *Store) *breaker { return &breaker{s: s} }
+// newBreakers returns the breaker of the commands that read, and that of those
+// that write. Their probes touch a key that no cache has, since a cache's name
+// stands between two colons. They leave nothing behind.
+func newBreakers(s *Store) (reads, writes *breaker) {
+	key := s.opts.Prefix + ":probe"
+	reads = &breaker{s: s, probe: func(ctx context.Context) error {
+		return s.client.Get(ctx, key).Err()
+	}}
+	writes = &breaker{s: s, within: reads, probe: func(ctx context.Context) error {
+		return s.client.Unlink(ctx, key).Err()
+	}}
+	return reads, writes
+}
 
 // allows reports whether a command may be sent.
 func (b *breaker) allows() bool {
@@ -37,11 +56,14 @@ func (b *breaker) allows() bool {
 		b.refused.Add(1)
 		return false
 	}
-	return true
+	return b.within == nil || b.within.allows()
 }
 
 // learn counts how a command went that was sent while the breaker was closed.
 func (b *breaker) learn(err error) {
+	if err == errIdle {
+		return
+	}
 	if !ill(err) {
 		b.mu.Lock()
 		b.failures = 0
@@ -54,7 +76,7 @@ func (b *breaker) learn(err error) {
 	if opens {
 		b.open.Store(true)
 		b.opened++
-		b.s.inBackground(b.probe)
+		b.s.inBackground(b.heal)
 	}
 	b.mu.Unlock()
 	if opens {
@@ -62,18 +84,17 @@ func (b *breaker) learn(err error) {
 	}
 }
 
-// probe sends a PING from time to time, until one is answered.
-func (b *breaker) probe(ctx context.Context) {
+// heal probes from time to time, until Redis serves.
+func (b *breaker) heal(ctx context.Context) {
 	wait := b.s.opts.ProbeInterval
 	longest := wait * maxProbeFactor
 	for {
-		pause := wait/2 + rand.N(wait/2+1)
 		select {
-		case <-time.After(pause):
+		case <-time.After(wait/2 + rand.N(wait/2+1)):
 		case <-ctx.Done():
 			return
 		}
-		if b.answered(ctx) {
+		if b.serves(ctx) {
 			b.mu.Lock()
 			b.failures = 0
 			b.open.Store(b.shutting)
@@ -85,11 +106,11 @@ func (b *breaker) probe(ctx context.Context) {
 	}
 }
 
-func (b *breaker) answered(ctx context.Context) bool {
+func (b *breaker) serves(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, b.s.opts.Timeout)
 	defer cancel()
-	_, err := abandonable(ctx, func(ctx context.Context) (string, error) {
-		return b.s.client.Ping(ctx).Result()
+	_, err := abandonable(ctx, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, b.probe(ctx)
 	})
 	return !ill(err)
 }
@@ -103,33 +124,32 @@ func (b *breaker) shut() {
 }
 
 func (b *breaker) report(open bool, err error) {
-	ctx := b.s.background
+	ctx, what := b.s.background, "reads"
+	if b.within != nil {
+		what = "writes"
+	}
 	if open {
-		b.s.opts.Logger.WarnContext(ctx, "redis does not serve; reads go to the source", "error", err)
+		b.s.opts.Logger.WarnContext(ctx, "redis does not serve "+what+"; the source does", "error", err)
 	} else {
-		b.s.opts.Logger.InfoContext(ctx, "redis serves again")
+		b.s.opts.Logger.InfoContext(ctx, "redis serves "+what+" again")
 	}
 	if b.s.opts.Trace.Breaker != nil {
-		b.s.opts.Trace.Breaker(ctx, BreakerInfo{Open: open, Err: err})
+		b.s.opts.Trace.Breaker(ctx, BreakerInfo{Open: open, Writes: b.within != nil, Err: err})
 	}
 }
 
-func (b *breaker) stats() Stats {
+func (b *breaker) timesOpened() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return Stats{
-		BreakerOpen:    b.open.Load(),
-		BreakerOpened:  b.opened,
-		BreakerRefused: b.refused.Load(),
-		LeasesRenewed:  b.s.renewed.Load(),
-	}
+	return b.opened
 }
 
 // illReplies begin the replies of a server that cannot serve any command now, or
-// not this client. Every other reply, an error too, is that of a server that
-// does.
+// none that writes, or not this client. Every other reply, an error too, is that
+// of a server that does.
 var illReplies = []string{
 	"LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY ",
+	"READONLY", "MISCONF", "NOREPLICAS",
 	"NOAUTH", "WRONGPASS", "ERR max number of clients",
 }
 

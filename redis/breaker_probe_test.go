@@ -158,13 +158,13 @@ func TestCloseWithAnOpenBreakerLeavesNoGoroutine(t *testing.T) {
 		t.Run(with, func(t *testing.T) {
 			s := store(t, redistest.Refused(t), redis.Options{MaxFailures: 1, ProbeInterval: time.Millisecond})
 			_, _ = s.Get(t.Context(), "k")
-			redistest.Eventually(t, 5*time.Second, "a probe is under way", func() bool { return strings.Contains(stacks(), "(*breaker).probe") })
+			redistest.Eventually(t, 5*time.Second, "a probe is under way", func() bool { return strings.Contains(stacks(), "(*breaker).heal") })
 			start := time.Now()
 			if err := s.Close(); err != nil {
 				t.Error(err)
 			}
 			within(t, start, s.Budget()+hiccup, "Close")
-			if all := stacks(); strings.Contains(all, "(*breaker).probe") {
+			if all := stacks(); strings.Contains(all, "(*breaker).heal") {
 				t.Errorf("a probe outlives Close:\n%s", all)
 			}
 			if !s.Stats().BreakerOpen {

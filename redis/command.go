@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/nearside-go/nearside/cache"
 )
@@ -13,28 +14,40 @@ import (
 // tells the breaker how it went. A command that ignores its context is left
 // behind at the end of the budget; hence it returns its result, and writes to
 // nothing that the caller reads.
-func send[T any](ctx context.Context, s *Store, command func(context.Context) (T, error)) (T, error) {
+func send[T any](ctx context.Context, b *breaker, command func(context.Context) (T, error)) (T, error) {
 	var zero T
-	if !s.breaker.allows() {
+	if !b.allows() {
 		return zero, cache.ErrUnavailable
 	}
-	bounded, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	bounded, cancel := context.WithTimeout(ctx, b.s.opts.Timeout)
 	defer cancel()
 	var reply T
 	var err error
-	if s.owned {
+	if b.s.owned {
 		reply, err = command(bounded)
 	} else {
 		reply, err = abandonable(bounded, command)
 	}
-	if err != nil && ctx.Err() != nil {
+	if err != nil && err != errIdle && ended(ctx) && context.Cause(ctx) != cache.ErrBudget {
 		return zero, ctx.Err() // the caller's end, which says nothing about Redis
 	}
 	if timedOut(err) {
-		err = fmt.Errorf("redis: no answer within %v: %w", s.opts.Timeout, context.DeadlineExceeded)
+		err = fmt.Errorf("redis: no answer in time: %w", context.DeadlineExceeded)
 	}
-	s.breaker.learn(err)
+	b.learn(err)
 	return reply, err
+}
+
+// ended reports whether ctx has ended. A connection's deadline, which is taken
+// from ctx, can pass a moment before ctx's own timer fires; ended waits for that.
+func ended(ctx context.Context) bool {
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second): // a context that never says so
+		}
+	}
+	return ctx.Err() != nil
 }
 
 func abandonable[T any](ctx context.Context, command func(context.Context) (T, error)) (T, error) {

@@ -75,13 +75,24 @@ func (s *Store) Seize(ctx context.Context, key string, hold time.Duration) (cach
 
 // clear releases, in the background, a lease that a command that failed with err
 // may have left standing with nobody to fill it: others would wait for it until
-// it lapses. It is worth one try.
+// it lapses. The command may even be carried out later, when Redis goes on that
+// hangs now; so clear tries for as long as such a lease would stand.
 func (s *Store) clear(key string, record []byte, err error) {
 	if errors.Is(err, cache.ErrUnavailable) {
 		return // it was not sent
 	}
 	s.inBackground(func(ctx context.Context) {
-		_, _ = s.evalInt(ctx, releaseScript, key, record)
+		const tries = 12
+		for range tries {
+			if stood, err := s.evalInt(ctx, releaseScript, key, record); err == nil && stood == 1 {
+				return
+			}
+			select {
+			case <-time.After(s.opts.LeaseTTL / tries):
+			case <-ctx.Done():
+				return
+			}
+		}
 	})
 }
 

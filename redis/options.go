@@ -45,12 +45,13 @@ type Options struct {
 	LeaseTTL time.Duration
 
 	// MaxFailures is how many commands have to fail in a row, by timeout or by
-	// an error that says that Redis cannot serve, for the breaker to open. 0
-	// means DefaultMaxFailures.
+	// an error that says that Redis cannot serve, for the breaker to open.
+	// Commands that read and commands that write are counted apart. 0 means
+	// DefaultMaxFailures.
 	MaxFailures int
 
 	// ProbeInterval is how long the breaker waits after it opened before it
-	// sends its first PING. The wait doubles, with jitter, up to 20 times its
+	// sends its first probe. The wait doubles, with jitter, up to 20 times its
 	// length. 0 means DefaultProbeInterval.
 	ProbeInterval time.Duration
 
@@ -72,8 +73,9 @@ type Trace struct {
 
 // BreakerInfo tells of a change of the breaker.
 type BreakerInfo struct {
-	Open bool
-	Err  error // the failure that opened it
+	Open   bool
+	Writes bool  // it is the breaker of commands that write; reads go on
+	Err    error // the failure that opened it
 }
 
 // complete returns the options with every default filled in, or every problem

@@ -17,18 +17,23 @@ import (
 func (s *Store) Get(ctx context.Context, key string) (cache.Record, error) {
 	key = s.redisKey(key)
 	asked := time.Now()
-	rec, err := send(ctx, s, func(ctx context.Context) (cache.Record, error) {
+	rec, err := send(ctx, s.reads, func(ctx context.Context) (cache.Record, error) {
 		pipe := s.client.Pipeline()
 		get, pttl := pipe.Get(ctx, key), pipe.PTTL(ctx, key)
-		_, _ = pipe.Exec(ctx) // the error is one of the commands'
-		return readReply(key, get, pttl)
+		_, err := pipe.Exec(ctx)
+		return readReply(key, get, pttl, err)
 	})
 	rec.Asked = asked
 	return rec, err
 }
 
-func readReply(key string, get *goredis.StringCmd, pttl *goredis.DurationCmd) (cache.Record, error) {
+// readReply makes a record of the two replies. If a connection could not be set
+// up, neither command has an error, and only the pipeline tells.
+func readReply(key string, get *goredis.StringCmd, pttl *goredis.DurationCmd, pipeline error) (cache.Record, error) {
 	b, err := get.Bytes()
+	if err == nil && pttl.Err() == nil {
+		err = pipeline
+	}
 	switch {
 	case errors.Is(err, goredis.Nil):
 		return cache.Record{}, nil
@@ -59,6 +64,7 @@ const (
 )
 
 // Wait looks at key from time to time, until it is in another state than leased.
+// A look that is under way when ctx ends is brought to its end.
 func (s *Store) Wait(ctx context.Context, key string) (cache.Record, error) {
 	start := time.Now()
 	for {
@@ -68,7 +74,7 @@ func (s *Store) Wait(ctx context.Context, key string) (cache.Record, error) {
 		case <-ctx.Done():
 			return cache.Record{}, ctx.Err()
 		}
-		rec, err := s.Get(ctx, key)
+		rec, err := s.Get(context.WithoutCancel(ctx), key)
 		if err != nil || rec.State != cache.StateLease {
 			return rec, err
 		}

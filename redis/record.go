@@ -102,7 +102,7 @@ func decodeValue(key string, b []byte, rec cache.Record) cache.Record {
 		return corrupt(rec, errChecksum)
 	}
 	ttl := binary.BigEndian.Uint64(b[12:])
-	if b[2]&^flagNotFound != 0 || b[3] != 0 || ttl > uint64(math.MaxInt64/time.Millisecond) {
+	if b[2]&^flagNotFound != 0 || b[3] != 0 || ttl == 0 || ttl > uint64(math.MaxInt64/time.Millisecond) {
 		return corrupt(rec, errForeign)
 	}
 	rec.State = cache.StateValue

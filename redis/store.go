@@ -22,7 +22,8 @@ type Store struct {
 	client  goredis.UniversalClient
 	owned   bool // the client is closed with the Store, and heeds contexts
 	opts    Options
-	breaker *breaker
+	reads   *breaker
+	writes  *breaker
 	renewed atomic.Uint64 // leases
 
 	background context.Context // of renewals and probes; ends with Close
@@ -90,7 +91,7 @@ func New(client goredis.UniversalClient, o Options) (*Store, error) {
 func newStore(client goredis.UniversalClient, o Options) *Store {
 	s := &Store{client: client, opts: o}
 	s.background, s.stop = context.WithCancel(context.Background())
-	s.breaker = newBreaker(s)
+	s.reads, s.writes = newBreakers(s)
 	return s
 }
 
@@ -103,7 +104,8 @@ func (s *Store) Close() error {
 		s.closed = true
 		s.mu.Unlock()
 		s.stop()
-		s.breaker.shut()
+		s.reads.shut()
+		s.writes.shut()
 		s.running.Wait()
 		if s.owned {
 			s.closeErr = s.client.Close()
@@ -125,15 +127,24 @@ func (s *Store) inBackground(work func(context.Context)) {
 // Budget is Options.Timeout.
 func (s *Store) Budget() time.Duration { return s.opts.Timeout }
 
-// Stats are a Store's counts since it was made, but for BreakerOpen.
+// Stats are a Store's counts since it was made, but for the two states.
 type Stats struct {
-	BreakerOpen    bool   // Redis is being left alone
-	BreakerOpened  uint64 // how often that began
-	BreakerRefused uint64 // commands that were not sent because of it
-	LeasesRenewed  uint64 // renewals of leases whose loads take long
+	BreakerOpen      bool   // Redis is left alone
+	WriteBreakerOpen bool   // it is sent no command that writes
+	BreakerOpened    uint64 // how often either of that began
+	BreakerRefused   uint64 // commands that were not sent because of it
+	LeasesRenewed    uint64 // renewals of leases whose loads take long
 }
 
 // Stats returns the Store's counts.
-func (s *Store) Stats() Stats { return s.breaker.stats() }
+func (s *Store) Stats() Stats {
+	return Stats{
+		BreakerOpen:      s.reads.open.Load(),
+		WriteBreakerOpen: s.writes.open.Load(),
+		BreakerOpened:    s.reads.timesOpened() + s.writes.timesOpened(),
+		BreakerRefused:   s.reads.refused.Load() + s.writes.refused.Load(),
+		LeasesRenewed:    s.renewed.Load(),
+	}
+}
 
 func (s *Store) redisKey(key string) string { return s.opts.Prefix + ":" + key }

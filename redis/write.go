@@ -33,7 +33,7 @@ func (s *Store) Delete(ctx context.Context, keys ...string) error {
 }
 
 func (s *Store) deleteBatch(ctx context.Context, keys []string) error {
-	_, err := send(ctx, s, func(ctx context.Context) (struct{}, error) {
+	_, err := send(ctx, s.writes, func(ctx context.Context) (struct{}, error) {
 		if len(keys) == 1 {
 			return struct{}{}, s.client.Unlink(ctx, s.redisKey(keys[0])).Err()
 		}

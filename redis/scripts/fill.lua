@@ -7,12 +7,8 @@
 -- Reply: {0} if the lease is gone; {1} if the value stands, or has passed its
 --   deadline already; {1, error} if the lease was there and the value could not
 --   be stored: now there is neither
---
--- One byte more than the lease is read: a longer record is another one.
-if redis.pcall('GETRANGE', KEYS[1], 0, #ARGV[1]) ~= ARGV[1] then return {0} end
-local time = redis.call('TIME')
-local left = tonumber(ARGV[4]) - (time[1] * 1000 + math.floor(time[2] / 1000))
-local ttl = math.min(tonumber(ARGV[3]), left)
+if record() ~= ARGV[1] then return {0} end
+local ttl = math.min(tonumber(ARGV[3]), tonumber(ARGV[4]) - now())
 if ttl < 1 then
   redis.call('DEL', KEYS[1])
   return {1}

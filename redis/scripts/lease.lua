@@ -4,21 +4,17 @@
 -- ARGV[2]  its TTL, ms
 -- ARGV[3]  the record that may be replaced; '' for none
 -- Reply: {1, Redis' time in ms} if the lease was taken; else {0, record, PTTL in ms}
-local old = redis.pcall('GET', KEYS[1])
-if type(old) == 'table' then
-  -- Not a string, and so nobody's record: to be replaced.
-  if not string.find(old.err, 'WRONGTYPE', 1, true) then return old end
-  old = false
-end
+--
 -- A client that lost the reply may send the script again: its own lease is granted
 -- again, or it would wait for itself.
-if old and old ~= ARGV[3] and old ~= ARGV[1] then
+local old = record()
+if old ~= '' and old ~= ARGV[3] and old ~= ARGV[1] then
   return {0, old, redis.call('PTTL', KEYS[1])}
 end
 local set = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 if set.err then
-  if old ~= false then redis.call('DEL', KEYS[1]) end
+  -- Out of memory: what was to be replaced goes all the same.
+  redis.call('DEL', KEYS[1])
   return set
 end
-local time = redis.call('TIME')
-return {1, time[1] * 1000 + math.floor(time[2] / 1000)}
+return {1, now()}

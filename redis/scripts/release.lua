@@ -2,5 +2,5 @@
 -- KEYS[1]  the key
 -- ARGV[1]  the lease record
 -- Reply: 1 if it stood, 0 if it was gone
-if redis.pcall('GETRANGE', KEYS[1], 0, #ARGV[1]) ~= ARGV[1] then return 0 end
+if record() ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])

@@ -5,9 +5,9 @@
 -- Reply: {1, Redis' time in ms} if the lease was taken; else {0}
 --
 -- A tombstone has 18 bytes, but for those of versions to come.
-local head = redis.pcall('GETRANGE', KEYS[1], 0, 1)
-if type(head) == 'string' and string.sub(head, 1, 1) == 'T' then
-  if head ~= 'T\1' or redis.call('STRLEN', KEYS[1]) == 18 then return {0} end
+local old = record()
+if string.sub(old, 1, 1) == 'T' and (#old == 18 or string.sub(old, 2, 2) ~= '\1') then
+  return {0}
 end
 local set = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 if set.err then
@@ -15,5 +15,4 @@ if set.err then
   redis.call('DEL', KEYS[1])
   return set
 end
-local time = redis.call('TIME')
-return {1, time[1] * 1000 + math.floor(time[2] / 1000)}
+return {1, now()}

@@ -2,20 +2,22 @@
 -- and a value of another format, stays as it is.
 -- KEYS[1]  the key
 -- Reply: what is left of the TTL, ms; 0 if there is no such value
+--
+-- Its values may be large, and it needs the first 20 bytes of them.
 local head = redis.pcall('GETRANGE', KEYS[1], 0, 19)
-if type(head) ~= 'string' or #head < 20 or string.sub(head, 1, 2) ~= 'V\1' then
-  return 0
+if type(head) == 'table' then
+  if string.find(head.err, 'WRONGTYPE', 1, true) then return 0 end
+  return head
 end
+if #head < 20 or string.sub(head, 1, 2) ~= 'V\1' then return 0 end
 local function number(first, last)
   local n = 0
   for i = first, last do n = n * 256 + string.byte(head, i) end
   return n
 end
 local deadline, ttl = number(5, 12), number(13, 20)
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local left = redis.call('PTTL', KEYS[1])
-local want = math.min(ttl, deadline - now)
+local want = math.min(ttl, deadline - now())
 if want > left then
   redis.call('PEXPIRE', KEYS[1], string.format('%.0f', want))
   return want
