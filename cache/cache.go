@@ -17,7 +17,7 @@ import (
 type Cache[K comparable, V any] struct {
 	opts     Options[K, V]
 	prefix   string // of this cache's remote keys
-	local    *local.Store[K, entry[V]]
+	local    *local.Store[K, *entry[V]]
 	reads    loader.Group[K, answer[V]] // flights of Get, which only read
 	loads    loader.Group[K, answer[V]] // flights of GetOrLoad
 	limit    *loader.Limit
@@ -28,7 +28,8 @@ type Cache[K comparable, V any] struct {
 	distrusted distrusted
 }
 
-// entry is what the local tier holds.
+// entry is what the local tier holds, by reference: a hit then copies the value
+// once, for the caller, and not from function to function. It does not change.
 type entry[V any] struct {
 	value    V
 	notFound bool
@@ -42,7 +43,7 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		return nil, err
 	}
 	// The bound on a copy's time is given with each copy, with jitter.
-	store, err := local.New[K, entry[V]](local.Options{MaxEntries: o.Local.MaxEntries, MaxCost: o.Local.MaxCost})
+	store, err := local.New[K, *entry[V]](local.Options{MaxEntries: o.Local.MaxEntries, MaxCost: o.Local.MaxCost})
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ func (c *Cache[K, V]) aloneLife(ttl time.Duration, notFound bool, start time.Tim
 }
 
 // cost is what e counts towards Local.MaxCost.
-func (c *Cache[K, V]) cost(key K, e entry[V]) int64 {
+func (c *Cache[K, V]) cost(key K, e *entry[V]) int64 {
 	if c.opts.Cost == nil || e.notFound {
 		return 1
 	}

@@ -131,9 +131,9 @@ func (t *fetch[K, V]) deliverInBudget(a answer[V]) (stop func() bool) {
 // keep publishes a in the local tier, unless the flight is doomed, and says
 // whether it did.
 func (t *fetch[K, V]) keep(ctx context.Context, a answer[V], life local.Lifetime) bool {
-	e := entry[V]{value: a.value, notFound: a.notFound}
+	e := &entry[V]{value: a.value, notFound: a.notFound}
 	cost := t.c.cost(t.key, e)
-	var evicted []local.Evicted[K, entry[V]]
+	var evicted []local.Evicted[K, *entry[V]]
 	kept := t.f.Publish(func() { evicted = t.c.local.Add(t.key, e, cost, life) })
 	t.c.traceEvicted(ctx, evicted)
 	return kept

@@ -41,7 +41,7 @@ func (c *Cache[K, V]) unencodable(ctx context.Context, key K, err error) {
 	}
 }
 
-func (c *Cache[K, V]) traceEvicted(ctx context.Context, evicted []local.Evicted[K, entry[V]]) {
+func (c *Cache[K, V]) traceEvicted(ctx context.Context, evicted []local.Evicted[K, *entry[V]]) {
 	if c.opts.Trace.Evict == nil {
 		return
 	}

@@ -103,7 +103,7 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 		})
 	}
 	if c.opts.Remote == nil {
-		c.setLocal(ctx, key, entry[V]{value: value}, c.aloneLife(ttl, false, start))
+		c.setLocal(ctx, key, &entry[V]{value: value}, c.aloneLife(ttl, false, start))
 		return nil
 	}
 	payload, err := encode(c.opts.Codec, value)
@@ -122,7 +122,7 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 	})
 }
 
-func (c *Cache[K, V]) setLocal(ctx context.Context, key K, e entry[V], life local.Lifetime) {
+func (c *Cache[K, V]) setLocal(ctx context.Context, key K, e *entry[V], life local.Lifetime) {
 	c.dropLocal([]K{key})
 	c.traceEvicted(ctx, c.local.Add(key, e, c.cost(key, e), life))
 }
