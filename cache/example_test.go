@@ -1,0 +1,110 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/cachetest"
+)
+
+// A cache without a Remote has a local tier only, and keeps all the rest.
+func ExampleCache_GetOrLoad() {
+	prices, err := cache.New(cache.Options[string, int]{
+		Name:        "prices",
+		TTL:         time.Minute,
+		NotFoundTTL: 10 * time.Second,
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer prices.Close()
+	load := func(_ context.Context, product string) (int, error) {
+		fmt.Println("loading", product)
+		if product != "tea" {
+			return 0, cache.ErrNotFound
+		}
+		return 450, nil
+	}
+	ctx := context.Background()
+	for _, product := range []string{"tea", "tea", "unicorn", "unicorn"} {
+		price, err := prices.GetOrLoad(ctx, product, load)
+		fmt.Println(price, err)
+	}
+	// Output:
+	// loading tea
+	// 450 <nil>
+	// 450 <nil>
+	// loading unicorn
+	// 0 cache: not found
+	// 0 cache: not found
+}
+
+// After the write to the source has committed, Invalidate makes every instance
+// load anew.
+func ExampleCache_Invalidate() {
+	remote := cachetest.NewServer().Remote() // in a service: redis.Open
+	names, err := cache.New(cache.Options[int, string]{Name: "names", TTL: time.Minute, Remote: remote})
+	if err != nil {
+		panic(err)
+	}
+	defer names.Close()
+	row := "Ada"
+	load := func(context.Context, int) (string, error) { return row, nil }
+	ctx := context.Background()
+	fmt.Println(names.GetOrLoad(ctx, 7, load))
+	row = "Grace" // UPDATE, COMMIT
+	fmt.Println(names.GetOrLoad(ctx, 7, load))
+	fmt.Println(names.Invalidate(ctx, 7))
+	fmt.Println(names.GetOrLoad(ctx, 7, load))
+	// Output:
+	// Ada <nil>
+	// Ada <nil>
+	// <nil>
+	// Grace <nil>
+}
+
+// Get asks the tiers and never loads.
+func ExampleCache_Get() {
+	c, err := cache.New(cache.Options[int, string]{Name: "names", TTL: time.Minute})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	_, err = c.Get(context.Background(), 7)
+	fmt.Println(errors.Is(err, cache.ErrMiss))
+	// Output: true
+}
+
+// A trace tells who answered each call, by a note in the call's context.
+func ExampleTrace() {
+	type answeredBy struct{}
+	note := func(ctx context.Context, who string) {
+		if place, ok := ctx.Value(answeredBy{}).(*string); ok {
+			*place = who
+		}
+	}
+	c, err := cache.New(cache.Options[string, int]{
+		Name: "prices",
+		TTL:  time.Minute,
+		Trace: &cache.Trace{
+			Hit:  func(ctx context.Context, i cache.HitInfo) { note(ctx, i.Tier.String()) },
+			Miss: func(ctx context.Context, _ cache.MissInfo) { note(ctx, "source") },
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	for range 2 {
+		var who string
+		ctx := context.WithValue(context.Background(), answeredBy{}, &who)
+		price, _ := c.GetOrLoad(ctx, "tea", func(context.Context, string) (int, error) { return 450, nil })
+		fmt.Println(price, "from", who)
+	}
+	// Output:
+	// 450 from source
+	// 450 from local
+}
