@@ -63,6 +63,7 @@ func TestServerOutlivesTheThreadThatStartedIt(t *testing.T) {
 
 // A test binary that is killed takes its servers along, on Linux. The child is this test binary again, in this same test.
 func TestServerDiesWithTheTestBinary(t *testing.T) {
+	redistest.Require(t)
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux has a parent-death signal")
 	}

@@ -59,7 +59,7 @@ func Start(t testing.TB, args ...string) *Server {
 // start starts a server whose command line is made by line, each time for the port that was drawn.
 func start(t testing.TB, line func(*Server) ([]string, error)) *Server {
 	t.Helper()
-	require(t)
+	Require(t)
 	s := &Server{t: t, dir: shortDir(t), line: line}
 	s.client = adminClient(s.Socket())
 	t.Cleanup(s.cleanup)
@@ -69,8 +69,8 @@ func start(t testing.TB, line func(*Server) ([]string, error)) *Server {
 	return s
 }
 
-// require skips t without a redis-server, and fails it where one is owed.
-func require(t testing.TB) {
+// Require skips t without a redis-server, and fails it where one is owed: with CI set. Start does so by itself.
+func Require(t testing.TB) {
 	t.Helper()
 	switch {
 	case Available():

@@ -71,11 +71,13 @@ func TestWithoutRedisOnPath(t *testing.T) {
 }
 
 func TestStartTellsWhatTheServerSaid(t *testing.T) {
+	redistest.Require(t)
 	t.Parallel()
 	wantVerdict(t, "fatal", "no-such-option", func(t testing.TB) { redistest.Start(t, "--no-such-option", "1") })
 }
 
 func TestStartOnPortThatStaysTaken(t *testing.T) {
+	redistest.Require(t)
 	t.Parallel()
 	_, port, err := net.SplitHostPort(redistest.Blackhole(t))
 	if err != nil {
@@ -100,6 +102,7 @@ func TestRestartWaitsForItsPort(t *testing.T) {
 }
 
 func TestRestartOfRunningServerFails(t *testing.T) {
+	redistest.Require(t)
 	t.Parallel()
 	wantVerdict(t, "fatal", "is running", func(t testing.TB) { redistest.Start(t).Restart() })
 }
