@@ -19,13 +19,13 @@ lint:
 
 unit:
 	go test -race -shuffle=on -timeout 5m $(modules)
-	go test -v -timeout 5m -run Fill ./internal/racefills | grep -v '^=== '
+	go test -v -timeout 5m -run Fill ./internal/racefills
 
 examples:
 	go run ./examples/quickstart
 
 fuzz:
-	go test -run '^$$' -fuzz FuzzDecodeRecord -fuzztime $(fuzztime) ./redis
+	go test -run '^$$' -fuzz FuzzDecodeRecord -fuzztime $(fuzztime) -fuzzminimizetime 5x ./redis
 
 bench: redis
 	go test -run '^$$' -bench . -timeout 30m ./bench

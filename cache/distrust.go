@@ -29,7 +29,8 @@ type doubt struct {
 	until time.Time
 }
 
-func (d *distrusted) add(keys []string, maxAge time.Duration) {
+// add distrusts keys, and reports whether from now on it distrusts all.
+func (d *distrusted) add(keys []string, maxAge time.Duration) (all bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
@@ -41,14 +42,14 @@ func (d *distrusted) add(keys []string, maxAge time.Duration) {
 		d.keys[k] = doubt{d.round, now.Add(maxAge)}
 	}
 	d.any.Store(true)
-	if len(d.keys) <= maxDistrusted {
-		return
-	}
-	d.expireLocked(now)
 	if len(d.keys) > maxDistrusted {
-		d.all = now.Add(maxAge)
+		d.expireLocked(now)
+	}
+	if len(d.keys) > maxDistrusted {
+		d.all, all = now.Add(maxAge), true
 		clear(d.keys)
 	}
+	return all
 }
 
 // now returns a mark for settle, to be taken before the delete is sent.
@@ -100,10 +101,13 @@ func (d *distrusted) has(key string) bool {
 	return ok
 }
 
-func (d *distrusted) len() int {
+// count returns how many keys are distrusted, and whether all are.
+func (d *distrusted) count() (keys int, all bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.keys)
+	now := time.Now()
+	d.expireLocked(now)
+	return len(d.keys), now.Before(d.all)
 }
 
 func (d *distrusted) expireLocked(now time.Time) {

@@ -38,9 +38,18 @@ type fetch[K comparable, V any] struct {
 // errWaited ends a wait for another instance's load at its bound.
 var errWaited = errors.New("cache: waited long enough for another instance's load")
 
-// look asks the remote tier, once, and reports whether that answers the call.
+// look asks the tiers, once, and reports whether that answers the call.
 func (t *fetch[K, V]) look(ctx context.Context, f *loader.Flight[answer[V]]) (a answer[V], err error, found bool) {
 	t.f, t.looked, t.err = f, true, ErrUnavailable
+	// The caller has missed locally, and another flight may have published and
+	// ended since: without a second look its load would be done twice.
+	if e, ok := t.c.local.Peek(t.key); ok {
+		a = answer[V]{value: e.value, notFound: e.notFound, from: TierLocal}
+		if e.notFound {
+			a.err = ErrNotFound
+		}
+		return a, nil, true
+	}
 	if t.c.opts.Remote == nil {
 		return a, nil, false
 	}
@@ -105,7 +114,11 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 	return t.loadAlone(ctx, !errors.Is(err, errWaited))
 }
 
+// get goes on when every caller has left, which takes a budget at most. If Redis
+// hangs and all callers are more impatient than that, it is the only one who stays
+// to see it.
 func (t *fetch[K, V]) get(ctx context.Context) (Record, error) {
+	ctx = context.WithoutCancel(ctx)
 	t.budget.left = t.c.opts.Remote.Budget()
 	var rec Record
 	err := t.budget.spend(func() (err error) {
@@ -176,12 +189,19 @@ func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (a answer[V], re
 	limitErr := t.c.limit.Run(ctx, func(ctx context.Context) {
 		var lease Lease
 		err = t.budget.spend(func() (err error) {
-			ctx, cancel := context.WithTimeoutCause(ctx, t.budget.left, ErrBudget)
+			// Like get, it goes on without callers.
+			ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), t.budget.left, ErrBudget)
 			defer cancel()
 			lease, rec, err = t.c.opts.Remote.Lease(ctx, t.remoteKey, t.c.opts.LoadTimeout, replace)
 			return err
 		})
-		if err = t.check(ctx, "lease", rec, err); err == nil && lease != nil {
+		err = t.check(ctx, "lease", rec, err)
+		switch {
+		case err != nil || lease == nil:
+		case ctx.Err() != nil:
+			t.release(context.WithoutCancel(ctx), lease)
+			err = ctx.Err()
+		default:
 			led = true
 			a = t.loadUnder(ctx, lease)
 		}

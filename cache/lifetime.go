@@ -40,10 +40,12 @@ func (c *Cache[K, V]) copyLife(rec Record) local.Lifetime {
 
 // aloneLife is the lifetime of a local entry that the remote tier has no record
 // of, whose load started then. If that is because the remote tier is ill, the
-// entry is a copy like any other, with nothing to renew.
+// entry is a copy like any other, with nothing to renew; it is trusted since the
+// start of its load, because nothing fenced that load.
 func (c *Cache[K, V]) aloneLife(ttl time.Duration, notFound bool, start time.Time) local.Lifetime {
 	if c.opts.Remote != nil {
-		return local.Lifetime{TTL: min(c.jitter(c.opts.Local.TTL), ttl)}
+		trusted := min(c.jitter(c.opts.Local.TTL), c.opts.MaxAge) - time.Since(start)
+		return local.Lifetime{TTL: min(trusted, ttl)}
 	}
 	end := c.opts.MaxAge
 	if c.opts.Local.TTL > 0 {

@@ -37,33 +37,56 @@ func (t *fetch[K, V]) loadUnder(ctx context.Context, lease Lease) answer[V] {
 	// The value is worth storing, and a lease worth releasing, even if the last
 	// caller leaves meanwhile.
 	lasting := context.WithoutCancel(ctx)
-	filling := false
+	loaded := false
 	defer func() {
-		if filling {
-			return
-		}
-		if err := lease.Release(lasting); err != nil {
-			t.c.remoteFailed(lasting, "release", err)
+		if !loaded { // it panicked, or ended its goroutine
+			t.release(lasting, lease)
 		}
 	}()
 	start := time.Now()
 	a, ttl := t.callLoader(ctx)
-	defer t.deliverInBudget(a)()
-	if ttl == 0 {
-		t.notStored(ctx, a)
+	loaded = true
+	fill, ok := t.encode(lasting, a, ttl)
+	if !ok {
+		defer t.inBudget(func() { t.f.DeliverLast(a, nil) })()
+		t.release(lasting, lease)
 		return a
 	}
-	fill := Fill{NotFound: a.notFound, TTL: ttl, MaxAge: t.c.opts.MaxAge}
+	defer t.inBudget(func() { t.f.Deliver(a, nil) })()
+	t.fill(lasting, lease, a, fill, start)
+	return a
+}
+
+// encode makes a fill of a loaded value. It reports false, and says why, for what
+// is not to be stored: an error, a value without a lifetime or one that does not
+// encode, and a value that was declared wrong while it was loaded. The lease would
+// keep the last one out, if the deletion got through; if it did not, only this
+// instance knows.
+func (t *fetch[K, V]) encode(ctx context.Context, a answer[V], ttl time.Duration) (fill Fill, ok bool) {
+	if ttl == 0 {
+		t.notStored(ctx, a)
+		return fill, false
+	}
+	if t.f.Doomed() {
+		t.c.counters.doomedFills.Add(1)
+		t.filled(ctx, FillDoomed, nil)
+		return fill, false
+	}
+	fill = Fill{NotFound: a.notFound, TTL: ttl, MaxAge: t.c.opts.MaxAge}
 	if !a.notFound {
 		var err error
 		if fill.Payload, err = encode(t.c.opts.Codec, a.value); err != nil {
-			t.c.unencodable(lasting, t.key, err)
-			return a
+			t.c.unencodable(ctx, t.key, err)
+			return fill, false
 		}
 	}
-	filling = true
-	t.fill(lasting, lease, a, fill, start)
-	return a
+	return fill, true
+}
+
+func (t *fetch[K, V]) release(ctx context.Context, lease Lease) {
+	if err := lease.Release(ctx); err != nil {
+		t.c.remoteFailed(ctx, "release", err)
+	}
 }
 
 // fill stores the value, whose load started then, in the remote tier, and after
@@ -121,11 +144,11 @@ func (t *fetch[K, V]) observe(ctx context.Context) (value V, err error) {
 	return value, err
 }
 
-// deliverInBudget hands a to the callers when what is left of the budget has
-// passed, unless the function that it returns was called first. So a remote
-// tier that is slow to be filled does not hold up those who have their value.
-func (t *fetch[K, V]) deliverInBudget(a answer[V]) (stop func() bool) {
-	return time.AfterFunc(max(t.budget.left, 0), func() { t.f.Deliver(a, nil) }).Stop
+// inBudget calls deliver when what is left of the budget has passed, unless the
+// function that it returns was called first. So a remote tier that is slow to
+// take a value, or a lease, does not hold up those who have what they came for.
+func (t *fetch[K, V]) inBudget(deliver func()) (stop func() bool) {
+	return time.AfterFunc(max(t.budget.left, 0), deliver).Stop
 }
 
 // keep publishes a in the local tier, unless the flight is doomed, and says

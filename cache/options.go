@@ -67,7 +67,10 @@ type Options[K comparable, V any] struct {
 	WaitTimeout time.Duration
 
 	// MaxLoads is how many loads this Cache runs side by side; callers beyond
-	// wait their turn, or until their contexts end. 0 means DefaultMaxLoads.
+	// wait their turn, or until their contexts end. A load that uses the cache
+	// itself, with its own context, needs no second place, unless what it asks
+	// for is waiting for one on behalf of somebody else: leave room for that.
+	// 0 means DefaultMaxLoads.
 	MaxLoads int
 
 	// Schema is part of the remote key. Change it whenever V changes shape, and

@@ -38,7 +38,9 @@ func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
 // for ErrNotFound, which is remembered for Options.NotFoundTTL. When it panics,
 // its callers panic with a [*loader.Panic]. It may use the cache, for other keys.
 //
-// A caller whose ctx ends gets ctx's error at once. Besides that and load's
+// A caller whose ctx ends gets ctx's error at once; but the one who is asking the
+// remote tier for all, if it is cancelled and has no deadline within the budget,
+// when that has answered, or the budget is over. Besides that and load's
 // errors GetOrLoad returns ErrNotFound, for a key that is remembered so,
 // [loader.ErrGoexit] and ErrClosed, and never an error of the remote tier. It
 // panics if load is nil.
@@ -110,13 +112,12 @@ func (c *Cache[K, V]) join(ctx context.Context, g *loader.Group[K, answer[V]], k
 	return a.value, a.err
 }
 
-// mayLook reports whether a caller may ask the remote tier on its own goroutine,
-// and so be bound to it for as long as the budget. One with less time may not:
-// it would have to leave at its deadline, before the breaker could learn that
-// the remote tier hangs, and so would every caller after it.
+// mayLook reports whether a caller may ask the tiers on its own goroutine, and so
+// be bound to the remote one for as long as the budget. One with less time may
+// not: it leaves at its deadline, and get goes on without it.
 func (c *Cache[K, V]) mayLook(ctx context.Context) bool {
 	if c.opts.Remote == nil {
-		return false
+		return true
 	}
 	deadline, ok := ctx.Deadline()
 	return !ok || time.Until(deadline) > c.opts.Remote.Budget()
@@ -124,12 +125,16 @@ func (c *Cache[K, V]) mayLook(ctx context.Context) bool {
 
 func (c *Cache[K, V]) count(ctx context.Context, key K, a answer[V]) {
 	switch {
-	case a.from != TierRemote:
+	case a.from == 0:
 		c.counters.misses.Add(1)
 		if c.opts.Trace.Miss != nil {
 			c.opts.Trace.Miss(ctx, MissInfo{Key: c.opts.Key(key)})
 		}
 		return
+	case a.from == TierLocal && a.notFound:
+		c.counters.lateLocalNotFoundHits.Add(1)
+	case a.from == TierLocal:
+		c.counters.lateLocalHits.Add(1)
 	case a.notFound:
 		c.counters.remoteNotFoundHits.Add(1)
 	default:

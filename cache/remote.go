@@ -37,12 +37,13 @@ type Remote interface {
 	Seize(ctx context.Context, key string, hold time.Duration) (Lease, error)
 
 	// Touch starts the TTL of a value anew, as far as its MaxAge allows, and
-	// returns what is left of it then. It changes no lease and no tombstone and
-	// revives nothing: for these it returns 0.
+	// returns what is left of it then; 0 if there was nothing to renew. It
+	// changes no lease and no tombstone and revives nothing.
 	Touch(ctx context.Context, key string) (time.Duration, error)
 
 	// Delete removes the records of keys, in whatever state. When it returns an
-	// error, some may be left; trying again is harmless.
+	// error, some may be left; trying again is harmless. Beyond some hundred
+	// keys it may take more than one Budget, while the server answers.
 	Delete(ctx context.Context, keys ...string) error
 }
 

@@ -28,6 +28,7 @@ type Stats struct {
 	RemoteUnavailable uint64 // commands that were not sent, since the remote is known to be ill
 	RemoteErrors      uint64 // commands that failed in any other way
 	Distrusted        int    // keys whose invalidation the remote tier has not confirmed
+	DistrustsAll      bool   // they were too many to be told apart: the remote tier is not read at all
 
 	LocalEntries   int
 	LocalCost      int64
@@ -39,18 +40,20 @@ type counters struct {
 	loads, loadErrors, leaseWaits                             atomic.Uint64
 	fills, refusedFills, doomedFills, encodeErrors            atomic.Uint64
 	touches, corruptRecords                                   atomic.Uint64
+	lateLocalHits, lateLocalNotFoundHits                      atomic.Uint64 // of flights' second looks
 	remoteTimeouts, remoteUnavailable, remoteErrors           atomic.Uint64
 }
 
 // Stats returns the cache's counts.
 func (c *Cache[K, V]) Stats() Stats {
 	n, l := &c.counters, c.local.Stats()
+	distrusted, all := c.distrusted.count()
 	notFound := n.localNotFoundHits.Load()
 	return Stats{
 		// Not found was counted after the local tier counted its hit: read
 		// first, it cannot be the larger.
-		LocalHits:          l.Hits - min(notFound, l.Hits),
-		LocalNotFoundHits:  notFound,
+		LocalHits:          l.Hits - min(notFound, l.Hits) + n.lateLocalHits.Load(),
+		LocalNotFoundHits:  notFound + n.lateLocalNotFoundHits.Load(),
 		RemoteHits:         n.remoteHits.Load(),
 		RemoteNotFoundHits: n.remoteNotFoundHits.Load(),
 		Misses:             n.misses.Load(),
@@ -66,7 +69,8 @@ func (c *Cache[K, V]) Stats() Stats {
 		RemoteTimeouts:     n.remoteTimeouts.Load(),
 		RemoteUnavailable:  n.remoteUnavailable.Load(),
 		RemoteErrors:       n.remoteErrors.Load(),
-		Distrusted:         c.distrusted.len(),
+		Distrusted:         distrusted,
+		DistrustsAll:       all,
 		LocalEntries:       l.Entries,
 		LocalCost:          l.Cost,
 		LocalEvictions:     l.Evictions,

@@ -91,7 +91,7 @@ const (
 	Filled      FillOutcome = iota // it is in the tiers
 	FillLocal                      // it is in the local tier; the remote one failed
 	FillRefused                    // the lease was gone, or a tombstone stands: in no tier
-	FillDoomed                     // its key was invalidated meanwhile: not in the local tier
+	FillDoomed                     // its key was invalidated on this instance meanwhile: in no tier, or in the remote one if that came last
 	FillFailed                     // the codec failed, or the remote did without saying whether the lease still stood: in no tier
 	FillSkipped                    // TTLOf says that it is not to be stored
 )

@@ -21,7 +21,8 @@ import (
 // an Invalidate can be repeated at will.
 //
 // It does not stop at ctx's end, because the write has been made: it takes the
-// Remote's budget at most. Invalidating an absent key is no error.
+// Remote's budget at most, or one for each few hundred keys if there are more and
+// the Remote answers. Invalidating an absent key is no error.
 func (c *Cache[K, V]) Invalidate(ctx context.Context, keys ...K) error {
 	if !c.gate.enter() {
 		return ErrClosed
@@ -60,7 +61,10 @@ func (c *Cache[K, V]) overwrite(ctx context.Context, op string, keys []K, change
 	if err != nil {
 		// Before the second drop: a flight that is not doomed by it starts
 		// after it, and sees this.
-		c.distrusted.add(remoteKeys, c.opts.MaxAge)
+		if c.distrusted.add(remoteKeys, c.opts.MaxAge) {
+			c.opts.Logger.WarnContext(ctx, "too many invalidations failed; the remote tier is not read until the oldest values have gone",
+				"cache", c.opts.Name, "for", c.opts.MaxAge)
+		}
 		c.remoteFailed(ctx, op, err)
 		err = &RemoteError{Op: op, Err: err}
 	} else {
@@ -86,8 +90,8 @@ func (c *Cache[K, V]) dropLocal(keys []K) {
 // rarely right: two writers can commit in one order and Set in the other, and
 // the older value stays. Prefer Invalidate, and let the next read load.
 //
-// A load that is under way is not stored over it, and an Invalidate that runs
-// meanwhile wins. It returns the codec's error, with nothing changed, a
+// A load that is under way is not stored over it. Of a Set and an Invalidate that
+// run side by side, either may win. It returns the codec's error, with nothing changed, a
 // [*RemoteError], with the same consequences as that of Invalidate, or ErrClosed.
 // Like Invalidate it does not stop at ctx's end.
 func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
@@ -113,6 +117,8 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 	}
 	fill := Fill{Payload: payload, TTL: ttl, MaxAge: c.opts.MaxAge}
 	return c.overwrite(ctx, "set", []K{key}, func(ctx context.Context, remoteKeys []string) error {
+		ctx, cancel := context.WithTimeoutCause(ctx, c.opts.Remote.Budget(), ErrBudget)
+		defer cancel()
 		lease, err := c.opts.Remote.Seize(ctx, remoteKeys[0], c.opts.LoadTimeout)
 		if err != nil || lease == nil {
 			return err // without a lease a tombstone stands: nothing may be stored
@@ -122,7 +128,11 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 	})
 }
 
+// setLocal stores e in a cache without a remote tier. Dooming and storing are one
+// step: a load that started between the two would publish over e.
 func (c *Cache[K, V]) setLocal(ctx context.Context, key K, e *entry[V], life local.Lifetime) {
-	c.dropLocal([]K{key})
-	c.traceEvicted(ctx, c.local.Add(key, e, c.cost(key, e), life))
+	cost := c.cost(key, e)
+	var evicted []local.Evicted[K, *entry[V]]
+	c.loads.DoomAnd(key, func() { evicted = c.local.Add(key, e, cost, life) })
+	c.traceEvicted(ctx, evicted)
 }

@@ -33,13 +33,15 @@ type Flight[V any] struct {
 	waiters int                // guarded by Group.mu
 	cancel  context.CancelFunc // of the load; set by the first caller before it can be the last
 
-	mu     sync.Mutex // guards doomed; held while a result is published
-	doomed bool
+	mu     sync.Mutex // guards all to the next blank line; held while a result is published
+	silent bool       // publishes nothing any more
+	doomed bool       // and that by a Doom
 
 	// Written once, before done is closed, and read only after.
 	value V
 	err   error
 	panic *Panic
+	last  bool // nobody else is to get the result
 
 	deliver sync.Once
 	done    chan struct{}
@@ -51,6 +53,15 @@ type Flight[V any] struct {
 func (f *Flight[V]) Deliver(value V, err error) {
 	f.deliver.Do(func() {
 		f.value, f.err = value, err
+		close(f.done)
+	})
+}
+
+// DeliverLast is Deliver to the callers that are there: who asks later starts a new
+// flight, although this one goes on.
+func (f *Flight[V]) DeliverLast(value V, err error) {
+	f.deliver.Do(func() {
+		f.value, f.err, f.last = value, err, true
 		close(f.done)
 	})
 }
@@ -69,17 +80,26 @@ func (f *Flight[V]) deliverPanic(p *Panic) {
 func (f *Flight[V]) Publish(store func()) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.doomed {
+	if f.silent {
 		return false
 	}
 	store()
 	return true
 }
 
-func (f *Flight[V]) doom() {
+// Doomed reports whether a Doom has declared the result wrong. A flight that its
+// callers have left publishes nothing either, but is not wrong.
+func (f *Flight[V]) Doomed() bool {
 	f.mu.Lock()
-	f.doomed = true
-	f.mu.Unlock()
+	defer f.mu.Unlock()
+	return f.doomed
+}
+
+func (f *Flight[V]) silence(doomed bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.silent = true
+	f.doomed = f.doomed || doomed
 }
 
 func (f *Flight[V]) delivered() bool {

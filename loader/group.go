@@ -62,7 +62,7 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (V, error) {
 func (g *Group[K, V]) join(key K) (f *Flight[V], first bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if f := g.flights[key]; f != nil {
+	if f := g.flights[key]; f != nil && !(f.delivered() && f.last) {
 		f.waiters++
 		return f, false
 	}
@@ -119,7 +119,8 @@ func (g *Group[K, V]) run(ctx context.Context, key K, f *Flight[V], try func(con
 }
 
 // leave takes a caller off f. When it was the last one, nobody is left to want
-// the result: the load is cancelled, and doomed, because no Doom will find it.
+// the result: the load is cancelled, and publishes nothing, because no Doom will
+// find it.
 func (g *Group[K, V]) leave(key K, f *Flight[V]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -127,11 +128,11 @@ func (g *Group[K, V]) leave(key K, f *Flight[V]) {
 	if f.waiters > 0 {
 		return
 	}
-	g.doomLocked(key, f)
+	g.silenceLocked(key, f, false)
 	f.cancel()
 }
 
-// doomLocked takes f out of the group and dooms it in one step. In two:
+// silenceLocked takes f out of the group and silences it in one step. In two:
 //
 //  1. Doom A takes the flight out.
 //  2. Doom B finds none. Its caller drops the local copy and returns.
@@ -139,11 +140,11 @@ func (g *Group[K, V]) leave(key K, f *Flight[V]) {
 //  4. Doom A dooms it.
 //
 // Until A's caller drops the copy too, everybody reads what B declared wrong.
-func (g *Group[K, V]) doomLocked(key K, f *Flight[V]) {
+func (g *Group[K, V]) silenceLocked(key K, f *Flight[V], doomed bool) {
 	if g.flights[key] == f {
 		delete(g.flights, key)
 	}
-	f.doom()
+	f.silence(doomed)
 }
 
 func (g *Group[K, V]) remove(key K, f *Flight[V]) {
@@ -157,12 +158,18 @@ func (g *Group[K, V]) remove(key K, f *Flight[V]) {
 // Doom makes key's flight, if there is one, keep its result to the callers that
 // it has: it publishes nothing from now on, and whoever asks later starts a new
 // flight. What it published before is for the caller to remove, after Doom.
-func (g *Group[K, V]) Doom(key K) {
+func (g *Group[K, V]) Doom(key K) { g.DoomAnd(key, func() {}) }
+
+// DoomAnd dooms key's flight and calls store before a new one can start. So what
+// store leaves behind is newer than all that was published before, and older than
+// all that is published later. It must be quick, and must not call the group.
+func (g *Group[K, V]) DoomAnd(key K, store func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if f := g.flights[key]; f != nil {
-		g.doomLocked(key, f)
+		g.silenceLocked(key, f, true)
 	}
+	store()
 }
 
 // Wait returns when no load runs any more. Call it when every Do has returned:

@@ -129,6 +129,19 @@ func (s *Store[K, V]) Lookup(key K) (value V, due, ok bool) {
 	return value, due, true
 }
 
+// Peek is Get that leaves no trace: it makes the entry neither live longer nor more
+// recently used, and is not counted.
+func (s *Store[K, V]) Peek(key K) (value V, ok bool) {
+	sh := s.shard(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e, ok := sh.lru.Peek(key)
+	if !ok || s.clock.exact() >= e.expires {
+		return value, false
+	}
+	return e.value, true
+}
+
 // Add stores value under key, in place of what was there, and returns the
 // entries that made way for it. An entry that costs more than MaxCost or whose
 // lifetime is not positive is not stored, and what was there goes all the same.

@@ -6,8 +6,14 @@ import (
 	"sync"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/nearside-go/nearside/cache"
 )
+
+// maxClearing bounds the leases that are given up in the background side by side.
+// One beyond it lapses by itself.
+const maxClearing = 64
 
 // lease is a lease that this Store took.
 type lease struct {
@@ -78,10 +84,16 @@ func (s *Store) Seize(ctx context.Context, key string, hold time.Duration) (cach
 // it lapses. The command may even be carried out later, when Redis goes on that
 // hangs now; so clear tries for as long as such a lease would stand.
 func (s *Store) clear(key string, record []byte, err error) {
-	if errors.Is(err, cache.ErrUnavailable) {
-		return // it was not sent
+	var reply goredis.Error
+	if errors.Is(err, cache.ErrUnavailable) || errors.As(err, &reply) {
+		return // it was not sent, or Redis said no
+	}
+	if s.clearing.Add(1) > maxClearing {
+		s.clearing.Add(-1)
+		return
 	}
 	s.inBackground(func(ctx context.Context) {
+		defer s.clearing.Add(-1)
 		const tries = 12
 		for range tries {
 			if stood, err := s.evalInt(ctx, releaseScript, key, record); err == nil && stood == 1 {

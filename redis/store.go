@@ -26,6 +26,8 @@ type Store struct {
 	writes  *breaker
 	renewed atomic.Uint64 // leases
 
+	clearing atomic.Int32 // leases that are being given up
+
 	background context.Context // of renewals and probes; ends with Close
 	stop       context.CancelFunc
 	running    sync.WaitGroup
@@ -43,8 +45,8 @@ var _ cache.Remote = (*Store)(nil)
 // or unix:///path. The query parameters of goredis.ParseURL apply. It does not
 // need Redis to be up. Its errors are those of the URL and of the options.
 //
-// The client makes a single attempt at a connection for each command, does not
-// retry, and heeds the deadlines of contexts, unless the URL says otherwise.
+// The client heeds the deadlines of contexts, makes a single attempt at a
+// connection for each command, and does not retry, unless the URL asks for that.
 func Open(rawURL string, o Options) (*Store, error) {
 	client, err := goredis.ParseURL(rawURL)
 	if err != nil {
@@ -74,18 +76,33 @@ func withoutURL(err error) error {
 	return err
 }
 
-// New returns a Store that uses client, which may be a Client, a ClusterClient,
-// a failover client or a Ring, with whatever options. Close leaves it open; close
-// it after the Store. Its errors are those of the options.
+// New returns a Store that uses client: a Client, a failover client or a
+// ClusterClient, with whatever timeouts. Close leaves it open; close it after the
+// Store. Its errors are those of the options, and that of a client with which no
+// invalidation could be relied on: a Ring, which moves keys to other shards while
+// one is away, and gives them back what it had, and a ClusterClient that reads
+// from replicas, which lag.
 //
 // The budget holds although such a client may ignore its context: a command that
 // is overdue is abandoned, and ends in the background at the client's own time.
 func New(client goredis.UniversalClient, o Options) (*Store, error) {
 	o, err := o.complete()
-	if err != nil {
+	if err := errors.Join(unreliable(client), err); err != nil {
 		return nil, err
 	}
 	return newStore(client, o), nil
+}
+
+func unreliable(client goredis.UniversalClient) error {
+	switch c := client.(type) {
+	case *goredis.Ring:
+		return errors.New("redis: a Ring may bring back what was invalidated while a shard was away")
+	case *goredis.ClusterClient:
+		if o := c.Options(); o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
+			return errors.New("redis: a client that reads from replicas may read what was invalidated")
+		}
+	}
+	return nil
 }
 
 func newStore(client goredis.UniversalClient, o Options) *Store {

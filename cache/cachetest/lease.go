@@ -2,6 +2,7 @@ package cachetest
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -89,6 +90,14 @@ func (l *lease) Fill(ctx context.Context, f cache.Fill) (held bool, err error) {
 		deadline := l.granted.Add(f.MaxAge)
 		s.putLocked(l.key, record{Record: value, deadline: deadline}, min(f.TTL, time.Until(deadline)))
 	})
+	if errors.Is(err, ErrFull) {
+		l.r.server.mu.Lock()
+		defer l.r.server.mu.Unlock()
+		if held = l.standsLocked() != nil; held {
+			l.r.server.removeLocked(l.key)
+		}
+		return held, err
+	}
 	return held && err == nil, err
 }
 

@@ -2,6 +2,7 @@ package cachetest
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -10,6 +11,10 @@ import (
 
 // DefaultBudget is the budget of a Remote's commands.
 const DefaultBudget = 50 * time.Millisecond
+
+// ErrFull, as a Fault of a fill, is the refusal of a server without memory: the
+// lease stood, the value is not stored, and now there is neither.
+var ErrFull = errors.New("cachetest: full")
 
 // Fault is what is to happen to a command.
 type Fault struct {
@@ -178,12 +183,14 @@ func (r *Remote) Touch(ctx context.Context, key string) (left time.Duration, err
 			return
 		}
 		now := time.Now()
-		if expires := now.Add(rec.TTL); expires.Before(rec.deadline) {
-			rec.expires = expires
-		} else {
-			rec.expires = rec.deadline
+		expires := now.Add(rec.TTL)
+		if expires.After(rec.deadline) {
+			expires = rec.deadline
 		}
-		left = rec.expires.Sub(now)
+		if expires.After(rec.expires) {
+			rec.expires = expires
+			left = expires.Sub(now)
+		}
 	})
 	return left, err
 }

@@ -1,7 +1,7 @@
 -- Starts the TTL of a value anew, as far as its MaxAge allows. Any other record,
 -- and a value of another format, stays as it is.
 -- KEYS[1]  the key
--- Reply: what is left of the TTL, ms; 0 if there is no such value
+-- Reply: what is left of the TTL now, ms; 0 if there was nothing to renew
 --
 -- Its values may be large, and it needs the first 20 bytes of them.
 local head = redis.pcall('GETRANGE', KEYS[1], 0, 19)
@@ -18,8 +18,6 @@ end
 local deadline, ttl = number(5, 12), number(13, 20)
 local left = redis.call('PTTL', KEYS[1])
 local want = math.min(ttl, deadline - now())
-if want > left then
-  redis.call('PEXPIRE', KEYS[1], string.format('%.0f', want))
-  return want
-end
-return left
+if want <= left then return 0 end
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', want))
+return want
