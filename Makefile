@@ -28,7 +28,7 @@ fuzz:
 	go test -run '^$$' -fuzz FuzzDecodeRecord -fuzztime $(fuzztime) -fuzzminimizetime 5x ./redis
 
 bench: redis
-	go test -run '^$$' -bench . -timeout 30m ./bench
+	go test -run '^$$' -bench . -benchtime 3s -timeout 30m ./bench
 
 race-fills: redis
 	go test -v -timeout 60m -run Fill ./internal/racefills -args -memory $(fills) -redis $(fills)

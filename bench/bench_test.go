@@ -77,7 +77,7 @@ func BenchmarkRedisHit(b *testing.B) {
 	for _, goroutines := range []int{1, 64} {
 		b.Run(strconv.Itoa(goroutines)+"-goroutines", func(b *testing.B) {
 			ctx, ks := context.Background(), keys()
-			c, client := twoTiers(b, local.Options{MaxEntries: 1}) // which no key stays in for long
+			c, client := twoTiers(b, local.Options{TTL: 1}) // which keeps nothing
 			encoded, err := json.Marshal(sample)
 			must(b, err)
 			for _, k := range ks {

@@ -8,25 +8,26 @@ import (
 	"time"
 )
 
-// turns is how often the two sides of a comparison take turns.
-const turns = 21
+// The two sides of a comparison take turns: often, because a machine is fast in
+// one moment and slow in the next, but with enough calls to a turn to be timed.
+const (
+	minTurns = 21
+	maxTurns = 501
+	perTurn  = 64 // calls for each goroutine
+)
 
 // compare runs ours and bare in turns, b.N times each in all, on so many
 // goroutines, and reports the median of the turns' ratios, nanoseconds for one
 // call of each, and what one call of ours allocates.
 func compare(b *testing.B, goroutines int, ours, bare func(i int)) {
 	b.Helper()
+	turns := min(max(b.N/(perTurn*goroutines), minTurns), maxTurns)
 	each := max(b.N/turns, goroutines)
-	warm := max(each/10, 1)
-	share(goroutines, warm, ours)
-	share(goroutines, warm, bare)
+	share(goroutines, each, bare)
+	allocs := allocations(each, func() { share(goroutines, each, ours) })
 	var ratios, oursTook, bareTook []float64
-	var mallocs uint64
 	for range turns {
-		before := allocated()
-		o := share(goroutines, each, ours)
-		mallocs += allocated() - before
-		r := share(goroutines, each, bare)
+		o, r := share(goroutines, each, ours), share(goroutines, each, bare)
 		ratios = append(ratios, o/r)
 		oursTook = append(oursTook, o)
 		bareTook = append(bareTook, r)
@@ -35,7 +36,16 @@ func compare(b *testing.B, goroutines int, ours, bare func(i int)) {
 	b.ReportMetric(median(ratios), "x-bare")
 	b.ReportMetric(median(oursTook), "ns/call")
 	b.ReportMetric(median(bareTook), "ns/bare-call")
-	b.ReportMetric(float64(mallocs)/float64(turns*each), "allocs/call")
+	b.ReportMetric(allocs, "allocs/call")
+}
+
+// allocations returns how many f makes for each of n calls.
+func allocations(n int, f func()) float64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return float64(after.Mallocs-before.Mallocs) / float64(n)
 }
 
 // share spreads n calls over the goroutines and returns nanoseconds per call.
@@ -57,12 +67,6 @@ func share(goroutines, n int, call func(i int)) float64 {
 	}
 	wg.Wait()
 	return float64(time.Since(start)) / float64(n)
-}
-
-func allocated() uint64 {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.Mallocs
 }
 
 func median(values []float64) float64 {
