@@ -39,16 +39,12 @@ type fetch[K comparable, V any] struct {
 var errWaited = errors.New("cache: waited long enough for another instance's load")
 
 // look asks the tiers, once, and reports whether that answers the call.
-func (t *fetch[K, V]) look(ctx context.Context, f *loader.Flight[answer[V]]) (a answer[V], err error, found bool) {
+func (t *fetch[K, V]) look(ctx context.Context, f *loader.Flight[answer[V]]) (a answer[V], err error, ok bool) {
 	t.f, t.looked, t.err = f, true, ErrUnavailable
 	// The caller has missed locally, and another flight may have published and
 	// ended since: without a second look its load would be done twice.
 	if e, ok := t.c.local.Peek(t.key); ok {
-		a = answer[V]{value: e.value, notFound: e.notFound, from: TierLocal}
-		if e.notFound {
-			a.err = ErrNotFound
-		}
-		return a, nil, true
+		return found(e, TierLocal), nil, true
 	}
 	if t.c.opts.Remote == nil {
 		return a, nil, false
@@ -61,15 +57,23 @@ func (t *fetch[K, V]) look(ctx context.Context, f *loader.Flight[answer[V]]) (a 
 	if t.err != nil || t.rec.State != StateValue {
 		return a, nil, false
 	}
-	if a, found = t.accept(ctx, t.rec); !found {
+	if a, ok = t.accept(ctx, t.rec); !ok {
 		t.rec.State = StateCorrupt // to this reader it is
 	}
-	return a, nil, found
+	return a, nil, ok
+}
+
+// found is the answer that an entry of a tier gives.
+func found[V any](e *entry[V], from Tier) answer[V] {
+	if e.notFound {
+		return answer[V]{entry: e, from: from, err: ErrNotFound}
+	}
+	return answer[V]{entry: e, from: from}
 }
 
 // read is the flight of Get.
 func (t *fetch[K, V]) read(ctx context.Context, f *loader.Flight[answer[V]]) answer[V] {
-	if a, _, found := t.look(ctx, f); found {
+	if a, _, ok := t.look(ctx, f); ok {
 		return a
 	}
 	return answer[V]{err: ErrMiss}
@@ -78,7 +82,7 @@ func (t *fetch[K, V]) read(ctx context.Context, f *loader.Flight[answer[V]]) ans
 // run is the flight of GetOrLoad. Its error is ctx's: every caller has left.
 func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
 	if !t.looked {
-		if a, err, found := t.look(ctx, f); found {
+		if a, err, ok := t.look(ctx, f); ok {
 			return a, err
 		}
 	}
@@ -142,17 +146,15 @@ func (t *fetch[K, V]) check(ctx context.Context, op string, rec Record, err erro
 // accept decodes a value, and keeps a copy in the local tier. It reports false
 // for one that does not decode.
 func (t *fetch[K, V]) accept(ctx context.Context, rec Record) (answer[V], bool) {
-	a := answer[V]{notFound: rec.NotFound, from: TierRemote}
-	if rec.NotFound {
-		a.err = ErrNotFound
-	} else {
-		v, err := decode(t.c.opts.Codec, rec.Payload)
-		if err != nil {
+	e := &entry[V]{notFound: rec.NotFound}
+	if !rec.NotFound {
+		var err error
+		if e.value, err = decode(t.c.opts.Codec, rec.Payload); err != nil {
 			t.c.corrupt(ctx, t.key, err)
-			return a, false
+			return answer[V]{}, false
 		}
-		a.value = v
 	}
+	a := found(e, TierRemote)
 	life := t.c.copyLife(rec)
 	if life.RenewEvery > 0 && life.RenewIn <= 0 {
 		life.RenewIn = life.RenewEvery

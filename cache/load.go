@@ -26,7 +26,7 @@ func (t *fetch[K, V]) loadAlone(ctx context.Context, keep bool) (a answer[V], er
 			if t.c.opts.Remote != nil {
 				outcome = FillLocal
 			}
-			t.keepLoaded(ctx, a, t.c.aloneLife(ttl, a.notFound, start), outcome, nil)
+			t.keepLoaded(ctx, a, t.c.aloneLife(ttl, a.notFound(), start), outcome, nil)
 		}
 	})
 	return a, err
@@ -72,10 +72,10 @@ func (t *fetch[K, V]) encode(ctx context.Context, a answer[V], ttl time.Duration
 		t.filled(ctx, FillDoomed, nil)
 		return fill, false
 	}
-	fill = Fill{NotFound: a.notFound, TTL: ttl, MaxAge: t.c.opts.MaxAge}
-	if !a.notFound {
+	fill = Fill{NotFound: a.notFound(), TTL: ttl, MaxAge: t.c.opts.MaxAge}
+	if !a.notFound() {
 		var err error
-		if fill.Payload, err = encode(t.c.opts.Codec, a.value); err != nil {
+		if fill.Payload, err = encode(t.c.opts.Codec, a.entry.value); err != nil {
 			t.c.unencodable(ctx, t.key, err)
 			return fill, false
 		}
@@ -120,9 +120,9 @@ func (t *fetch[K, V]) callLoader(ctx context.Context) (answer[V], time.Duration)
 	value, err := t.observe(ctx)
 	switch {
 	case err == nil:
-		return answer[V]{value: value}, t.c.lifetime(t.key, value)
+		return answer[V]{entry: &entry[V]{value: value}}, t.c.lifetime(t.key, value)
 	case errors.Is(err, ErrNotFound):
-		return answer[V]{notFound: true, err: err}, t.c.jitter(t.c.opts.NotFoundTTL)
+		return answer[V]{entry: &entry[V]{notFound: true}, err: err}, t.c.jitter(t.c.opts.NotFoundTTL)
 	}
 	return answer[V]{err: err}, 0
 }
@@ -154,10 +154,9 @@ func (t *fetch[K, V]) inBudget(deliver func()) (stop func() bool) {
 // keep publishes a in the local tier, unless the flight is doomed, and says
 // whether it did.
 func (t *fetch[K, V]) keep(ctx context.Context, a answer[V], life local.Lifetime) bool {
-	e := &entry[V]{value: a.value, notFound: a.notFound}
-	cost := t.c.cost(t.key, e)
+	cost := t.c.cost(t.key, a.entry)
 	var evicted []local.Evicted[K, *entry[V]]
-	kept := t.f.Publish(func() { evicted = t.c.local.Add(t.key, e, cost, life) })
+	kept := t.f.Publish(func() { evicted = t.c.local.Add(t.key, a.entry, cost, life) })
 	t.c.traceEvicted(ctx, evicted)
 	return kept
 }

@@ -9,11 +9,13 @@ import (
 
 // answer is what a flight found out, for each of its callers.
 type answer[V any] struct {
-	value    V
-	notFound bool
-	from     Tier  // none for what was loaded
-	err      error // for the callers; a flight's own error never comes from its loader
+	entry *entry[V] // nil if there is none: an error, or a miss of Get
+	from  Tier      // none for what was loaded
+	err   error     // for the callers; a flight's own error never comes from its loader
 }
+
+// notFound reports whether the answer is that the source has no such key.
+func (a answer[V]) notFound() bool { return a.entry != nil && a.entry.notFound }
 
 // Get returns the value of key from the nearest tier that has it, and never
 // loads. Its errors are ErrMiss, ErrNotFound, ErrClosed and ctx's own. A remote
@@ -109,7 +111,10 @@ func (c *Cache[K, V]) join(ctx context.Context, g *loader.Group[K, answer[V]], k
 		return zero, err
 	}
 	c.count(ctx, key, a)
-	return a.value, a.err
+	if a.entry == nil {
+		return zero, a.err
+	}
+	return a.entry.value, a.err
 }
 
 // mayLook reports whether a caller may ask the tiers on its own goroutine, and so
@@ -131,17 +136,17 @@ func (c *Cache[K, V]) count(ctx context.Context, key K, a answer[V]) {
 			c.opts.Trace.Miss(ctx, MissInfo{Key: c.opts.Key(key)})
 		}
 		return
-	case a.from == TierLocal && a.notFound:
+	case a.from == TierLocal && a.notFound():
 		c.counters.lateLocalNotFoundHits.Add(1)
 	case a.from == TierLocal:
 		c.counters.lateLocalHits.Add(1)
-	case a.notFound:
+	case a.notFound():
 		c.counters.remoteNotFoundHits.Add(1)
 	default:
 		c.counters.remoteHits.Add(1)
 	}
 	if c.opts.Trace.Hit != nil {
-		c.opts.Trace.Hit(ctx, HitInfo{Key: c.opts.Key(key), Tier: a.from, NotFound: a.notFound})
+		c.opts.Trace.Hit(ctx, HitInfo{Key: c.opts.Key(key), Tier: a.from, NotFound: a.notFound()})
 	}
 }
 

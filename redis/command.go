@@ -7,6 +7,8 @@ import (
 	"net"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/nearside-go/nearside/cache"
 )
 
@@ -74,5 +76,6 @@ func timedOut(err error) bool {
 		return false
 	}
 	var netErr net.Error
-	return errors.Is(err, context.DeadlineExceeded) || (errors.As(err, &netErr) && netErr.Timeout())
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, goredis.ErrPoolTimeout) ||
+		(errors.As(err, &netErr) && netErr.Timeout())
 }
