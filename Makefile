@@ -2,7 +2,7 @@
 # a redis-server where there is none.
 
 modules  := ./... ./bench/... ./examples/...
-fuzztime := 10s
+fuzztime := 5s
 fills    := 1000000
 
 .PHONY: test redis lint unit examples fuzz bench race-fills
@@ -19,7 +19,7 @@ lint:
 
 unit:
 	go test -race -shuffle=on -timeout 5m $(modules)
-	go test -v -timeout 5m -run Fill ./internal/racefills
+	go test -race -v -timeout 5m -run Fill ./internal/racefills
 
 examples:
 	go run ./examples/quickstart
