@@ -143,6 +143,20 @@ func TestFailedLoadCostsTheBudgetOnce(t *testing.T) {
 	}
 }
 
+func TestPanicCostsTheBudgetOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, _ := pair(t)
+		a.remote.Inject(delayed(map[string]time.Duration{"get": 45 * time.Millisecond, "release": time.Hour}))
+		start := time.Now()
+		defer func() {
+			if p, took := recover(), time.Since(start); p == nil || took > cachetest.DefaultBudget {
+				t.Errorf("recovered %v after %v", p, took)
+			}
+		}()
+		_, _ = a.GetOrLoad(t.Context(), "k", func(ctx, string) (string, error) { panic("boom") })
+	})
+}
+
 func TestFillThatFindsNoRoomIsKeptLocally(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, a, b := pair(t)

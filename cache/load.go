@@ -39,8 +39,10 @@ func (t *fetch[K, V]) loadUnder(ctx context.Context, lease Lease) answer[V] {
 	lasting := context.WithoutCancel(ctx)
 	loaded := false
 	defer func() {
-		if !loaded { // it panicked, or ended its goroutine
-			t.release(lasting, lease)
+		if !loaded { // it panicked, or ended its goroutine: nothing can be delivered before
+			bounded, cancel := context.WithTimeoutCause(lasting, t.budget.left, ErrBudget)
+			defer cancel()
+			t.release(bounded, lease)
 		}
 	}()
 	start := time.Now()

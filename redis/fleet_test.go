@@ -67,25 +67,35 @@ func TestLongLoadKeepsItsLease(t *testing.T) {
 	}
 }
 
-// holderURL tells TestLeaseHolderInAProcessOfItsOwn that it is that process.
+// holderURL tells a process of this test binary that it is the one to be killed.
 const holderURL = "NEARSIDE_LEASE_HOLDER_URL"
 
-// It is no test, but the process that the test below kills. It says when its
-// load has begun, and ends with its standard input, if it lives that long.
-func TestLeaseHolderInAProcessOfItsOwn(t *testing.T) {
-	url := os.Getenv(holderURL)
-	if url == "" {
-		t.Skip("runs only in a process that another test starts")
+func TestMain(m *testing.M) {
+	if url := os.Getenv(holderURL); url != "" {
+		panic(holdLease(url))
 	}
+	os.Exit(m.Run())
+}
+
+// holdLease says when its load has begun, and ends with its standard input, if
+// it lives that long.
+func holdLease(url string) error {
 	o := patient
 	o.LeaseTTL = deadLeaseTTL
-	c := cacheOn(t, open(t, url, o), cache.Options[string, string]{})
-	_, err := c.GetOrLoad(t.Context(), "k", func(context.Context, string) (string, error) {
+	s, err := redis.Open(url, o)
+	if err != nil {
+		return err
+	}
+	c, err := cache.New(cache.Options[string, string]{Name: "c", TTL: time.Hour, Remote: s})
+	if err != nil {
+		return err
+	}
+	_, err = c.GetOrLoad(context.Background(), "k", func(context.Context, string) (string, error) {
 		os.Stdout.WriteString("loading\n")
 		_, err := io.Copy(io.Discard, os.Stdin)
 		return "", errors.Join(err, errors.New("nobody killed this process"))
 	})
-	t.Fatal(err)
+	return err
 }
 
 const deadLeaseTTL = 600 * time.Millisecond
@@ -97,7 +107,7 @@ func holder(t *testing.T, server *redistest.Server) (kill func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self, "-test.run=^TestLeaseHolderInAProcessOfItsOwn$", "-test.timeout=1m")
+	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), holderURL+"="+server.URL())
 	stdin, inErr := cmd.StdinPipe()
 	stdout, outErr := cmd.StdoutPipe()
