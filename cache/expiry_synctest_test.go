@@ -99,6 +99,7 @@ func TestLocalCopyEndsWithItsTrust(t *testing.T) {
 		o.Local.TTL = time.Second
 		c := newCache(t, o)
 		wantLoad(t, c, "k", constant("old"), "old")
+		a.remote.CutLog()
 		invalidate(t, b, "k")
 		wantLoad(t, b, "k", constant("new"), "new")
 		for range 9 {

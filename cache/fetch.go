@@ -32,6 +32,14 @@ type fetch[K comparable, V any] struct {
 	rec    Record
 	err    error
 
+	// What was known before the remote tier was read, or the load began.
+	drops uint64   // the last of known.drops
+	stamp Position // how far the log had been heard of
+
+	// What was true when the load began.
+	began  time.Time
+	banned bool // nothing may be stored for the key
+
 	waitUntil time.Time // when the waits for other instances end; zero before the first
 }
 
@@ -41,15 +49,17 @@ var errWaited = errors.New("cache: waited long enough for another instance's loa
 // look asks the tiers, once, and reports whether that answers the call.
 func (t *fetch[K, V]) look(ctx context.Context, f *loader.Flight[answer[V]]) (a answer[V], err error, ok bool) {
 	t.f, t.looked, t.err = f, true, ErrUnavailable
+	t.mark()
 	// The caller has missed locally, and another flight may have published and
 	// ended since: without a second look its load would be done twice.
-	if e, ok := t.c.local.Peek(t.key); ok {
-		return found(e, TierLocal), nil, true
+	if e, ok := t.c.local.Peek(t.key); ok && t.c.known.right(e.tags, &e.checked) {
+		return t.found(e, TierLocal), nil, true
 	}
 	if t.c.opts.Remote == nil {
 		return a, nil, false
 	}
 	t.remoteKey = t.c.remoteKey(t.key)
+	t.c.remember(t.key)
 	if t.c.distrusted.has(t.remoteKey) {
 		return a, nil, false
 	}
@@ -63,12 +73,22 @@ func (t *fetch[K, V]) look(ctx context.Context, f *loader.Flight[answer[V]]) (a 
 	return a, nil, ok
 }
 
-// found is the answer that an entry of a tier gives.
-func found[V any](e *entry[V], from Tier) answer[V] {
-	if e.notFound {
-		return answer[V]{entry: e, from: from, err: ErrNotFound}
+// mark notes what is known at this moment. What is read from the remote tier or
+// from the source later is judged by that.
+func (t *fetch[K, V]) mark() {
+	t.drops = t.c.known.drops.Load()
+	if t.c.opts.Remote != nil {
+		t.stamp = t.c.opts.Remote.Position(t.c.opts.Name)
 	}
-	return answer[V]{entry: e, from: from}
+}
+
+// found is the answer that an entry of a tier gives.
+func (t *fetch[K, V]) found(e *entry[V], from Tier) answer[V] {
+	a := answer[V]{entry: e, from: from, since: t.drops}
+	if e.notFound {
+		a.err = ErrNotFound
+	}
+	return a
 }
 
 // read is the flight of Get.
@@ -93,6 +113,7 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 		case StateTombstone:
 			return t.loadAlone(ctx, false)
 		case StateLease:
+			t.mark()
 			rec, err = t.wait(ctx)
 			continue
 		case StateValue:
@@ -105,6 +126,7 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 		}
 		var a answer[V]
 		var led bool
+		t.mark()
 		if a, rec, led, err = t.lead(ctx, replace); led {
 			return a, nil
 		}
@@ -144,9 +166,14 @@ func (t *fetch[K, V]) check(ctx context.Context, op string, rec Record, err erro
 }
 
 // accept decodes a value, and keeps a copy in the local tier. It reports false
-// for one that does not decode.
+// for one that was declared wrong, or does not decode.
 func (t *fetch[K, V]) accept(ctx context.Context, rec Record) (answer[V], bool) {
-	e := &entry[V]{notFound: rec.NotFound}
+	if !t.isRight(ctx, rec) {
+		t.c.counters.wrongRecords.Add(1)
+		return answer[V]{}, false
+	}
+	e := &entry[V]{notFound: rec.NotFound, tags: rec.Tags}
+	e.checked.Store(t.drops)
 	if !rec.NotFound {
 		var err error
 		if e.value, err = decode(t.c.opts.Codec, rec.Payload); err != nil {
@@ -154,7 +181,7 @@ func (t *fetch[K, V]) accept(ctx context.Context, rec Record) (answer[V], bool) 
 			return answer[V]{}, false
 		}
 	}
-	a := found(e, TierRemote)
+	a := t.found(e, TierRemote)
 	life := t.c.copyLife(rec)
 	if life.RenewEvery > 0 && life.RenewIn <= 0 {
 		life.RenewIn = life.RenewEvery

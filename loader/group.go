@@ -172,6 +172,13 @@ func (g *Group[K, V]) DoomAnd(key K, store func()) {
 	store()
 }
 
+// Has reports whether key has a flight.
+func (g *Group[K, V]) Has(key K) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.flights[key] != nil
+}
+
 // Wait returns when no load runs any more. Call it when every Do has returned:
 // loads may outlive the callers that left them.
 func (g *Group[K, V]) Wait() { g.running.Wait() }

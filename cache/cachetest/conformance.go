@@ -147,8 +147,8 @@ func (s *suite) fillKey(r cache.Remote, key, payload string) {
 
 func (s *suite) delete(r cache.Remote, keys ...string) {
 	s.Helper()
-	if err := r.Delete(s.Context(), keys...); err != nil {
-		s.Fatalf("Delete: %v", err)
+	if err := r.Invalidate(s.Context(), keys, 0); err != nil {
+		s.Fatalf("Invalidate: %v", err)
 	}
 }
 
