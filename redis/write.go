@@ -4,24 +4,50 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/nearside-go/nearside/cache"
 )
 
-// deleteBatch is how many keys share a round trip, and a budget. More keys take
-// more budgets, if Redis answers.
-const deleteBatch = 500
+// batchSize is how many keys share a round trip, and a budget. More keys take more
+// budgets, if Redis answers.
+const batchSize = 500
 
-// Delete removes the records of keys with UNLINK, one command for each key, as a
-// Cluster wants it, and as many to a round trip as go to one node. An error reply
-// to one does not keep the others from being sent; a Redis that does not answer
-// within the budget is asked no more.
-func (s *Store) Delete(ctx context.Context, keys ...string) error {
+// Invalidate removes the records of keys with UNLINK, one command for each key, as
+// a Cluster wants it, and as many to a round trip as go to one node; with hold, it
+// replaces them by tombstones. An error reply to one does not keep the others from
+// being sent; a Redis that does not answer within the budget is asked no more.
+func (s *Store) Invalidate(ctx context.Context, keys []string, hold time.Duration) error {
+	return s.replace(ctx, keys, func(b *batch, key string) {
+		if hold > 0 {
+			b.eval(buryScript, key, "", millis(hold))
+		} else {
+			b.pipe.Unlink(b.ctx, key)
+		}
+	})
+}
+
+// Ban replaces the records of keys by tombstones.
+func (s *Store) Ban(ctx context.Context, ban cache.Token, keys []string, ttl time.Duration) error {
+	return s.replace(ctx, keys, func(b *batch, key string) { b.eval(buryScript, key, ban[:], millis(ttl)) })
+}
+
+// Lift ends a ban.
+func (s *Store) Lift(ctx context.Context, ban cache.Token, keys []string, hold time.Duration) error {
+	left := int64(0)
+	if hold > 0 {
+		left = millis(hold)
+	}
+	return s.replace(ctx, keys, func(b *batch, key string) { b.eval(liftScript, key, ban[:], left) })
+}
+
+// replace changes the records of keys and appends keys to the log.
+func (s *Store) replace(ctx context.Context, keys []string, change func(*batch, string)) error {
 	var first error
-	for batch := range slices.Chunk(keys, deleteBatch) {
-		err := s.deleteBatch(ctx, batch)
+	for keys := range slices.Chunk(keys, batchSize) {
+		err := s.replaceBatch(ctx, keys, change)
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, cache.ErrUnavailable) {
 			return err
 		}
@@ -32,18 +58,79 @@ func (s *Store) Delete(ctx context.Context, keys ...string) error {
 	return first
 }
 
-func (s *Store) deleteBatch(ctx context.Context, keys []string) error {
-	_, err := send(ctx, s.writes, func(ctx context.Context) (struct{}, error) {
-		if len(keys) == 1 {
-			return struct{}{}, s.client.Unlink(ctx, s.redisKey(keys[0])).Err()
+// replaceBatch appends after the records have changed, so that nobody who has read the
+// entry can read what stood there before. One server carries out a pipeline in its
+// order; in a Cluster the log may live on another node than the keys.
+func (s *Store) replaceBatch(ctx context.Context, keys []string, change func(*batch, string)) error {
+	ctx, cancel := s.oneBudget(ctx)
+	defer cancel()
+	changes := func(b *batch) {
+		for _, key := range keys {
+			change(b, s.redisKey(key))
 		}
-		_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
-			for _, k := range keys {
-				pipe.Unlink(ctx, s.redisKey(k))
-			}
-			return nil
-		})
-		return struct{}{}, err
+	}
+	if !s.single {
+		if err := s.send(ctx, changes); err != nil {
+			return err
+		}
+		changes = func(*batch) {}
+	}
+	_, err := s.appendAfter(ctx, keys, changes)
+	return err
+}
+
+// oneBudget bounds commands that are sent one after the other.
+func (s *Store) oneBudget(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, s.opts.Timeout, cache.ErrBudget)
+}
+
+// batch is a pipeline of commands that write.
+type batch struct {
+	ctx    context.Context
+	pipe   goredis.Pipeliner
+	source bool // scripts go with their source
+}
+
+// eval adds a script that works on key.
+func (b *batch) eval(script *goredis.Script, key string, args ...any) {
+	if b.source {
+		script.Eval(b.ctx, b.pipe, []string{key}, args...)
+	} else {
+		script.EvalSha(b.ctx, b.pipe, []string{key}, args...)
+	}
+}
+
+// send sends the commands that fill adds to a batch. Scripts are named by their hash
+// first. Where Redis does not know one, all is sent once more, with the source:
+// everything that is sent in batches can be repeated. In the first attempt the entry
+// of the log may come before what it announces; the second has the right order.
+func (s *Store) send(ctx context.Context, fill func(*batch)) error {
+	_, err := send(ctx, s.writes, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.exec(ctx, fill)
 	})
+	return err
+}
+
+func (s *Store) exec(ctx context.Context, fill func(*batch)) error {
+	err := s.execOnce(ctx, false, fill)
+	if err != nil && goredis.HasErrorPrefix(err, "NOSCRIPT") {
+		err = s.execOnce(ctx, true, fill)
+	}
+	return err
+}
+
+// execOnce returns the first error of a pipeline, but a missing script before all others.
+func (s *Store) execOnce(ctx context.Context, source bool, fill func(*batch)) error {
+	b := &batch{ctx: ctx, pipe: s.client.Pipeline(), source: source}
+	fill(b)
+	if b.pipe.Len() == 0 {
+		return nil
+	}
+	cmds, err := b.pipe.Exec(ctx)
+	for _, cmd := range cmds {
+		if cmd.Err() != nil && goredis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+			return cmd.Err()
+		}
+	}
 	return err
 }

@@ -9,6 +9,12 @@ local function record()
   if string.find(bytes.err, 'WRONGTYPE', 1, true) then return '' end
   return redis.call('GET', KEYS[1])
 end
+-- tombstone says whether a record is one. It has any number of tokens, of 16 bytes;
+-- those of other versions are heeded whatever they have.
+local function tombstone(bytes)
+  if string.sub(bytes, 1, 1) ~= 'T' or #bytes < 2 then return false end
+  return (#bytes - 2) % 16 == 0 or string.sub(bytes, 2, 2) ~= '\2'
+end
 -- now returns Redis' time, in ms.
 local function now()
   local time = redis.call('TIME')

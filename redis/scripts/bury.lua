@@ -1,0 +1,18 @@
+-- Puts a tombstone at a key whatever its record, or adds a ban to the one there.
+-- KEYS[1]  the key
+-- ARGV[1]  the token of the ban; '' for a tombstone that only time lifts
+-- ARGV[2]  its TTL, ms; a tombstone that stands longer still does
+-- Reply: 1, or an error, after which there is no record
+local old = record()
+local bans, ttl = '', tonumber(ARGV[2])
+if tombstone(old) and string.sub(old, 2, 2) == '\2' then
+  bans = string.sub(old, 3)
+  ttl = math.max(ttl, redis.call('PTTL', KEYS[1]))
+end
+local set = redis.pcall('SET', KEYS[1], 'T\2' .. bans .. ARGV[1], 'PX', string.format('%.0f', ttl))
+if set.err then
+  -- Out of memory: what stood there must go all the same.
+  redis.call('DEL', KEYS[1])
+  return set
+end
+return 1
