@@ -21,6 +21,8 @@ type Stats struct {
 	DoomedFills  uint64 // not stored locally: the key was invalidated during the flight
 	EncodeErrors uint64 // not stored: the codec failed
 
+	AbandonedFills uint64 // not stored locally: the load ended after its last caller had left
+
 	Touches        uint64 // TTLs renewed in the remote tier
 	CorruptRecords uint64 // things in the remote tier that could not be read
 
@@ -40,6 +42,7 @@ type counters struct {
 	loads, loadErrors, leaseWaits                             atomic.Uint64
 	fills, refusedFills, doomedFills, encodeErrors            atomic.Uint64
 	touches, corruptRecords                                   atomic.Uint64
+	abandonedFills                                            atomic.Uint64
 	lateLocalHits, lateLocalNotFoundHits                      atomic.Uint64 // of flights' second looks
 	remoteTimeouts, remoteUnavailable, remoteErrors           atomic.Uint64
 }
@@ -64,6 +67,7 @@ func (c *Cache[K, V]) Stats() Stats {
 		RefusedFills:       n.refusedFills.Load(),
 		DoomedFills:        n.doomedFills.Load(),
 		EncodeErrors:       n.encodeErrors.Load(),
+		AbandonedFills:     n.abandonedFills.Load(),
 		Touches:            n.touches.Load(),
 		CorruptRecords:     n.corruptRecords.Load(),
 		RemoteTimeouts:     n.remoteTimeouts.Load(),
