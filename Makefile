@@ -5,6 +5,7 @@ modules  := ./... ./bench/... ./examples/...
 fuzzruns := 40000
 fills    := 1000000
 
+.NOTPARALLEL:
 .PHONY: test redis lint unit examples fuzz bench race-fills
 test: redis lint unit examples fuzz
 

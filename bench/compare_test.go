@@ -21,6 +21,7 @@ const (
 // call of each, and what one call of ours allocates.
 func compare(b *testing.B, goroutines int, ours, bare func(i int)) {
 	b.Helper()
+	b.ResetTimer() // so that b.N does not shrink with the time that a server takes to start
 	turns := min(max(b.N/(perTurn*goroutines), minTurns), maxTurns)
 	each := max(b.N/turns, goroutines)
 	share(goroutines, each, bare)

@@ -1,6 +1,7 @@
 package cache_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -171,5 +172,36 @@ func TestFillThatFindsNoRoomIsKeptLocally(t *testing.T) {
 			t.Fatalf("outcome %v, %d records", outcome, s.Len())
 		}
 		wantLoad(t, b, "k", constant("w"), "w") // and finds no lease in its way
+	})
+}
+
+// A load that everybody has left is found by no Invalidate. It must not fill: the
+// deletion may have failed that would keep it out.
+func TestAbandonedLoadIsNotFilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := pair(t)
+		var outcome cache.FillOutcome
+		o := options(a.remote)
+		o.Trace = &cache.Trace{Fill: func(_ ctx, i cache.FillInfo) { outcome = i.Outcome }}
+		c := newCache(t, o)
+		var src source
+		load, read, finish := src.gated()
+		ctx, leave := context.WithCancel(t.Context())
+		go func() { _, _ = c.GetOrLoad(ctx, "k", load) }()
+		<-read
+		leave()
+		synctest.Wait()
+		src.write()
+		a.remote.Inject(on("delete", cachetest.Fault{Err: errDown}))
+		if err := c.Invalidate(t.Context(), "k"); err == nil {
+			t.Fatal("Invalidate: no error")
+		}
+		a.remote.Inject(nil)
+		close(finish)
+		synctest.Wait()
+		wantLoad(t, b, "k", src.load, "v1")
+		if s := c.Stats(); outcome != cache.FillAbandoned || s.AbandonedFills != 1 || s.DoomedFills != 0 {
+			t.Fatalf("outcome %v, stats %+v", outcome, s)
+		}
 	})
 }

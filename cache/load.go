@@ -66,8 +66,8 @@ func (t *fetch[K, V]) loadUnder(ctx context.Context, lease Lease) answer[V] {
 // encode makes a fill of a loaded value. It reports false, and says why, for what
 // is not to be stored: an error, a value without a lifetime, one whose tags are
 // over a limit or that does not encode, and one that was declared wrong while it
-// was loaded. The lease would keep the last one out, if the deletion of its key got
-// through; if it did not, only this instance knows.
+// was loaded, or may have been. The lease would keep that out, if the deletion of its
+// key got through; if it did not, only this instance knows.
 func (t *fetch[K, V]) encode(ctx context.Context, a answer[V], ttl time.Duration) (fill Fill, ok bool) {
 	if ttl == 0 {
 		t.notStored(ctx, a)
@@ -76,9 +76,8 @@ func (t *fetch[K, V]) encode(ctx context.Context, a answer[V], ttl time.Duration
 	if !t.tagged(ctx, a) {
 		return fill, false
 	}
-	if t.f.Doomed() || t.outdated(a) {
-		t.c.counters.doomedFills.Add(1)
-		t.filled(ctx, FillDoomed, nil)
+	if t.f.Doomed() || t.f.Abandoned() || t.outdated(a) {
+		t.withheld(ctx, nil)
 		return fill, false
 	}
 	fill = Fill{NotFound: a.notFound(), TTL: ttl, MaxAge: t.c.opts.MaxAge, Stamp: t.stamp, Tags: a.entry.tags}
@@ -192,12 +191,23 @@ func (t *fetch[K, V]) outdated(a answer[V]) bool {
 // keepLoaded keeps a loaded value and reports that as outcome, or as doomed.
 func (t *fetch[K, V]) keepLoaded(ctx context.Context, a answer[V], life local.Lifetime, outcome FillOutcome, err error) {
 	if !t.keep(ctx, a, life) {
-		t.c.counters.doomedFills.Add(1)
-		t.filled(ctx, FillDoomed, err)
+		t.withheld(ctx, err)
 		return
 	}
 	t.c.counters.fills.Add(1)
 	t.filled(ctx, outcome, err)
+}
+
+// withheld reports a value that is kept from others, because of what happened to its
+// flight.
+func (t *fetch[K, V]) withheld(ctx context.Context, err error) {
+	if t.f.Abandoned() {
+		t.c.counters.abandonedFills.Add(1)
+		t.filled(ctx, FillAbandoned, err)
+		return
+	}
+	t.c.counters.doomedFills.Add(1)
+	t.filled(ctx, FillDoomed, err)
 }
 
 // notStored reports a value that its TTL keeps out of the tiers. There is

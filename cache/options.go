@@ -89,7 +89,8 @@ type Options[K comparable, V any] struct {
 	MaxLoads int
 
 	// Schema is part of the remote key. Change it whenever V changes shape, and
-	// a rolling deploy never decodes the bytes of the other version.
+	// a rolling deploy never decodes the bytes of the other version. 0 is a
+	// schema like any other.
 	Schema int
 
 	// Local bounds the local tier. Local.TTL is how long a local copy is

@@ -28,6 +28,8 @@ type Stats struct {
 	WrongLocals  uint64 // local entries that were not served because of a tag, the whole cache or a gap
 	WrongRecords uint64 // records in the remote tier that were not served because of a tag or the whole cache
 
+	AbandonedFills uint64 // not stored locally: the load ended after its last caller had left
+
 	Touches        uint64 // TTLs renewed in the remote tier
 	CorruptRecords uint64 // things in the remote tier that could not be read
 
@@ -47,6 +49,7 @@ type counters struct {
 	loads, loadErrors, leaseWaits                             atomic.Uint64
 	fills, refusedFills, doomedFills, encodeErrors            atomic.Uint64
 	touches, corruptRecords                                   atomic.Uint64
+	abandonedFills                                            atomic.Uint64
 	lateLocalHits, lateLocalNotFoundHits                      atomic.Uint64 // of flights' second looks
 	tagErrors, told, gaps, wrongLocals, wrongRecords          atomic.Uint64
 	remoteTimeouts, remoteUnavailable, remoteErrors           atomic.Uint64
@@ -79,6 +82,7 @@ func (c *Cache[K, V]) Stats() Stats {
 		Gaps:               n.gaps.Load(),
 		WrongLocals:        wrong,
 		WrongRecords:       n.wrongRecords.Load(),
+		AbandonedFills:     n.abandonedFills.Load(),
 		Touches:            n.touches.Load(),
 		CorruptRecords:     n.corruptRecords.Load(),
 		RemoteTimeouts:     n.remoteTimeouts.Load(),

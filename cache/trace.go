@@ -95,12 +95,13 @@ type FillOutcome int
 
 // The outcomes of a fill.
 const (
-	Filled      FillOutcome = iota // it is in the tiers
-	FillLocal                      // it is in the local tier; the remote one failed
-	FillRefused                    // the lease was gone, or a tombstone stands: in no tier
-	FillDoomed                     // its key, a tag or the cache was invalidated meanwhile, as this instance knows: in no tier, or in the remote one if that came last
-	FillFailed                     // its tags are over a limit, the codec failed, or the remote did without saying whether the lease still stood: in no tier
-	FillSkipped                    // TTLOf says that it is not to be stored
+	Filled        FillOutcome = iota // it is in the tiers
+	FillLocal                        // it is in the local tier; the remote one failed
+	FillRefused                      // the lease was gone, or a tombstone stands: in no tier
+	FillDoomed                       // its key, a tag or the cache was invalidated meanwhile, as this instance knows: in no tier, or in the remote one if that came last
+	FillFailed                       // its tags are over a limit, the codec failed, or the remote did without saying whether the lease still stood: in no tier
+	FillSkipped                      // TTLOf says that it is not to be stored
+	FillAbandoned                    // its callers had all left, and nobody could tell the load of an Invalidate: in no tier, or in the remote one if they left last
 )
 
 // WaitInfo tells of a wait for another instance's load.

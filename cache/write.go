@@ -115,8 +115,8 @@ func (c *Cache[K, V]) dropLocal(keys []K) {
 // the older value stays. Prefer Invalidate, and let the next read load.
 //
 // A load that is under way is not stored over it. Of a Set and an Invalidate that
-// run side by side, either may win. Other instances drop their local copies as
-// after an Invalidate. It returns the codec's error, or that of the tags, with
+// run side by side, either may win; under a tombstone nothing is stored. Other
+// instances drop their local copies as after an Invalidate. It returns the codec's error, or that of the tags, with
 // nothing changed, a [*RemoteError], with the same consequences as that of
 // Invalidate, or ErrClosed. Like Invalidate it does not stop at ctx's end.
 func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {

@@ -87,12 +87,19 @@ func (f *Flight[V]) Publish(store func()) bool {
 	return true
 }
 
-// Doomed reports whether a Doom has declared the result wrong. A flight that its
-// callers have left publishes nothing either, but is not wrong.
+// Doomed reports whether a Doom has declared the result wrong.
 func (f *Flight[V]) Doomed() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.doomed
+}
+
+// Abandoned reports whether all callers left before they had a result. No Doom finds
+// such a flight: what it knows may have been declared wrong.
+func (f *Flight[V]) Abandoned() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.silent && !f.doomed
 }
 
 func (f *Flight[V]) silence(doomed bool) {

@@ -34,7 +34,7 @@ func (s *Store) Lease(ctx context.Context, key string, hold time.Duration, repla
 	asked, record := time.Now(), newLease()
 	taken, rest, err := s.evalList(ctx, leaseScript, key, record, millis(s.opts.LeaseTTL), replace)
 	if err != nil {
-		s.clear(key, record, err)
+		s.clearAsked(key, record, err)
 		return nil, cache.Record{}, err
 	}
 	if taken {
@@ -71,7 +71,7 @@ func (s *Store) Seize(ctx context.Context, key string, hold time.Duration) (cach
 	record := newLease()
 	taken, rest, err := s.evalList(ctx, seizeScript, key, record, millis(s.opts.LeaseTTL))
 	if err != nil {
-		s.clear(key, record, err)
+		s.clearAsked(key, record, err)
 	}
 	if err != nil || !taken {
 		return nil, err
@@ -79,25 +79,36 @@ func (s *Store) Seize(ctx context.Context, key string, hold time.Duration) (cach
 	return s.newLease(key, record, hold, rest)
 }
 
-// clear releases, in the background, a lease that a command that failed with err
-// may have left standing with nobody to fill it: others would wait for it until
-// it lapses. The command may even be carried out later, when Redis goes on that
-// hangs now; so clear tries for as long as such a lease would stand.
-func (s *Store) clear(key string, record []byte, err error) {
+// clearAsked clears a lease that was asked for, unless err says that it cannot have
+// been granted.
+func (s *Store) clearAsked(key string, record []byte, err error) {
 	var reply goredis.Error
 	if errors.Is(err, cache.ErrUnavailable) || errors.As(err, &reply) {
 		return // it was not sent, or Redis said no
 	}
+	s.clear(key, record)
+}
+
+// clear releases, in the background, a lease that a command that failed may have
+// left standing with nobody to fill it: others would wait for it until it lapses. A
+// command that is overdue may even be carried out later, when Redis goes on that
+// hangs now, and on another connection than what releases the lease; so clear tries
+// for as long as such a lease would stand, counted while Redis answers.
+func (s *Store) clear(key string, record []byte) {
 	if s.clearing.Add(1) > maxClearing {
 		s.clearing.Add(-1)
 		return
 	}
 	s.inBackground(func(ctx context.Context) {
 		defer s.clearing.Add(-1)
-		const tries = 12
-		for range tries {
-			if stood, err := s.evalInt(ctx, releaseScript, key, record); err == nil && stood == 1 {
+		const tries, silent = 12, 20 * 12
+		for answers, all := 0, 0; answers < tries && all < silent; all++ {
+			stood, err := s.evalInt(ctx, releaseScript, key, record)
+			if err == nil && stood == 1 {
 				return
+			}
+			if err == nil {
+				answers++
 			}
 			select {
 			case <-time.After(s.opts.LeaseTTL / tries):
@@ -155,7 +166,7 @@ func (l *lease) Fill(ctx context.Context, f cache.Fill) (held bool, err error) {
 	deadline := l.granted + millis(f.MaxAge)
 	held, rest, err := l.s.evalList(ctx, fillScript, l.key, l.record, encodeValue(l.key, f, deadline), millis(f.TTL), deadline)
 	if err != nil {
-		l.s.clear(l.key, l.record, err)
+		l.s.clear(l.key, l.record)
 	}
 	if err != nil || len(rest) == 0 {
 		return held, err
@@ -168,5 +179,8 @@ func (l *lease) Fill(ctx context.Context, f cache.Fill) (held bool, err error) {
 func (l *lease) Release(ctx context.Context) error {
 	l.end()
 	_, err := l.s.evalInt(ctx, releaseScript, l.key, l.record)
+	if err != nil {
+		l.s.clear(l.key, l.record)
+	}
 	return err
 }

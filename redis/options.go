@@ -41,13 +41,14 @@ type Options struct {
 	Prefix string
 
 	// Timeout is the budget of a command, from the call to its return, waits
-	// for a connection included, whatever the timeouts of the client. 0 means
-	// DefaultTimeout.
+	// for a connection included, whatever the timeouts of the client. The GET
+	// and the lease of a miss share one: it has to be longer than two round
+	// trips, or nothing is ever filled. 0 means DefaultTimeout.
 	Timeout time.Duration
 
 	// LeaseTTL is how long a lease stands after its holder last renewed it,
 	// which it does three times as often: when an instance dies in a load,
-	// another takes over so much later. 0 means DefaultLeaseTTL.
+	// another takes over so much later. At least 3 ms; 0 means DefaultLeaseTTL.
 	LeaseTTL time.Duration
 
 	// MaxFailures is how many commands have to fail in a row, by timeout or by
@@ -130,6 +131,9 @@ func (o Options) complete() (Options, error) {
 	duration("Timeout", &o.Timeout, DefaultTimeout)
 	duration("LeaseTTL", &o.LeaseTTL, DefaultLeaseTTL)
 	duration("ProbeInterval", &o.ProbeInterval, DefaultProbeInterval)
+	if o.LeaseTTL > 0 && o.LeaseTTL < 3*time.Millisecond {
+		problems = append(problems, errors.New("redis: LeaseTTL is less than 3 ms"))
+	}
 	duration("LogTimeout", &o.LogTimeout, DefaultLogTimeout)
 	if o.LogTimeout > 0 && o.LogTimeout < 2*time.Millisecond {
 		problems = append(problems, errors.New("redis: LogTimeout is less than two milliseconds"))

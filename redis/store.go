@@ -53,7 +53,11 @@ var _ cache.Remote = (*Store)(nil)
 func Open(rawURL string, o Options) (*Store, error) {
 	client, err := goredis.ParseURL(rawURL)
 	if err != nil {
-		return nil, fmt.Errorf("redis: open: %w", withoutURL(err))
+		err = fmt.Errorf("redis: open: %w", withoutURL(err))
+	}
+	o, optionsErr := o.complete()
+	if err := errors.Join(err, optionsErr); err != nil {
+		return nil, err
 	}
 	client.ContextTimeoutEnabled = true
 	if client.MaxRetries == 0 {
@@ -61,28 +65,27 @@ func Open(rawURL string, o Options) (*Store, error) {
 	}
 	client.DialerRetries = 1
 	client.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	o, err = o.complete()
-	if err != nil {
-		return nil, err
-	}
 	s := newStore(goredis.NewClient(client), o)
 	s.owned = true
 	return s, nil
 }
 
-// withoutURL takes a URL, which may hold a password, out of an error's text.
+var errURL = errors.New("the URL is malformed")
+
+// withoutURL keeps an error from quoting the URL: a password may be in any part of
+// one that does not parse.
 func withoutURL(err error) error {
 	var urlErr *url.Error
 	if errors.As(err, &urlErr) {
-		return urlErr.Err
+		return errURL
 	}
 	return err
 }
 
 // New returns a Store that uses client: a Client, a failover client or a
 // ClusterClient, with whatever timeouts. Close leaves it open; close it after the
-// Store. Its errors are those of the options, and that of a client with which no
-// invalidation could be relied on: a Ring, which moves keys to other shards while
+// Store. Its errors are those of the options, that of a nil client, and that of one
+// with which no invalidation could be relied on: a Ring, which moves keys to other shards while
 // one is away, and gives them back what it had, and a ClusterClient that reads
 // from replicas, which lag.
 //
@@ -98,6 +101,8 @@ func New(client goredis.UniversalClient, o Options) (*Store, error) {
 
 func unreliable(client goredis.UniversalClient) error {
 	switch c := client.(type) {
+	case nil:
+		return errors.New("redis: there is no client")
 	case *goredis.Ring:
 		return errors.New("redis: a Ring may bring back what was invalidated while a shard was away")
 	case *goredis.ClusterClient:

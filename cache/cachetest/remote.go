@@ -22,6 +22,10 @@ type Fault struct {
 	// command fails with context.DeadlineExceeded.
 	Delay time.Duration
 
+	// Hold passes after the server has seen the command, and before its reply
+	// arrives. It counts towards the budget like Delay.
+	Hold time.Duration
+
 	// Err is returned, and the server does not see the command.
 	Err error
 
@@ -90,25 +94,35 @@ func (r *Remote) Budget() time.Duration { return r.budget }
 // server's lock.
 func (r *Remote) do(ctx context.Context, op string, step func(*Server)) error {
 	f := r.begin(op)
-	if f.Delay > 0 {
-		select {
-		case <-time.After(min(f.Delay, r.budget)):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if err := pass(ctx, min(f.Delay, r.budget)); err != nil {
+		return err
 	}
 	if f.Delay >= r.budget {
 		f.Err = context.DeadlineExceeded
-	}
-	if err := ctx.Err(); err != nil {
-		return err
 	}
 	if f.Err == nil || f.Applied {
 		r.server.mu.Lock()
 		step(r.server)
 		r.server.mu.Unlock()
 	}
+	if err := pass(ctx, min(f.Hold, r.budget-f.Delay)); err != nil {
+		return err
+	}
+	if f.Delay+f.Hold >= r.budget {
+		f.Err = context.DeadlineExceeded
+	}
 	return f.Err
+}
+
+// pass lets d pass, or returns ctx's error if ctx ends first, or has ended.
+func pass(ctx context.Context, d time.Duration) error {
+	if d > 0 {
+		select {
+		case <-time.After(d):
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err()
 }
 
 func (r *Remote) begin(op string) Fault {
