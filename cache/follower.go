@@ -28,7 +28,7 @@ func (f follower[K, V]) Since(at Position, complete bool) {
 
 func (f follower[K, V]) Lost() { f.c.known.lose() }
 
-// Invalidated dooms and drops what another instance invalidated. A flight may have
+// Invalidated silences and drops what another instance invalidated. A flight may have
 // read the old value from the remote tier, before that was deleted:
 //
 //  1. The flight reads the old value.
@@ -36,9 +36,11 @@ func (f follower[K, V]) Lost() { f.c.known.lose() }
 //  3. The entry arrives, and drops the local copy.
 //  4. The flight publishes the old value in the local tier.
 //
-// It is doomed at step 3, because it was registered before step 1. The entry comes
+// It is silenced at step 3, because it was registered before step 1. The entry comes
 // after the deletion, so that no flight that starts after step 3 reads the old value.
-// With the entry before the deletion, one could.
+// With the entry before the deletion, one could. It is not doomed: a load may have begun
+// after the deletion, and before the entry arrived, and whether it may fill the remote
+// tier is for its lease to say, which is gone if it was granted before.
 //
 // Of a tag the position is noted first. If it were dropped first:
 //
@@ -60,7 +62,10 @@ func (f follower[K, V]) Invalidated(name string, at Position, own bool) {
 		return
 	}
 	if key, ok := c.keyOf(rest); ok {
-		c.drop([]K{key})
+		c.banned.hold([]K{key}, c.opts.HoldOff)
+		c.reads.Silence(key)
+		c.loads.Silence(key)
+		c.local.Remove(key)
 	}
 	c.toldOf(name)
 }

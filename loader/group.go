@@ -128,7 +128,7 @@ func (g *Group[K, V]) leave(key K, f *Flight[V]) {
 	if f.waiters > 0 {
 		return
 	}
-	g.silenceLocked(key, f, false)
+	g.silenceLocked(key, f, abandoned)
 	f.cancel()
 }
 
@@ -140,11 +140,11 @@ func (g *Group[K, V]) leave(key K, f *Flight[V]) {
 //  4. Doom A dooms it.
 //
 // Until A's caller drops the copy too, everybody reads what B declared wrong.
-func (g *Group[K, V]) silenceLocked(key K, f *Flight[V], doomed bool) {
+func (g *Group[K, V]) silenceLocked(key K, f *Flight[V], why fate) {
 	if g.flights[key] == f {
 		delete(g.flights, key)
 	}
-	f.silence(doomed)
+	f.silence(why)
 }
 
 func (g *Group[K, V]) remove(key K, f *Flight[V]) {
@@ -167,9 +167,19 @@ func (g *Group[K, V]) DoomAnd(key K, store func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if f := g.flights[key]; f != nil {
-		g.silenceLocked(key, f, true)
+		g.silenceLocked(key, f, doomed)
 	}
 	store()
+}
+
+// Silence is Doom without the verdict: the flight publishes nothing, and whoever asks
+// later starts a new one, but what else becomes of its result is left to the flight.
+func (g *Group[K, V]) Silence(key K) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if f := g.flights[key]; f != nil {
+		g.silenceLocked(key, f, silenced)
+	}
 }
 
 // Has reports whether key has a flight.

@@ -32,6 +32,9 @@ type partition struct {
 	appended time.Time // when this Store's last entry was; zero once it has come back
 	last     cache.Position
 	odd      sync.Once // reports the first malformed entry
+
+	settle  sync.Once
+	settled chan struct{} // closed once the first session has begun, or failed
 }
 
 // follower is told of one cache's entries.
@@ -47,7 +50,7 @@ func newPartitions(s *Store) []*partition {
 		if len(logs) > 1 {
 			key += ":" + strconv.Itoa(i)
 		}
-		logs[i] = &partition{s: s, key: key}
+		logs[i] = &partition{s: s, key: key, settled: make(chan struct{})}
 	}
 	return logs
 }
@@ -92,6 +95,29 @@ func (p *partition) unfollow(f *follower) {
 		}
 	}
 	p.followers = others
+}
+
+// await returns when the reader has begun, or failed to. What is read from Redis before
+// is of little use: it cannot be told whether it is right, and the local copies of it
+// are dropped when the reader begins. It waits for half a budget, once: a log that hangs
+// must not cost more.
+func (p *partition) await() {
+	select {
+	case <-p.settled:
+		return
+	default:
+	}
+	p.mu.Lock()
+	started := p.started
+	p.mu.Unlock()
+	if !started {
+		return
+	}
+	select {
+	case <-p.settled:
+	case <-time.After(p.s.opts.Timeout / 2):
+		p.settle.Do(func() { close(p.settled) })
+	}
 }
 
 // Position is the newest position of the log that this Store has heard of.

@@ -170,6 +170,7 @@ func (r *session) follow(ctx context.Context, at cache.Position, complete bool) 
 	for _, f := range followers {
 		f.Since(at, complete)
 	}
+	r.settle.Do(func() { close(r.settled) })
 	gap := !complete && !first
 	if gap {
 		r.s.opts.Logger.WarnContext(ctx, "log entries may have been missed; local tiers are dropped")
@@ -190,6 +191,7 @@ func (p *partition) lose(ctx context.Context, err error) {
 	p.following = false
 	followers := p.followers
 	p.mu.Unlock()
+	p.settle.Do(func() { close(p.settled) })
 	if !was {
 		return
 	}

@@ -25,9 +25,10 @@ const (
 	flagNotFound = 1 << 0
 
 	leaseSize  = 2 + 16 // kind, version, token
-	tokenSize  = 16     // of which a tombstone has any number
-	headerSize = 24     // kind, version, flags, zero, deadline, TTL, checksum
-	tagsOffset = 40     // after the stamp: the number of tags, and the tags
+	bansOffset = 3      // of the tokens of a tombstone: kind, version, how many
+	tokenSize  = 16
+	headerSize = 24 // kind, version, flags, zero, deadline, TTL, checksum
+	tagsOffset = 40 // after the stamp: the number of tags, and the tags
 )
 
 var (
@@ -92,7 +93,7 @@ func decodeRecord(key string, b []byte, left time.Duration) cache.Record {
 		return corrupt(rec, errForeign)
 	}
 	switch {
-	case b[0] == kindTombstone && ((len(b)-2)%tokenSize == 0 || b[1] != wireVersion):
+	case b[0] == kindTombstone && (b[1] != wireVersion || isTombstone(b)):
 		rec.State = cache.StateTombstone
 	case b[0] == kindLease && (len(b) == leaseSize || b[1] != wireVersion):
 		rec.State = cache.StateLease
@@ -104,6 +105,12 @@ func decodeRecord(key string, b []byte, left time.Duration) cache.Record {
 		return corrupt(rec, errForeign)
 	}
 	return rec
+}
+
+// isTombstone reports whether b has as many tokens as it says. A value of which one bit
+// was flipped, and which now begins like a tombstone, says none, or one.
+func isTombstone(b []byte) bool {
+	return len(b) >= bansOffset && len(b) == bansOffset+tokenSize*int(b[2])
 }
 
 func decodeValue(key string, b []byte, rec cache.Record) cache.Record {

@@ -3,13 +3,11 @@
 -- ARGV[1]  the token of the ban; '' for a tombstone that only time lifts
 -- ARGV[2]  its TTL, ms; a tombstone that stands longer still does
 -- Reply: 1, or an error, after which there is no record
-local old = record()
-local bans, ttl = '', tonumber(ARGV[2])
-if tombstone(old) and string.sub(old, 2, 2) == '\2' then
-  bans = string.sub(old, 3)
-  ttl = math.max(ttl, redis.call('PTTL', KEYS[1]))
-end
-local set = redis.pcall('SET', KEYS[1], 'T\2' .. bans .. ARGV[1], 'PX', string.format('%.0f', ttl))
+local tokens, ttl = bans(record()), tonumber(ARGV[2])
+if tokens then ttl = math.max(ttl, redis.call('PTTL', KEYS[1])) end
+tokens = (tokens or '') .. ARGV[1]
+if #tokens > 255 * 16 then tokens = string.sub(tokens, 17) end
+local set = redis.pcall('SET', KEYS[1], tombstone(tokens), 'PX', string.format('%.0f', ttl))
 if set.err then
   -- Out of memory: what stood there must go all the same.
   redis.call('DEL', KEYS[1])

@@ -5,18 +5,15 @@
 -- ARGV[2]  for how long there is to be a tombstone still, ms; 0 for none
 -- Reply: 1, or an error, after which the tombstone stands as it was if others share
 --   it, and else there is no record
-local old = record()
-local others, hold = '', tonumber(ARGV[2])
-if tombstone(old) and string.sub(old, 2, 2) == '\2' then
-  for i = 3, #old, 16 do
-    local ban = string.sub(old, i, i + 15)
-    if ban ~= ARGV[1] then others = others .. ban end
-  end
+local tokens, others, hold = bans(record()) or '', '', tonumber(ARGV[2])
+for i = 1, #tokens, 16 do
+  local ban = string.sub(tokens, i, i + 15)
+  if ban ~= ARGV[1] then others = others .. ban end
 end
 local ttl = hold
 if others ~= '' then ttl = math.max(hold, redis.call('PTTL', KEYS[1])) end
 if ttl > 0 then
-  local set = redis.pcall('SET', KEYS[1], 'T\2' .. others, 'PX', string.format('%.0f', ttl))
+  local set = redis.pcall('SET', KEYS[1], tombstone(others), 'PX', string.format('%.0f', ttl))
   if not set.err then return 1 end
   if others == '' then redis.call('DEL', KEYS[1]) end
   return set
