@@ -18,6 +18,7 @@ func TestAReadThatRedisFailedIsNotWrittenBack(t *testing.T) {
 			server := redistest.Start(t)
 			s := suffer(t, store(t, server.Addr(), redis.Options{}))
 			s.wantLoaded(t, "a connection in the pool", "v")
+			recorded(t, server)
 			server.ResetCommands()
 			server.Pause()
 			s.wantLoaded(t, "k", "v")

@@ -89,21 +89,23 @@ type batch struct {
 	ctx    context.Context
 	pipe   goredis.Pipeliner
 	source bool // scripts go with their source
+	single bool // one server gets them all, and knows a script that came once
+	known  map[*goredis.Script]bool
 }
 
 // eval adds a script that works on key.
 func (b *batch) eval(script *goredis.Script, key string, args ...any) {
-	if b.source {
+	if b.source || (b.single && !b.known[script]) {
 		script.Eval(b.ctx, b.pipe, []string{key}, args...)
+		b.known[script] = true
 	} else {
 		script.EvalSha(b.ctx, b.pipe, []string{key}, args...)
 	}
 }
 
-// send sends the commands that fill adds to a batch. Scripts are named by their hash
-// first. Where Redis does not know one, all is sent once more, with the source:
-// everything that is sent in batches can be repeated. In the first attempt the entry
-// of the log may come before what it announces; the second has the right order.
+// send sends the commands that fill adds to a batch. One server gets a script's source
+// once. The nodes of a Cluster get its hash; where one does not know that, all is sent
+// once more, with the source: everything that is sent in batches can be repeated.
 func (s *Store) send(ctx context.Context, fill func(*batch)) error {
 	_, err := send(ctx, s.writes, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.exec(ctx, fill)
@@ -121,7 +123,7 @@ func (s *Store) exec(ctx context.Context, fill func(*batch)) error {
 
 // execOnce returns the first error of a pipeline, but a missing script before all others.
 func (s *Store) execOnce(ctx context.Context, source bool, fill func(*batch)) error {
-	b := &batch{ctx: ctx, pipe: s.client.Pipeline(), source: source}
+	b := &batch{ctx: ctx, pipe: s.client.Pipeline(), source: source, single: s.single, known: make(map[*goredis.Script]bool)}
 	fill(b)
 	if b.pipe.Len() == 0 {
 		return nil
