@@ -33,8 +33,9 @@ type fetch[K comparable, V any] struct {
 	err    error
 
 	// What was known before the remote tier was read, or the load began.
-	drops uint64   // the last of known.drops
-	stamp Position // how far the log had been heard of
+	drops uint64    // the last of known.drops
+	stamp Position  // how far the log had been heard of
+	heard time.Time // until when it had been heard
 
 	// What was true when the load began.
 	began  time.Time
@@ -79,6 +80,7 @@ func (t *fetch[K, V]) mark() {
 	t.drops = t.c.known.drops.Load()
 	if t.c.opts.Remote != nil {
 		t.stamp = t.c.opts.Remote.Position(t.c.opts.Name)
+		t.heard = t.c.opts.Remote.Heard(t.c.opts.Name)
 	}
 }
 
@@ -168,7 +170,8 @@ func (t *fetch[K, V]) check(ctx context.Context, op string, rec Record, err erro
 // accept decodes a value, and keeps a copy in the local tier. It reports false
 // for one that was declared wrong, or does not decode.
 func (t *fetch[K, V]) accept(ctx context.Context, rec Record) (answer[V], bool) {
-	if !t.isRight(ctx, rec) {
+	right, at := t.isRight(ctx, rec)
+	if !right {
 		t.c.counters.wrongRecords.Add(1)
 		return answer[V]{}, false
 	}
@@ -182,7 +185,7 @@ func (t *fetch[K, V]) accept(ctx context.Context, rec Record) (answer[V], bool) 
 		}
 	}
 	a := t.found(e, TierRemote)
-	life := t.c.copyLife(rec)
+	life := t.c.copyLife(rec, at)
 	if life.RenewEvery > 0 && life.RenewIn <= 0 {
 		life.RenewIn = life.RenewEvery
 		t.c.touchLater(ctx, t.key)

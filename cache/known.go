@@ -170,6 +170,7 @@ func (k *known) anyLocked(tags []string, is func(tagState) bool) bool {
 type judgement struct {
 	wrong   bool
 	unknown []string // tags that decide, and of which the remote tier has to be asked
+	follows bool     // what is known is kept up to date
 	session int
 }
 
@@ -177,7 +178,7 @@ type judgement struct {
 func (k *known) judge(stamp Position, tags []string) (j judgement) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	j.session = k.sessions
+	j.session, j.follows = k.sessions, k.follows
 	recent := k.follows && !stamp.Before(k.since)
 	k.judgeLocked(&j, stamp, recent, "")
 	for _, tag := range tags {

@@ -106,7 +106,9 @@ func (t *fetch[K, V]) fill(ctx context.Context, lease Lease, a answer[V], fill F
 	if err != nil {
 		t.c.remoteFailed(ctx, "fill", err)
 	}
-	life := t.c.copyLife(Record{Asked: asked, NotFound: fill.NotFound, TTL: fill.TTL, Left: left})
+	// It was right when its load began, and the lease says that its key still is.
+	right := later(t.began, t.c.opts.Remote.Heard(t.c.opts.Name))
+	life := t.c.copyLife(Record{Asked: asked, NotFound: fill.NotFound, TTL: fill.TTL, Left: left}, right)
 	switch {
 	case err != nil && held:
 		t.keepLoaded(ctx, a, life, FillLocal, err)

@@ -24,6 +24,10 @@ type Log interface {
 	// has heard of; zero if it has heard of none.
 	Position(cache string) Position
 
+	// Heard is when this Remote last knew all that had been appended about that
+	// cache until then; the zero time if it never did.
+	Heard(cache string) time.Time
+
 	// Announce appends keys to the log.
 	Announce(ctx context.Context, keys ...string) error
 

@@ -63,20 +63,25 @@ func checkEntry(tags []string) error {
 }
 
 // isRight reports whether a record was not declared wrong by a tag, or with the
-// whole cache. If what this instance knows does not tell, it asks the remote tier,
-// within the budget; what that cannot tell either is wrong.
-func (t *fetch[K, V]) isRight(ctx context.Context, rec Record) bool {
+// whole cache, and at which time it was not. If what this instance knows does not
+// tell, it asks the remote tier, within the budget; what that cannot tell either is
+// wrong.
+func (t *fetch[K, V]) isRight(ctx context.Context, rec Record) (right bool, at time.Time) {
 	for _, tag := range rec.Tags {
 		if t.c.distrusted.has(t.c.tagPrefix + tag) {
-			return false
+			return false, at
 		}
 	}
 	if t.c.distrusted.has(t.c.tagPrefix) {
-		return false
+		return false, at
 	}
 	j := t.c.known.judge(rec.Stamp, rec.Tags)
 	if j.wrong || len(j.unknown) == 0 {
-		return !j.wrong
+		return !j.wrong, t.heard
+	}
+	known := t.heard
+	if !j.follows {
+		known = rec.Asked // then it asks about every tag
 	}
 	var answers []*Position
 	err := t.budget.spend(func() (err error) {
@@ -86,9 +91,16 @@ func (t *fetch[K, V]) isRight(ctx context.Context, rec Record) bool {
 		return err
 	})
 	if t.check(ctx, "tags", Record{}, err) != nil {
-		return false
+		return false, at
 	}
-	return t.c.known.learn(j, rec.Stamp, answers)
+	return t.c.known.learn(j, rec.Stamp, answers), known
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 func (c *Cache[K, V]) tagNames(tags []string) []string {

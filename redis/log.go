@@ -23,6 +23,7 @@ type partition struct {
 	told      cache.Position // the last that the followers were told; zero before the first session
 	started   bool           // there is a reader
 	following bool           // it is connected, and tells
+	knew      time.Time      // when all entries until then were told
 	followers []*follower
 
 	entries, malformed, sessions, gaps uint64
@@ -126,6 +127,14 @@ func (s *Store) Position(name string) cache.Position {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.heard
+}
+
+// Heard is when this Store last knew the whole log.
+func (s *Store) Heard(name string) time.Time {
+	p := s.log(name)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.knew
 }
 
 // appendAfter sends what fill adds to a batch, and entries of names behind it. It

@@ -73,8 +73,8 @@ type Options struct {
 	LogPartitions int
 
 	// LogTimeout is how long the connection that the log is read on may be silent
-	// before it counts as dead. Redis is asked to speak twice as often. At least
-	// two milliseconds; 0 means DefaultLogTimeout.
+	// before it counts as dead. Redis is asked to speak four times as often. At least
+	// four milliseconds; 0 means DefaultLogTimeout.
 	LogTimeout time.Duration
 
 	// Trace has the functions to call when something happens; nil means none.
@@ -135,8 +135,8 @@ func (o Options) complete() (Options, error) {
 		problems = append(problems, errors.New("redis: LeaseTTL is less than 3 ms"))
 	}
 	duration("LogTimeout", &o.LogTimeout, DefaultLogTimeout)
-	if o.LogTimeout > 0 && o.LogTimeout < 2*time.Millisecond {
-		problems = append(problems, errors.New("redis: LogTimeout is less than two milliseconds"))
+	if o.LogTimeout > 0 && o.LogTimeout < 4*time.Millisecond {
+		problems = append(problems, errors.New("redis: LogTimeout is less than 4 ms"))
 	}
 	count := func(name string, field *int, value int) {
 		if *field < 0 {

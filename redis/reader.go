@@ -127,12 +127,14 @@ func (r *session) resume(ctx context.Context) error {
 // positions, if a server takes over whose clock is behind. So it is lifted beyond all
 // that this Store has heard of: stamps and positions of tags are compared.
 func (r *session) begin(ctx context.Context, gap bool) error {
+	asked := time.Now()
 	end, found, err := r.end(ctx)
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
 	heard := r.heard
+	r.knew = asked
 	r.mu.Unlock()
 	id := "*"
 	if end.Before(heard) && found || !found && heard != (cache.Position{}) {
@@ -213,12 +215,18 @@ func (p *partition) position() cache.Position {
 // was trimmed away unseen. A reader that has waited has missed nothing either way, but
 // one that lags behind a short log could.
 func (r *session) next(ctx context.Context) error {
-	told := r.position()
+	told, asked := r.position(), time.Now()
 	messages, err := r.wait(ctx, told)
 	if err != nil {
 		return err
 	}
+	if len(messages) == 0 {
+		asked = asked.Add(r.block()) // it blocked for so long, or longer
+	}
 	r.apply(ctx, messages)
+	if len(messages) < readCount {
+		r.know(asked)
+	}
 	has, err := r.has(ctx, told)
 	if err != nil {
 		return err
@@ -232,12 +240,23 @@ func (r *session) next(ctx context.Context) error {
 	return nil
 }
 
-// wait returns the entries after told, none if there were none for half of LogTimeout.
+// block is how long Redis is to wait for entries. A connection that is silent for
+// LogTimeout is dead, and what is read from Redis is known to be right until an answer.
+func (p *partition) block() time.Duration { return p.s.opts.LogTimeout / 4 }
+
+// know notes that all entries until then were told.
+func (r *session) know(until time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.knew = until
+}
+
+// wait returns the entries after told, none if there were none for a while.
 func (r *session) wait(ctx context.Context, told cache.Position) ([]goredis.XMessage, error) {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
 	streams, err := r.client.XRead(ctx, &goredis.XReadArgs{
-		Streams: []string{r.key, formatPosition(told)}, Count: readCount, Block: r.s.opts.LogTimeout / 2,
+		Streams: []string{r.key, formatPosition(told)}, Count: readCount, Block: r.block(),
 	}).Result()
 	if errors.Is(err, goredis.Nil) {
 		return nil, nil

@@ -28,8 +28,9 @@ type reader struct {
 	heard     cache.Position
 	told      cache.Position
 	cut       bool
-	telling   bool // a goroutine tells, or is about to
-	again     bool // and there may be more than it has seen
+	telling   bool      // a goroutine tells, or is about to
+	since     time.Time // when it was last known that there was nothing to tell, if telling or cut
+	again     bool      // and there may be more than it has seen
 	followers []*follower
 
 	turn sync.Mutex // held while followers are told; before mu
@@ -108,6 +109,9 @@ func (r *Remote) CutLog() {
 	r.reader.turn.Lock()
 	defer r.reader.turn.Unlock()
 	r.reader.mu.Lock()
+	if !r.reader.telling && !r.reader.cut {
+		r.reader.since = time.Now()
+	}
 	r.reader.cut = true
 	r.reader.mu.Unlock()
 	r.tell(func(f *follower) { f.Lost() })
@@ -144,7 +148,7 @@ func (r *Remote) wake() {
 	if r.reader.telling || r.reader.cut {
 		return
 	}
-	r.reader.telling = true
+	r.reader.telling, r.reader.since = true, time.Now()
 	go r.read()
 }
 
@@ -197,6 +201,16 @@ func (r *Remote) tellEntry(e logEntry) {
 			}
 		})
 	}
+}
+
+// Heard is now, unless there may be more to tell.
+func (r *Remote) Heard(string) time.Time {
+	r.reader.mu.Lock()
+	defer r.reader.mu.Unlock()
+	if r.reader.telling || r.reader.cut {
+		return r.reader.since
+	}
+	return time.Now()
 }
 
 // Position is the newest position that this Remote has heard of.
