@@ -6,7 +6,7 @@ fuzzruns := 40000
 fills    := 1000000
 seeds    := 5000
 time     := 60s
-fleet    := # -cluster, -plain, -seed N, -save FILE
+fleet    := # -cluster, -seed N, -save FILE
 
 .NOTPARALLEL:
 .PHONY: test redis lint unit examples fuzz bench race-fills sim consistency mutants
@@ -24,7 +24,8 @@ lint:
 unit:
 	go test -race -shuffle=on -timeout 5m $(modules)
 	go test -race -v -timeout 5m -run Fill ./internal/racefills
-	go test -v ./internal/simulation ./internal/consistency
+	go test -v ./internal/simulation -args -seeds 100
+	go test -v ./internal/consistency -args -for 10s -plain 5s
 
 examples:
 	go run ./examples/quickstart
@@ -44,7 +45,7 @@ sim:
 
 # A fleet of processes on a real Redis, and what breaks it: make consistency time=10m fleet=-cluster
 consistency: redis
-	go test -v -timeout 60m ./internal/consistency -args -for $(time) $(fleet)
+	go test -v -timeout 60m ./internal/consistency -args -for $(time) -plain 20s $(fleet)
 
 # Each guard of the protocol is taken out of a copy, and a checker has to notice.
 mutants: redis

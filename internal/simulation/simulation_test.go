@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 100, "how many fleets to play")
+	seeds = flag.Int("seeds", 4, "how many fleets to play")
 	first = flag.Uint64("first", rand.Uint64(), "the seed of the first one; the others follow")
 )
 
