@@ -15,10 +15,14 @@ import (
 // Values are shared: the local tier hands out what the loader returned. Treat
 // what they point to as read-only.
 type Cache[K comparable, V any] struct {
+	// What a local hit needs comes first, and so lies together.
+	local  *local.Store[K, *entry[V]]
+	traced bool // opts.Trace.Hit is not nil
+	known  known
+
 	opts      Options[K, V]
-	prefix    string // of this cache's remote keys
-	tagPrefix string // of the names of its tags
-	local     *local.Store[K, *entry[V]]
+	prefix    string                     // of this cache's remote keys
+	tagPrefix string                     // of the names of its tags
 	reads     loader.Group[K, answer[V]] // flights of Get, which only read
 	loads     loader.Group[K, answer[V]] // flights of GetOrLoad
 	limit     *loader.Limit
@@ -26,7 +30,6 @@ type Cache[K comparable, V any] struct {
 	touching  atomic.Int32 // touches under way
 	counters  counters
 
-	known      known
 	distrusted distrusted
 	recorded   recorded
 	banned     banned[K]
@@ -39,10 +42,10 @@ type Cache[K comparable, V any] struct {
 // once, for the caller, and not from function to function. Nothing in it changes
 // but checked.
 type entry[V any] struct {
+	checked  atomic.Uint64 // the last of known.drops that it was found right at; first, to be near the value
 	value    V
 	notFound bool
 	tags     []string
-	checked  atomic.Uint64 // the last of known.drops that it was found right at
 }
 
 // New returns a Cache, or every problem of its options, joined, each naming its
@@ -64,6 +67,7 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	}
 	c := &Cache[K, V]{
 		opts:      o,
+		traced:    o.Trace.Hit != nil,
 		prefix:    o.Name + ":" + strconv.Itoa(o.Schema) + ":",
 		tagPrefix: o.Name + "::",
 		local:     store,

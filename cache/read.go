@@ -22,8 +22,8 @@ func (a answer[V]) notFound() bool { return a.entry != nil && a.entry.notFound }
 // loads. Its errors are ErrMiss, ErrNotFound, ErrClosed and ctx's own. A remote
 // tier that fails is a miss.
 func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
-	if e, due, ok := c.local.Lookup(key); ok && c.right(e) {
-		if due || e.notFound || c.opts.Trace.Hit != nil {
+	if e, due, ok := c.local.Lookup(key); ok && (e.checked.Load() == c.known.drops.Load() || c.recheck(e)) {
+		if due || e.notFound || c.traced {
 			return e.value, c.localHit(ctx, key, e.notFound, due)
 		}
 		return e.value, nil
@@ -51,8 +51,8 @@ func (c *Cache[K, V]) GetOrLoad(ctx context.Context, key K, load func(context.Co
 	if load == nil {
 		panic("cache: GetOrLoad was given no function to load with")
 	}
-	if e, due, ok := c.local.Lookup(key); ok && c.right(e) {
-		if due || e.notFound || c.opts.Trace.Hit != nil {
+	if e, due, ok := c.local.Lookup(key); ok && (e.checked.Load() == c.known.drops.Load() || c.recheck(e)) {
+		if due || e.notFound || c.traced {
 			return e.value, c.localHit(ctx, key, e.notFound, due)
 		}
 		return e.value, nil
@@ -60,9 +60,10 @@ func (c *Cache[K, V]) GetOrLoad(ctx context.Context, key K, load func(context.Co
 	return c.loadFlight(ctx, key, load)
 }
 
-// right reports whether a local entry that was hit may be used.
-func (c *Cache[K, V]) right(e *entry[V]) bool {
-	if c.known.right(e.tags, &e.checked) {
+// recheck reports whether a local entry that was hit may be used although something was
+// dropped since it was last found right.
+func (c *Cache[K, V]) recheck(e *entry[V]) bool {
+	if c.known.recheck(e.tags, &e.checked) {
 		return true
 	}
 	c.counters.wrongLocals.Add(1)
