@@ -252,7 +252,8 @@ func (r *Remote) InvalidateTags(ctx context.Context, tags []string, keep time.Du
 	}
 	err = r.do(ctx, "record", func(s *Server) {
 		for _, tag := range tags {
-			s.tags[tag] = tagRecord{s.tags[tag].at.Later(at), time.Now().Add(keep)}
+			rec, _ := s.tagLocked(tag)
+			s.tags[tag] = rec.keep(rec.at.Later(at), keep)
 		}
 	})
 	if err != nil {
@@ -282,15 +283,24 @@ func (r *Remote) RecordTags(ctx context.Context, at cache.Position, keep time.Du
 			if !ok {
 				rec.at = at
 			}
-			if expires := time.Now().Add(keep); expires.After(rec.expires) {
-				rec.expires = expires
-			}
-			s.tags[tag] = rec
+			s.tags[tag] = rec.keep(rec.at, keep)
 		}
 	})
 }
 
+// keep is r with another position, kept for d or for as long as r is.
+func (r tagRecord) keep(at cache.Position, d time.Duration) tagRecord {
+	r.at = at
+	if expires := time.Now().Add(d); expires.After(r.expires) {
+		r.expires = expires
+	}
+	return r
+}
+
 func (s *Server) tagLocked(tag string) (tagRecord, bool) {
 	rec, ok := s.tags[tag]
-	return rec, ok && time.Now().Before(rec.expires)
+	if !ok || !time.Now().Before(rec.expires) {
+		return tagRecord{}, false
+	}
+	return rec, true
 }
