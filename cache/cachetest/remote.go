@@ -9,7 +9,7 @@ import (
 	"github.com/nearside-go/nearside/cache"
 )
 
-// DefaultBudget is the budget of a Remote's commands.
+// DefaultBudget is the budget of the commands of a Server that sets none.
 const DefaultBudget = 50 * time.Millisecond
 
 // ErrFull, as a Fault of a fill, is the refusal of a server without memory: the
@@ -50,7 +50,11 @@ var _ cache.Remote = (*Remote)(nil)
 
 // Remote returns a new instance's view of the server.
 func (s *Server) Remote() *Remote {
-	return &Remote{server: s, budget: DefaultBudget, calls: make(map[string]int)}
+	budget := s.Budget
+	if budget == 0 {
+		budget = DefaultBudget
+	}
+	return &Remote{server: s, budget: budget, calls: make(map[string]int)}
 }
 
 // Inject makes fault decide on each command from now on; nil ends that. The ops
@@ -77,7 +81,7 @@ func (r *Remote) Crash() {
 	r.crashed = true
 }
 
-// Budget is DefaultBudget.
+// Budget is that of the Server.
 func (r *Remote) Budget() time.Duration { return r.budget }
 
 // do counts a command, lets its fault happen, and carries it out under the
