@@ -127,6 +127,58 @@ func TestLocalCopyEndsWithTheRemoteRecord(t *testing.T) {
 	})
 }
 
+// What is left of a record, and how long a copy may be trusted, count from when the
+// remote tier was asked, however late its reply is.
+func TestSlowReplyDoesNotProlongACopy(t *testing.T) {
+	const late = 20 * time.Millisecond
+	for name, c := range map[string]struct {
+		local, age, lives time.Duration // of the copy: its TTL; of the record: its age when it is read
+	}{
+		"ends with the record": {local: ttl, age: ttl - time.Second, lives: time.Second},
+		"ends with its trust":  {local: 2 * time.Second, age: 0, lives: 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, a, b := pair(t)
+				o := options(b.remote)
+				o.FixedTTL, o.Local.TTL = true, c.local
+				reader := newCache(t, o)
+				wantLoad(t, a, "k", constant("v"), "v")
+				time.Sleep(c.age)
+				asked := time.Now()
+				b.remote.Inject(held("get", late))
+				wantGet(t, reader, "k", "v")
+				b.remote.Inject(nil)
+				invalidate(t, a, "k")
+				time.Sleep(time.Until(asked.Add(c.lives - 1)))
+				wantGet(t, reader, "k", "v")
+				time.Sleep(time.Nanosecond)
+				wantMiss(t, reader, "k")
+			})
+		})
+	}
+}
+
+// The same of a fill, whose reply is late: the record lives since it was sent.
+func TestSlowFillDoesNotProlongTheCopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, a, _ := pair(t)
+		o := options(a.remote)
+		o.FixedTTL, o.Local.TTL = true, ttl
+		c := newCache(t, o)
+		sent := time.Now()
+		a.remote.Inject(held("fill", 20*time.Millisecond))
+		wantLoad(t, c, "k", constant("v"), "v")
+		time.Sleep(time.Until(sent.Add(ttl - 1)))
+		wantGet(t, c, "k", "v")
+		time.Sleep(time.Nanosecond)
+		if n := s.Len(); n != 0 {
+			t.Fatalf("%d records", n)
+		}
+		wantMiss(t, c, "k")
+	})
+}
+
 func TestJitterSpreadsExpiries(t *testing.T) {
 	const n, jitter = 2000, 0.2
 	bothTiers(t, func(t *testing.T, o cache.Options[string, string]) {

@@ -24,3 +24,8 @@ func on(op string, f cachetest.Fault) func(string) cachetest.Fault {
 func delayed(delays map[string]time.Duration) func(string) cachetest.Fault {
 	return func(op string) cachetest.Fault { return cachetest.Fault{Delay: delays[op]} }
 }
+
+// held holds the replies to one kind of command back.
+func held(op string, d time.Duration) func(string) cachetest.Fault {
+	return on(op, cachetest.Fault{Hold: d})
+}

@@ -57,21 +57,74 @@ func TestZeroValuesAreHits(t *testing.T) {
 		c := newCache(t, o)
 		wantLoad(t, c, "k", constant(""), "")
 		wantLoad(t, c, "k", loading(t), "")
+		wantGet(t, c, "k", "")
+	})
+}
 
-		p := newCache(t, cache.Options[string, *int]{Name: "pointers", TTL: ttl, NotFoundTTL: ttl, Remote: o.Remote})
-		other := newCache(t, cache.Options[string, *int]{Name: "pointers", TTL: ttl, NotFoundTTL: ttl, Remote: o.Remote})
+func TestNilPointersAreHits(t *testing.T) {
+	bothTiers(t, func(t *testing.T, o cache.Options[string, string]) {
 		loads := 0
-		for _, c := range []*cache.Cache[string, *int]{p, p, other} {
-			v, err := c.GetOrLoad(t.Context(), "k", func(context.Context, string) (*int, error) {
-				loads++
-				return nil, nil
-			})
-			if v != nil || err != nil {
-				t.Fatalf("GetOrLoad: %v, %v", v, err)
+		load := func(ctx, string) (*int, error) {
+			loads++
+			return nil, nil
+		}
+		want := 1
+		if o.Remote == nil {
+			want = 2 // the instances share nothing
+		}
+		for range 2 {
+			c := newCache(t, cache.Options[string, *int]{Name: "pointers", TTL: ttl, Remote: o.Remote})
+			for range 2 {
+				if v, err := c.GetOrLoad(t.Context(), "k", load); v != nil || err != nil {
+					t.Fatalf("GetOrLoad: %v, %v", v, err)
+				}
+				if v, err := c.Get(t.Context(), "k"); v != nil || err != nil {
+					t.Fatalf("Get: %v, %v", v, err)
+				}
+			}
+			if _, err := c.Get(t.Context(), "absent"); err != cache.ErrMiss {
+				t.Fatalf("Get of an absent key: %v", err)
 			}
 		}
-		if want := 1; o.Remote != nil && loads != want {
+		if loads != want {
 			t.Fatalf("%d loads, want %d", loads, want)
+		}
+	})
+}
+
+// To their callers both are a nil pointer.
+func TestNilAndNotFoundAreToldApart(t *testing.T) {
+	bothTiers(t, func(t *testing.T, o cache.Options[string, string]) {
+		instance := func() *cache.Cache[string, *int] {
+			return newCache(t, cache.Options[string, *int]{Name: "pointers", TTL: ttl, NotFoundTTL: ttl, Remote: o.Remote})
+		}
+		want := map[string]error{"nil": nil, "none": cache.ErrNotFound}
+		load := func(_ ctx, key string) (*int, error) { return nil, want[key] }
+		c := instance()
+		for range 2 {
+			for key, want := range want {
+				if v, err := c.GetOrLoad(t.Context(), key, load); v != nil || err != want {
+					t.Fatalf("GetOrLoad(%s): %v, %v; want %v", key, v, err, want)
+				}
+				if v, err := c.Get(t.Context(), key); v != nil || err != want {
+					t.Fatalf("Get(%s): %v, %v; want %v", key, v, err, want)
+				}
+			}
+		}
+		if s := c.Stats(); s.Loads != 2 || s.LoadErrors != 0 || s.LocalHits != 3 || s.LocalNotFoundHits != 3 {
+			t.Fatalf("stats: %+v", s)
+		}
+		if o.Remote == nil {
+			return
+		}
+		other := instance()
+		for key, want := range want {
+			if v, err := other.Get(t.Context(), key); v != nil || err != want {
+				t.Fatalf("another instance's Get(%s): %v, %v; want %v", key, v, err, want)
+			}
+		}
+		if s := other.Stats(); s.RemoteHits != 1 || s.RemoteNotFoundHits != 1 {
+			t.Fatalf("another instance's stats: %+v", s)
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/nearside-go/nearside/cache"
 )
 
-// DefaultBudget is the budget of a Remote's commands.
+// DefaultBudget is the budget of the commands of a Server that sets none.
 const DefaultBudget = 50 * time.Millisecond
 
 // ErrFull, as a Fault of a fill, is the refusal of a server without memory: the
@@ -52,9 +52,13 @@ var _ cache.Remote = (*Remote)(nil)
 
 // Remote returns a new instance's view of the server.
 func (s *Server) Remote() *Remote {
+	budget := s.Budget
+	if budget == 0 {
+		budget = DefaultBudget
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := &Remote{server: s, budget: DefaultBudget, calls: make(map[string]int)}
+	r := &Remote{server: s, budget: budget, calls: make(map[string]int)}
 	r.reader.told, r.reader.heard = s.end, s.end
 	s.remotes = append(s.remotes, r)
 	return r
@@ -87,7 +91,7 @@ func (r *Remote) Crash() {
 	r.crashed = true
 }
 
-// Budget is DefaultBudget.
+// Budget is that of the Server.
 func (r *Remote) Budget() time.Duration { return r.budget }
 
 // do counts a command, lets its fault happen, and carries it out under the

@@ -19,6 +19,11 @@ type Server struct {
 	// use; 0 means DefaultLeaseTTL.
 	LeaseTTL time.Duration
 
+	// Budget is that of the Remotes' commands. Set it before they are made; 0 means
+	// DefaultBudget. Outside a bubble, where real time passes, a busy machine may
+	// want a longer one.
+	Budget time.Duration
+
 	mu      sync.Mutex // guards all below
 	records map[string]*record
 	changed chan struct{} // closed at the next change of a record; nil if nobody waits

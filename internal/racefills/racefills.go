@@ -6,9 +6,7 @@ package racefills
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -32,21 +30,43 @@ func (r Result) String() string {
 		r.Fills, r.Refused, r.Doomed, r.Stale)
 }
 
+// instance is a process: a cache, and a twin, which a process has that makes a second
+// cache of the same name on the same Remote.
+type instance struct {
+	*cache.Cache[string, int]
+	twin *cache.Cache[string, int]
+}
+
+func newInstance(r cache.Remote, goroutines int) (instance, error) {
+	o := cache.Options[string, int]{
+		Name: "racefills", TTL: time.Minute, Remote: r,
+		MaxLoads: 2 * goroutines,
+		Local:    local.Options{MaxEntries: 100 * goroutines},
+	}
+	c, err := cache.New(o)
+	if err != nil {
+		return instance{}, err
+	}
+	twin, err := cache.New(o)
+	return instance{c, twin}, err
+}
+
+func (i instance) close() {
+	_ = i.Close()
+	_ = i.twin.Close()
+}
+
 // Run forces n stale fills on two instances, which reach one server through a
 // and b, from so many goroutines. Each has a key of its own.
 func Run(ctx context.Context, a, b cache.Remote, n, goroutines int) (Result, error) {
-	var instances [2]*cache.Cache[string, int]
+	var instances [2]instance
 	for i, r := range []cache.Remote{a, b} {
-		c, err := cache.New(cache.Options[string, int]{
-			Name: "racefills", TTL: time.Minute, Remote: r,
-			MaxLoads: 2 * goroutines,
-			Local:    local.Options{MaxEntries: 100 * goroutines},
-		})
+		made, err := newInstance(r, goroutines)
 		if err != nil {
 			return Result{}, err
 		}
-		defer c.Close()
-		instances[i] = c
+		defer made.close()
+		instances[i] = made
 	}
 	var started, stale atomic.Int64
 	errs := make(chan error, goroutines)
@@ -76,89 +96,4 @@ func Run(ctx context.Context, a, b cache.Remote, n, goroutines int) (Result, err
 		result.Doomed += int(s.DoomedFills)
 	}
 	return result, <-errs
-}
-
-// force plays the race once. What chance decides is who invalidates, and whether
-// another load comes in between, before the late one ends or after.
-func force(ctx context.Context, instances [2]*cache.Cache[string, int], key string) (stale int, err error) {
-	late, other := instances[0], instances[1]
-	if rand.N(2) == 0 {
-		late, other = other, late
-	}
-	var version atomic.Int64
-	read, finish := make(chan struct{}), make(chan struct{})
-	ended := make(chan error, 1)
-	go func() {
-		v, err := late.GetOrLoad(ctx, key, func(context.Context, string) (int, error) {
-			v := version.Load()
-			close(read)
-			<-finish
-			return int(v), nil
-		})
-		if err == nil && v != 0 {
-			err = fmt.Errorf("the late load returned %d", v)
-		}
-		ended <- err
-	}()
-	select {
-	case <-read:
-	case err := <-ended:
-		return 0, errors.Join(errors.New("the late load did not run"), err)
-	}
-	version.Add(1)
-	if err := instances[rand.N(2)].Invalidate(ctx, key); err != nil {
-		return 0, err
-	}
-	fresh := func(context.Context, string) (int, error) { return int(version.Load()), nil }
-	between := rand.N(3)
-	if between == 0 {
-		_, err = other.GetOrLoad(ctx, key, fresh)
-	}
-	close(finish)
-	if between == 1 {
-		_, err = other.GetOrLoad(ctx, key, fresh)
-	}
-	if err := errors.Join(err, <-ended); err != nil {
-		return 0, err
-	}
-	for _, c := range instances {
-		v, err := c.Get(ctx, key)
-		if err == nil && v != 1 {
-			stale++
-		} else if err != nil && err != cache.ErrMiss {
-			return stale, err
-		}
-	}
-	return stale, other.Invalidate(ctx, key)
-}
-
-// Unfenced is a faulty Remote, whose leases fill whether they stand or not. With
-// it Run must find old values: a check that cannot fail proves nothing.
-type Unfenced struct{ cache.Remote }
-
-// Lease takes a lease that does not fence.
-func (u Unfenced) Lease(ctx context.Context, key string, hold time.Duration, replace []byte) (cache.Lease, cache.Record, error) {
-	l, rec, err := u.Remote.Lease(ctx, key, hold, replace)
-	if l == nil || err != nil {
-		return nil, rec, err
-	}
-	return &unfenced{Lease: l, remote: u.Remote, key: key}, rec, nil
-}
-
-type unfenced struct {
-	cache.Lease
-	remote cache.Remote
-	key    string
-}
-
-// Fill fills a lease that it seizes for the purpose.
-func (l *unfenced) Fill(ctx context.Context, f cache.Fill) (held bool, err error) {
-	if err := l.Lease.Release(ctx); err != nil {
-		return false, err
-	}
-	own, err := l.remote.Seize(ctx, l.key, time.Second)
-	if own == nil || err != nil {
-		return false, err
-	}
-	return own.Fill(ctx, f)
 }

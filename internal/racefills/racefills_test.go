@@ -18,8 +18,16 @@ var (
 )
 
 func TestNoStaleFillInMemory(t *testing.T) {
-	s := cachetest.NewServer()
+	s := newServer()
 	force(t, s.Remote(), s.Remote(), *inMemory)
+}
+
+// newServer returns a server whose Remotes are patient: a call that has spent its budget
+// goes on without the lease, and is no late fill.
+func newServer() *cachetest.Server {
+	s := cachetest.NewServer()
+	s.Budget = time.Minute
+	return s
 }
 
 func TestNoStaleFillOnRedis(t *testing.T) {
@@ -39,23 +47,36 @@ func force(t *testing.T, a, b cache.Remote, n int) {
 	}
 }
 
-// Without the check of the lease the same run finds what it looks for.
-func TestUnfencedFillsAreFoundInMemory(t *testing.T) {
-	s := cachetest.NewServer()
-	find(t, s.Remote(), s.Remote())
+// faulty Remotes, with which the same run finds what it looks for.
+var faulty = map[string]func(cache.Remote) cache.Remote{
+	"without the lease check": func(r cache.Remote) cache.Remote { return racefills.Unfenced{Remote: r} },
+	"with a token for all":    func(r cache.Remote) cache.Remote { return &racefills.OneToken{Remote: r} },
 }
 
-func TestUnfencedFillsAreFoundOnRedis(t *testing.T) {
-	a, b := stores(t)
-	find(t, a, b)
+func TestFaultyFillsAreFoundInMemory(t *testing.T) {
+	for name, spoil := range faulty {
+		t.Run(name, func(t *testing.T) {
+			s := newServer()
+			find(t, spoil(s.Remote()), spoil(s.Remote()))
+		})
+	}
+}
+
+func TestFaultyFillsAreFoundOnRedis(t *testing.T) {
+	for name, spoil := range faulty {
+		t.Run(name, func(t *testing.T) {
+			a, b := stores(t)
+			find(t, spoil(a), spoil(b))
+		})
+	}
 }
 
 func find(t *testing.T, a, b cache.Remote) {
 	t.Helper()
-	r := run(t, racefills.Unfenced{Remote: a}, racefills.Unfenced{Remote: b}, 500)
-	t.Logf("without the lease check: %v", r)
+	r := run(t, a, b, 500)
+	t.Log(r)
 	if r.Stale == 0 {
-		t.Error("no old value was found without the lease check")
+		t.Error("no old value was found")
 	}
 }
 

@@ -1,0 +1,82 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/local"
+)
+
+// The hook uses the cache, also for the key that makes its way into the local tier.
+// Not in a bubble: there, who waits for a mutex waits for ever.
+func TestEvictionIsTracedOutsideLocks(t *testing.T) {
+	type act func(*testing.T, *cache.Cache[string, string])
+	load := func(t *testing.T, c *cache.Cache[string, string]) { wantLoad(t, c, "new", constant("v"), "v") }
+	set := func(t *testing.T, c *cache.Cache[string, string]) {
+		if err := c.Set(t.Context(), "new", "v"); err != nil {
+			t.Error(err)
+		}
+	}
+	s := cachetest.NewServer()
+	for name, by := range map[string]struct {
+		remote cache.Remote
+		do     act
+	}{
+		"load, local only": {nil, load},
+		"Set, local only":  {nil, set},
+		"load, two tiers":  {cachetest.NewServer().Remote(), load},
+		"hit of Get":       {s.Remote(), func(t *testing.T, c *cache.Cache[string, string]) { wantGet(t, c, "new", "v") }},
+		"hit of GetOrLoad": {s.Remote(), func(t *testing.T, c *cache.Cache[string, string]) { wantLoad(t, c, "new", loading(t), "v") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantLoad(t, newInstance(t, s), "new", constant("v"), "v")
+			o := options(by.remote)
+			o.Local = local.Options{MaxEntries: 1}
+			var c *cache.Cache[string, string]
+			var evictions atomic.Int32
+			o.Trace = &cache.Trace{Evict: func(ctx context.Context, i cache.EvictInfo) {
+				if evictions.Add(1) > 1 {
+					return // what useAll evicts
+				}
+				if i.Key != "old" {
+					t.Errorf("%q was evicted", i.Key)
+				}
+				useAll(ctx, t, c)
+			}}
+			c = newCache(t, o)
+			wantLoad(t, c, "old", constant("old"), "old")
+			by.do(t, c)
+			if evictions.Load() == 0 {
+				t.Error("no eviction was traced")
+			}
+		})
+	}
+}
+
+// useAll calls what a cache has, and says so if that does not return.
+func useAll(ctx context.Context, t *testing.T, c *cache.Cache[string, string]) {
+	done := make(chan error, 1)
+	go func() {
+		_, hit := c.GetOrLoad(ctx, "new", constant("not to be loaded"))
+		invalidated := c.Invalidate(ctx, "new", "old")
+		_, missed := c.Get(ctx, "new")
+		if missed == cache.ErrMiss {
+			missed = nil
+		}
+		_, loaded := c.GetOrLoad(ctx, "old", constant("old"))
+		done <- errors.Join(hit, invalidated, missed, loaded, c.Set(ctx, "new", "v"))
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("the cache cannot be used in the hook")
+	}
+}

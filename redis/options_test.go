@@ -1,0 +1,89 @@
+package redis_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nearside-go/nearside/redis"
+)
+
+func TestOpenRefusesABadURLAndDoesNotQuoteIt(t *testing.T) {
+	const password = "hunter2"
+	for name, url := range map[string]string{
+		"empty":              "",
+		"no scheme":          "//user:hunter2@localhost:6379/0",
+		"host alone":         "localhost:6379",
+		"wrong scheme":       "http://user:hunter2@localhost:6379/0",
+		"bad port":           "redis://user:hunter2@localhost:six/0",
+		"bad database":       "redis://user:hunter2@localhost:6379/first",
+		"bad database query": "redis://user:hunter2@localhost:6379?db=first",
+		"long path":          "redis://user:hunter2@localhost:6379/0/1",
+		"unknown query":      "redis://user:hunter2@localhost:6379/0?nonsense=1",
+		"bad number":         "redis://user:hunter2@localhost:6379/0?pool_size=many",
+		"bad duration":       "redis://user:hunter2@localhost:6379/0?read_timeout=soon",
+		"bad escape":         "redis://user:hunter2%zz@localhost:6379/0",
+		"control character":  "redis://user:hunter2\n@localhost:6379/0",
+		"slash in password":  "redis://user:in/hunter2@localhost:6379/0",
+		"no socket":          "unix://user:hunter2@",
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			s, err := redis.Open(url, redis.Options{})
+			if err == nil {
+				_ = s.Close()
+				t.Fatal("Open: no error")
+			}
+			within(t, start, hiccup, "Open")
+			said := err.Error()
+			if !strings.HasPrefix(said, "redis: ") {
+				t.Errorf("Open: %q does not say who speaks", said)
+			}
+			if strings.Contains(said, password) || (url != "" && strings.Contains(said, url)) {
+				t.Errorf("Open: %q tells a secret", said)
+			}
+		})
+	}
+}
+
+func TestEveryProblemOfTheOptionsIsNamed(t *testing.T) {
+	problems := []string{
+		"Prefix has a character", "Timeout is negative", "LeaseTTL is negative", "ProbeInterval is negative", "MaxFailures is negative",
+	}
+	bad := redis.Options{Prefix: "a:b", Timeout: -1, LeaseTTL: -1, ProbeInterval: -1, MaxFailures: -1}
+	_, ofURL := redis.Open("http://localhost", bad)
+	_, opened := redis.Open("redis://localhost", bad)
+	_, made := redis.New(nil, bad)
+	wantProblems(t, "Open of a bad URL", ofURL, append(problems, "open: ")...)
+	wantProblems(t, "Open", opened, problems...)
+	wantProblems(t, "New of no client", made, append(problems, "there is no client")...)
+
+	_, short := redis.Open("redis://localhost", redis.Options{LeaseTTL: 3*time.Millisecond - 1})
+	wantProblems(t, "Open", short, "LeaseTTL is less than 3 ms")
+	_, accent := redis.Open("redis://localhost", redis.Options{Prefix: "é"})
+	wantProblems(t, "Open", accent, "Prefix has a character")
+}
+
+// wantProblems wants err to have a line for each problem and no other line.
+func wantProblems(t *testing.T, what string, err error, problems ...string) {
+	t.Helper()
+	if err == nil {
+		t.Errorf("%s: no error", what)
+		return
+	}
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != len(problems) {
+		t.Errorf("%s: %d lines, want %d:\n%v", what, len(lines), len(problems), err)
+	}
+	for _, problem := range problems {
+		found := 0
+		for _, line := range lines {
+			if strings.HasPrefix(line, "redis: "+problem) {
+				found++
+			}
+		}
+		if found != 1 {
+			t.Errorf("%s: %q is said %d times in\n%v", what, problem, found, err)
+		}
+	}
+}
