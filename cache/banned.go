@@ -8,32 +8,33 @@ import (
 
 // banned are the keys for which this instance stores nothing: those of its Mutates
 // under way, and for HoldOff those that were invalidated. Tombstones say the same in
-// the remote tier; this is for when that cannot be reached, or there is none.
-type banned[K comparable] struct {
+// the remote tier; this is for when that cannot be reached, or there is none. They are
+// here by name, since the log tells of keys that this instance has never seen.
+type banned struct {
 	any atomic.Bool // whether there may be one; spares the reads the lock
 
-	mu       sync.Mutex // guards all below
-	mutating map[K]int  // how many Mutates run
-	held     map[K]time.Time
+	mu       sync.Mutex     // guards all below
+	mutating map[string]int // how many Mutates run
+	held     map[string]time.Time
 	kept     int // of held, when it was last looked through
 }
 
-func (b *banned[K]) add(keys []K) {
+func (b *banned) add(names []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.mutating == nil {
-		b.mutating = make(map[K]int)
+		b.mutating = make(map[string]int)
 	}
-	for _, k := range keys {
+	for _, k := range names {
 		b.mutating[k]++
 	}
 	b.any.Store(true)
 }
 
-func (b *banned[K]) remove(keys []K) {
+func (b *banned) remove(names []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, k := range keys {
+	for _, k := range names {
 		if b.mutating[k]--; b.mutating[k] == 0 {
 			delete(b.mutating, k)
 		}
@@ -41,18 +42,18 @@ func (b *banned[K]) remove(keys []K) {
 	b.restLocked()
 }
 
-// hold bans keys for d.
-func (b *banned[K]) hold(keys []K, d time.Duration) {
+// hold bans names for d.
+func (b *banned) hold(names []string, d time.Duration) {
 	if d == 0 {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.held == nil {
-		b.held = make(map[K]time.Time)
+		b.held = make(map[string]time.Time)
 	}
 	now := time.Now()
-	for _, k := range keys {
+	for _, k := range names {
 		b.held[k] = now.Add(d)
 	}
 	b.any.Store(true)
@@ -67,25 +68,25 @@ func (b *banned[K]) hold(keys []K, d time.Duration) {
 	b.kept = len(b.held)
 }
 
-func (b *banned[K]) has(key K) bool {
+func (b *banned) has(name string) bool {
 	if !b.any.Load() {
 		return false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.mutating[key] > 0 {
+	if b.mutating[name] > 0 {
 		return true
 	}
-	until, ok := b.held[key]
+	until, ok := b.held[name]
 	if ok && !time.Now().Before(until) {
-		delete(b.held, key)
+		delete(b.held, name)
 		b.restLocked()
 		return false
 	}
 	return ok
 }
 
-func (b *banned[K]) restLocked() {
+func (b *banned) restLocked() {
 	if len(b.mutating) == 0 && len(b.held) == 0 {
 		b.any.Store(false)
 	}

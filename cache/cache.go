@@ -32,7 +32,7 @@ type Cache[K comparable, V any] struct {
 
 	distrusted distrusted
 	recorded   recorded
-	banned     banned[K]
+	banned     banned
 	unfollow   func()                 // ends what the log tells this cache
 	parseKey   func(string) (K, bool) // undoes opts.Key; nil if only names can
 	names      names[K]

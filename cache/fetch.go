@@ -80,7 +80,12 @@ func (t *fetch[K, V]) mark() {
 	t.drops = t.c.known.drops.Load()
 	if t.c.opts.Remote != nil {
 		t.stamp = t.c.opts.Remote.Position(t.c.opts.Name)
-		t.heard = t.c.opts.Remote.Heard(t.c.opts.Name)
+		var told Position
+		told, t.heard = t.c.opts.Remote.Told(t.c.opts.Name)
+		if t.c.opts.HoldOff > 0 {
+			// What it has heard of, and was not told, it cannot hold off.
+			t.stamp = told
+		}
 	}
 }
 

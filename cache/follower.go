@@ -11,8 +11,8 @@ type follower[K comparable, V any] struct{ c *Cache[K, V] }
 
 // Since drops the local tier, unless nothing was missed.
 func (f follower[K, V]) Since(at Position, complete bool) {
-	first := f.c.known.begin(at, complete)
-	if complete {
+	lost, first := f.c.known.begin(at, complete)
+	if !lost {
 		return
 	}
 	f.c.local.Clear()
@@ -61,8 +61,8 @@ func (f follower[K, V]) Invalidated(name string, at Position, own bool) {
 	if own || !ok {
 		return
 	}
+	c.banned.hold([]string{name}, c.opts.HoldOff)
 	if key, ok := c.keyOf(rest); ok {
-		c.banned.hold([]K{key}, c.opts.HoldOff)
 		c.reads.Silence(key)
 		c.loads.Silence(key)
 		c.local.Remove(key)
@@ -85,8 +85,12 @@ func (c *Cache[K, V]) remember(key K) {
 		return
 	}
 	c.names.add(c.opts.Key(key), key, func(k K) bool {
+		// In this order: a flight stores its value before it ends.
+		if c.reads.Has(k) || c.loads.Has(k) {
+			return true
+		}
 		_, ok := c.local.Peek(k)
-		return ok || c.reads.Has(k) || c.loads.Has(k)
+		return ok
 	})
 }
 

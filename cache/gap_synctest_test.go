@@ -112,6 +112,7 @@ func TestReadsWhileCutOff(t *testing.T) {
 	inEachWay(t, func(t *testing.T, declare func(*testing.T, wide)) {
 		_, a, b := taggedPair(t)
 		wantLoad(t, a, "k", constant("old"), "old")
+		synctest.Wait() // the positions of its tags are recorded
 		b.remote.CutLog()
 		wantGet(t, b, "k", "old")
 		invalidate(t, b, "k")

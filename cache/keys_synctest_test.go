@@ -118,6 +118,7 @@ func TestHoldOffOfAKeyThatIsNotHeld(t *testing.T) {
 				o := options(nil)
 				o.Key, o.HoldOff = format, time.Second
 				a, b := newInstanceWith(t, s, o), newInstanceWith(t, s, o)
+				time.Sleep(2 * time.Second) // both have long been there
 				invalidate(t, a, "k")
 				synctest.Wait()
 				b.remote.Inject(on("get", cachetest.Fault{Err: errDown}))

@@ -41,6 +41,14 @@ type tagState struct {
 	all     bool      // at is not older than the last invalidation that was told
 }
 
+// complete reports whether every invalidation after a position is known, as far as it was
+// told.
+func (k *known) complete(after Position) bool {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.follows && !after.Before(k.since)
+}
+
 // following reports whether the log is being read.
 func (k *known) following() bool {
 	k.mu.RLock()
@@ -72,6 +80,7 @@ func (k *known) told(tag string, at Position) {
 	st := k.tags[tag]
 	st.at, st.all = st.at.Later(at), true
 	k.setLocked(tag, st)
+	k.countLocked()
 }
 
 // setLocked forgets all tags when there are too many of them: then whatever they
@@ -83,21 +92,24 @@ func (k *known) setLocked(tag string, st tagState) {
 	if _, ok := k.tags[tag]; !ok && len(k.tags) >= maxKnownTags {
 		clear(k.tags)
 		k.floor = k.drops.Load() + 1
-		k.drops.Store(k.floor)
 		k.since = k.since.Later(k.latest)
+		k.begun = time.Now()
 	}
 	k.tags[tag] = st
 }
 
+// countLocked counts the drop that forgetting the tags is.
+func (k *known) countLocked() { k.drops.Store(max(k.drops.Load(), k.floor)) }
+
 // begin notes that every entry after at will be told. Unless complete says that
-// none was missed before, nothing that this instance holds can be relied on. It
-// reports whether this is the first time.
-func (k *known) begin(at Position, complete bool) (first bool) {
+// none was missed since it was called before, nothing that this instance holds can be
+// relied on. It reports whether that is so, and whether this is the first time.
+func (k *known) begin(at Position, complete bool) (lost, first bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.follows = true
-	if complete {
-		return false
+	if complete && k.sessions > 0 {
+		return false, false
 	}
 	k.sessions++
 	k.begun = time.Now()
@@ -110,7 +122,7 @@ func (k *known) begin(at Position, complete bool) (first bool) {
 	}
 	k.floor = k.drops.Load() + 1
 	k.drops.Store(k.floor)
-	return k.sessions == 1
+	return true, k.sessions == 1
 }
 
 // lose notes that the log cannot be read. What this instance holds is bounded by
@@ -139,7 +151,7 @@ func (k *known) recheck(tags []string, checked *atomic.Uint64) bool {
 }
 
 // lately reports whether one of tags, or the whole cache, was dropped less than
-// hold before began. A tag may have been before this instance could hear of it.
+// hold before began. It may have been before this instance could hear of it.
 func (k *known) lately(tags []string, began time.Time, hold time.Duration) bool {
 	if hold == 0 {
 		return false
@@ -147,8 +159,7 @@ func (k *known) lately(tags []string, began time.Time, hold time.Duration) bool 
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	since := began.Add(-hold)
-	return len(tags) > 0 && k.begun.After(since) ||
-		k.anyLocked(tags, func(st tagState) bool { return st.when.After(since) })
+	return k.begun.After(since) || k.anyLocked(tags, func(st tagState) bool { return st.when.After(since) })
 }
 
 // dropped reports whether one of tags, or the whole cache, is known to have been
@@ -213,5 +224,6 @@ func (k *known) learn(j judgement, stamp Position, answers []*Position) (right b
 			k.setLocked(tag, st)
 		}
 	}
+	k.countLocked()
 	return !slices.ContainsFunc(answers, func(at *Position) bool { return at == nil || stamp.Before(*at) })
 }

@@ -58,7 +58,7 @@ func (t *fetch[K, V]) loadUnder(ctx context.Context, lease Lease) answer[V] {
 	defer t.inBudget(func() { t.f.Deliver(a, nil) })()
 	if t.fill(lasting, lease, a, fill, start) {
 		t.f.Deliver(a, nil)
-		t.record(lasting, a.entry.tags)
+		t.c.record(lasting, a.entry.tags, t.stamp, a.since)
 	}
 	return a
 }
@@ -107,7 +107,8 @@ func (t *fetch[K, V]) fill(ctx context.Context, lease Lease, a answer[V], fill F
 		t.c.remoteFailed(ctx, "fill", err)
 	}
 	// It was right when its load began, and the lease says that its key still is.
-	right := later(t.began, t.c.opts.Remote.Heard(t.c.opts.Name))
+	_, heard := t.c.opts.Remote.Told(t.c.opts.Name)
+	right := later(t.began, heard)
 	life := t.c.copyLife(Record{Asked: asked, NotFound: fill.NotFound, TTL: fill.TTL, Left: left}, right)
 	switch {
 	case err != nil && held:
@@ -130,7 +131,7 @@ func (t *fetch[K, V]) callLoader(ctx context.Context) (answer[V], time.Duration)
 	ctx, cancel := context.WithTimeout(ctx, t.c.opts.LoadTimeout)
 	defer cancel()
 	t.mark()
-	t.began, t.banned = time.Now(), t.c.banned.has(t.key)
+	t.began, t.banned = time.Now(), t.c.isBanned(t.key)
 	value, err := t.observe(ctx)
 	switch {
 	case err == nil:
@@ -186,7 +187,7 @@ func (t *fetch[K, V]) keep(ctx context.Context, a answer[V], life local.Lifetime
 // on, without a Doom. What is declared wrong after this is found out at the next hit.
 // A gap in what is known is no reason here: the remote tier fences the fill.
 func (t *fetch[K, V]) outdated(a answer[V]) bool {
-	return t.banned || t.c.banned.has(t.key) || t.c.known.dropped(a.entry.tags, a.since) ||
+	return t.banned || t.c.isBanned(t.key) || t.c.known.dropped(a.entry.tags, a.since) ||
 		t.c.known.lately(a.entry.tags, t.began, t.c.opts.HoldOff)
 }
 

@@ -3,6 +3,7 @@ package cache
 import (
 	"cmp"
 	"context"
+	"math"
 	"time"
 )
 
@@ -24,9 +25,13 @@ type Log interface {
 	// has heard of; zero if it has heard of none.
 	Position(cache string) Position
 
-	// Heard is when this Remote last knew all that had been appended about that
-	// cache until then; the zero time if it never did.
-	Heard(cache string) time.Time
+	// Told is the last position of the log of that cache that the followers were told,
+	// and when that was known to be all there was; zero if none was ever told.
+	Told(cache string) (Position, time.Time)
+
+	// End is the position of the last entry of the log of that cache; zero if it has
+	// none.
+	End(ctx context.Context, cache string) (Position, error)
 
 	// Announce appends keys to the log.
 	Announce(ctx context.Context, keys ...string) error
@@ -40,10 +45,11 @@ type Log interface {
 	// that is recorded; nil for a tag of which nothing is.
 	TagPositions(ctx context.Context, tags ...string) ([]*Position, error)
 
-	// RecordTags records for each of tags that has no record that it was last
-	// invalidated at that position, and keeps all their records for at least
-	// so long as keep.
-	RecordTags(ctx context.Context, at Position, keep time.Duration, tags ...string) error
+	// RecordTags records that each of tags was last invalidated at that position, if
+	// it is recorded at was; with a zero was, if nothing is recorded of it. It keeps
+	// these records, and others that there are, but for those that are Never, for at
+	// least so long as keep.
+	RecordTags(ctx context.Context, was, at Position, keep time.Duration, tags ...string) error
 }
 
 // Follower is told of the entries of a log. Its methods must be fast, and are called
@@ -63,8 +69,13 @@ type Follower interface {
 	Invalidated(name string, at Position, own bool)
 }
 
-// Position is a place in the log. The zero Position is before every entry.
+// Position is a place in the log. The zero Position is before every entry. One with the
+// last Time is behind all: as the record of a tag it says that nothing is right, and
+// InvalidateTags replaces it although it is later.
 type Position struct{ Time, Seq uint64 }
+
+// Never reports whether p is behind every entry that there will be.
+func (p Position) Never() bool { return p.Time == math.MaxUint64 }
 
 // Compare returns -1 if p is before q, 0 if they are the same, and 1 if it is after.
 func (p Position) Compare(q Position) int {

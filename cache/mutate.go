@@ -49,8 +49,9 @@ type mutation[K comparable, V any] struct {
 func (m *mutation[K, V]) run(ctx context.Context, write func(context.Context) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, m.c.opts.MutateTimeout) // from before the tombstones: they outlast it
 	defer cancel()
-	m.c.banned.add(m.keys)
-	defer m.c.banned.remove(m.keys)
+	names := m.c.remoteKeys(m.keys)
+	m.c.banned.add(names)
+	defer m.c.banned.remove(names)
 	m.begin(ctx)
 	written := false
 	defer func() {

@@ -77,8 +77,9 @@ type Options[K comparable, V any] struct {
 	// HoldOff is for a source that is read from replicas: for so long after each
 	// Invalidate and Mutate a load of the key may still read what was there
 	// before, and is returned and not stored. Make it longer than the replicas
-	// lag. It costs a load for each read meanwhile. For the values of a tag it
-	// holds on the instances that heard of its invalidation. 0 means off.
+	// lag. It costs a load for each read meanwhile. An instance that starts stores
+	// nothing that it loads for so long, because tags, or the whole cache, may have
+	// been invalidated just before. 0 means off.
 	HoldOff time.Duration
 
 	// MaxLoads is how many loads this Cache runs side by side; callers beyond

@@ -140,9 +140,10 @@ func (c *Cache[K, V]) join(ctx context.Context, g *loader.Group[K, answer[V]], k
 //
 // It starts another, which no tag dropped before step 3 can make wrong.
 func (c *Cache[K, V]) share(ctx context.Context, g *loader.Group[K, answer[V]], key K, begin func() loader.Work[answer[V]]) (answer[V], error) {
-	asked := c.known.drops.Load()
+	asked, notBefore := c.known.drops.Load(), uint64(0)
 	for {
 		work := begin()
+		work.Born, work.NotBefore = c.known.drops.Load(), notBefore
 		if !c.mayLook(ctx) {
 			work.Quick = nil
 		}
@@ -150,7 +151,7 @@ func (c *Cache[K, V]) share(ctx context.Context, g *loader.Group[K, answer[V]], 
 		if err != nil || a.entry == nil || a.since >= asked || c.known.right(a.entry.tags, &a.entry.checked) {
 			return a, err
 		}
-		g.Doom(key)
+		notBefore = asked
 	}
 }
 

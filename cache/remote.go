@@ -42,9 +42,9 @@ type Remote interface {
 	// changes no lease and no tombstone and revives nothing.
 	Touch(ctx context.Context, key string) (time.Duration, error)
 
-	// Invalidate removes the records of keys, in whatever state, and after that
-	// appends keys to the log. Where hold is positive it leaves tombstones for
-	// so long. When it returns an error, some records may be left, or the log
+	// Invalidate removes the records of keys, but for tombstones of bans, and after
+	// that appends keys to the log. Where hold is positive it leaves tombstones
+	// for so long. When it returns an error, some records may be left, or the log
 	// may not have the keys; trying again is harmless. Beyond some hundred keys
 	// it may take more than one Budget, while the server answers.
 	Invalidate(ctx context.Context, keys []string, hold time.Duration) error

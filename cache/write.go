@@ -94,8 +94,15 @@ func (c *Cache[K, V]) settle(ctx context.Context, op string, names []string, mar
 // drop does what an invalidation of keys means for this instance: it stores nothing
 // that is loaded within HoldOff, and has nothing of before.
 func (c *Cache[K, V]) drop(keys []K) {
-	c.banned.hold(keys, c.opts.HoldOff)
+	if c.opts.HoldOff > 0 {
+		c.banned.hold(c.remoteKeys(keys), c.opts.HoldOff)
+	}
 	c.dropLocal(keys)
+}
+
+// isBanned reports whether this instance is to store nothing for key.
+func (c *Cache[K, V]) isBanned(key K) bool {
+	return c.banned.any.Load() && c.banned.has(c.remoteKey(key))
 }
 
 // dropLocal dooms the flights of keys and removes their local copies, in this
@@ -145,7 +152,7 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 	}
 	stamp := c.opts.Remote.Position(c.opts.Name)
 	fill := Fill{Payload: payload, TTL: ttl, MaxAge: c.opts.MaxAge, Stamp: stamp, Tags: e.tags}
-	return c.overwrite(ctx, "set", []K{key}, func(ctx context.Context, remoteKeys []string) error {
+	err = c.overwrite(ctx, "set", []K{key}, func(ctx context.Context, remoteKeys []string) error {
 		ctx, cancel := context.WithTimeoutCause(ctx, c.opts.Remote.Budget(), ErrBudget)
 		defer cancel()
 		lease, err := c.opts.Remote.Seize(ctx, remoteKeys[0], c.opts.LoadTimeout)
@@ -157,13 +164,24 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 		}
 		return c.opts.Remote.Announce(ctx, remoteKeys...)
 	})
+	if err == nil {
+		c.record(context.WithoutCancel(ctx), e.tags, stamp, drops)
+	}
+	return err
 }
 
 // setLocal stores e in a cache without a remote tier. Dooming and storing are one
-// step: a load that started between the two would publish over e.
+// step: a load that started between the two would publish over e. Under a ban nothing
+// is stored.
 func (c *Cache[K, V]) setLocal(ctx context.Context, key K, e *entry[V], life local.Lifetime) {
 	cost := c.cost(key, e)
 	var evicted []local.Evicted[K, *entry[V]]
-	c.loads.DoomAnd(key, func() { evicted = c.local.Add(key, e, cost, life) })
+	c.loads.DoomAnd(key, func() {
+		if c.isBanned(key) {
+			c.local.Remove(key)
+		} else {
+			evicted = c.local.Add(key, e, cost, life)
+		}
+	})
 	c.traceEvicted(ctx, evicted)
 }

@@ -41,6 +41,7 @@ const (
 // Flight is one running load, which callers share.
 type Flight[V any] struct {
 	waiters int                // guarded by Group.mu
+	born    uint64             // by Work.Born
 	cancel  context.CancelFunc // of the load; set by the first caller before it can be the last
 
 	mu   sync.Mutex // guards fate; held while a result is published

@@ -31,6 +31,11 @@ type Work[V any] struct {
 	// cancellation; it ends when the last caller has left, and when Load
 	// returns.
 	Load func(context.Context, *Flight[V]) (V, error)
+
+	// Born is when the flight would be started, in any numbers that grow; zero will
+	// do. A flight that was born before NotBefore is not shared: it is silenced, and
+	// another takes its place.
+	Born, NotBefore uint64
 }
 
 // Do returns the result of key's flight, which it starts with work if there is
@@ -41,7 +46,7 @@ type Work[V any] struct {
 // when it calls runtime.Goexit, each gets [ErrGoexit], but for a first caller on
 // whose own goroutine Quick did so.
 func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (V, error) {
-	f, first := g.join(key)
+	f, first := g.join(key, work.Born, work.NotBefore)
 	if first {
 		g.start(context.WithoutCancel(ctx), key, f, work)
 	}
@@ -59,14 +64,17 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (V, error) {
 
 // join makes the caller one of the waiters of key's flight, and says whether it
 // is the first one and has to start it.
-func (g *Group[K, V]) join(key K) (f *Flight[V], first bool) {
+func (g *Group[K, V]) join(key K, born, notBefore uint64) (f *Flight[V], first bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if f := g.flights[key]; f != nil && !(f.delivered() && f.last) {
-		f.waiters++
-		return f, false
+		if f.born >= notBefore {
+			f.waiters++
+			return f, false
+		}
+		g.silenceLocked(key, f, silenced) // no Doom will find it
 	}
-	f = &Flight[V]{waiters: 1, done: make(chan struct{})}
+	f = &Flight[V]{waiters: 1, born: born, done: make(chan struct{})}
 	if g.flights == nil {
 		g.flights = make(map[K]*Flight[V])
 	}

@@ -20,7 +20,8 @@ type partition struct {
 
 	mu        sync.Mutex     // guards all below
 	heard     cache.Position // the newest that is known to be in the stream
-	told      cache.Position // the last that the followers were told; zero before the first session
+	told      cache.Position // the last that the followers are being told; zero before the first session
+	done      cache.Position // the last that they have been told
 	started   bool           // there is a reader
 	following bool           // it is connected, and tells
 	knew      time.Time      // when all entries until then were told
@@ -129,12 +130,28 @@ func (s *Store) Position(name string) cache.Position {
 	return p.heard
 }
 
-// Heard is when this Store last knew the whole log.
-func (s *Store) Heard(name string) time.Time {
+// Told is the last position that the followers were told, and when that was all.
+func (s *Store) Told(name string) (cache.Position, time.Time) {
 	p := s.log(name)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.knew
+	return p.done, p.knew
+}
+
+// End is the position of the last entry.
+func (s *Store) End(ctx context.Context, name string) (cache.Position, error) {
+	p := s.log(name)
+	return send(ctx, s.reads, func(ctx context.Context) (cache.Position, error) {
+		return endOf(s.client.XRevRangeN(ctx, p.key, "+", "-", 1))
+	})
+}
+
+func endOf(reply *goredis.XMessageSliceCmd) (end cache.Position, err error) {
+	last, err := reply.Result()
+	if err == nil && len(last) > 0 {
+		end, _ = parsePosition(last[0].ID)
+	}
+	return end, err
 }
 
 // appendAfter sends what fill adds to a batch, and entries of names behind it. It

@@ -3,12 +3,14 @@ package redis_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,10 +26,10 @@ const (
 	// soon is a bound for what takes milliseconds on a machine that is not busy.
 	soon = 10 * time.Second
 
-	// quickLog is a LogTimeout for tests that wait for it, and late what a busy
+	// quickLog is a LogTimeout for tests that wait for it, and slack what a busy
 	// machine may add to it.
 	quickLog = 250 * time.Millisecond
-	late     = 500 * time.Millisecond
+	slack    = 500 * time.Millisecond
 )
 
 // instance is one of a fleet: a Cache, on a Store of its own.
@@ -36,6 +38,7 @@ type instance struct {
 	store  *redis.Store
 	prefix string
 	seen   *logSeen
+	marks  *marks
 }
 
 // logSeen is what an instance reported of the log.
@@ -106,7 +109,7 @@ func (s *logSeen) lines(text string) int {
 }
 
 // settle makes an instance on a Store, and returns when it follows the log.
-func settle(t *testing.T, make func(redis.Options) *redis.Store, s redis.Options, o cache.Options[string, string]) *instance {
+func settle(t *testing.T, newStore func(redis.Options) *redis.Store, s redis.Options, o cache.Options[string, string]) *instance {
 	t.Helper()
 	if s.Timeout == 0 {
 		s.Timeout = patient.Timeout
@@ -118,8 +121,9 @@ func settle(t *testing.T, make func(redis.Options) *redis.Store, s redis.Options
 	s.Trace = &redis.Trace{Log: seen.noteLog}
 	s.Logger = slog.New(slog.NewTextHandler(seen, nil))
 	o.Trace = &cache.Trace{Told: seen.noteTold, Gap: seen.noteGap}
-	store := make(s)
-	i := &instance{cacheOn(t, store, o), store, s.Prefix, seen}
+	store := newStore(s)
+	i := &instance{cacheOn(t, store, o), store, s.Prefix, seen, &marks{}}
+	t.Cleanup(store.Follow("marks", i.marks))
 	follows(t, store)
 	return i
 }
@@ -173,25 +177,49 @@ func missesSoon(t *testing.T, i *instance, key string) {
 	})
 }
 
-// misses reads a key for a while, and wants no value.
+// misses reads keys for a while, and wants no value.
 func misses(t *testing.T, i *instance, keys ...string) {
 	t.Helper()
-	for range 20 {
+	for range 10 {
 		for _, key := range keys {
-			wantMiss(t, i.Cache, key)
+			if v, err := i.Get(t.Context(), key); !errors.Is(err, cache.ErrMiss) {
+				t.Errorf("Get(%q) = %q, %v; want a miss", key, v, err)
+				return
+			}
 		}
 		<-time.After(time.Millisecond)
 	}
 }
 
-// upToDate waits until the instances have been told of all that is in the log.
+// marks follows the entries that mark a place in the log.
+type marks struct{ last atomic.Pointer[string] }
+
+func (m *marks) Since(cache.Position, bool) {}
+func (m *marks) Lost()                      {}
+
+func (m *marks) Invalidated(name string, _ cache.Position, _ bool) { m.last.Store(&name) }
+
+// upToDate appends an entry that concerns no cache, and waits until the instances have
+// been told of it, and so of all before. It does so again when the log may have gone
+// with the entry.
 func upToDate(t *testing.T, server *redistest.Server, instances ...*instance) {
 	t.Helper()
+	upToDateOn(t, server.Client(), instances...)
+}
+
+func upToDateOn(t *testing.T, client goredis.Cmdable, instances ...*instance) {
+	t.Helper()
 	for _, i := range instances {
+		var name string
+		var again time.Time
 		redistest.Eventually(t, soon, "the instance has read all of the log", func() bool {
-			last, err := server.Client().XRevRangeN(t.Context(), i.logKey(), "+", "-", 1).Result()
-			s := i.store.Stats()
-			return err == nil && len(last) == 1 && last[0].ID == position(i.store.Position("c")) && s.LogFollowing && i.Stats().Following
+			if time.Now().After(again) {
+				name = "marks:" + rand.Text()
+				again = time.Now().Add(slack)
+				i.addOn(t, client, "*", "e", logEntry(name))
+			}
+			last := i.marks.last.Load()
+			return last != nil && *last == name
 		})
 	}
 }
@@ -246,7 +274,12 @@ func logEntry(names ...string) string {
 // add appends an entry to the log of instance, as if by another program.
 func (i *instance) add(t *testing.T, server *redistest.Server, id string, values ...any) {
 	t.Helper()
-	if err := server.Client().XAdd(t.Context(), &goredis.XAddArgs{Stream: i.logKey(), ID: id, Values: values}).Err(); err != nil {
+	i.addOn(t, server.Client(), id, values...)
+}
+
+func (i *instance) addOn(t *testing.T, client goredis.Cmdable, id string, values ...any) {
+	t.Helper()
+	if err := client.XAdd(t.Context(), &goredis.XAddArgs{Stream: i.logKey(), ID: id, Values: values}).Err(); err != nil {
 		t.Fatal(err)
 	}
 }

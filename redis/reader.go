@@ -172,6 +172,7 @@ func (r *session) follow(ctx context.Context, at cache.Position, complete bool) 
 	for _, f := range followers {
 		f.Since(at, complete)
 	}
+	r.tell(at)
 	r.settle.Do(func() { close(r.settled) })
 	gap := !complete && !first
 	if gap {
@@ -280,12 +281,8 @@ func (r *session) has(ctx context.Context, at cache.Position) (bool, error) {
 func (r *session) end(ctx context.Context) (at cache.Position, found bool, err error) {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
-	last, err := r.client.XRevRangeN(ctx, r.key, "+", "-", 1).Result()
-	if err != nil || len(last) == 0 {
-		return at, false, err
-	}
-	at, found = parsePosition(last[0].ID)
-	return at, found, nil
+	at, err = endOf(r.client.XRevRangeN(ctx, r.key, "+", "-", 1))
+	return at, at != cache.Position{}, err
 }
 
 // look counts the entries.
@@ -320,6 +317,14 @@ func (r *session) apply(ctx context.Context, messages []goredis.XMessage) {
 	for _, m := range messages {
 		r.applyOne(ctx, m, followers)
 	}
+	r.tell(last)
+}
+
+// tell notes that the followers have been told of everything up to at.
+func (r *session) tell(at cache.Position) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.done = at
 }
 
 // applyOne steps over an entry that it does not understand: those that wrote it are of

@@ -23,6 +23,7 @@ type Store struct {
 	owned   bool // the client is closed with the Store, and heeds contexts
 	single  bool // one server holds every key
 	origin  origin
+	scripts scripts
 	logs    []*partition
 	opts    Options
 	reads   *breaker

@@ -42,7 +42,7 @@ func (s *Store) InvalidateTags(ctx context.Context, tags []string, keep time.Dur
 	}
 	records := func(b *batch) {
 		for _, tag := range tags {
-			b.eval(tagScript, s.redisKey(tag), formatPosition(at), millis(keep), 1)
+			b.eval(tagScript, s.redisKey(tag), formatPosition(at), millis(keep), "earlier")
 		}
 	}
 	if !s.single {
@@ -77,13 +77,17 @@ func (s *Store) TagPositions(ctx context.Context, tags ...string) ([]*cache.Posi
 	})
 }
 
-// RecordTags writes the records of the tags that have none.
-func (s *Store) RecordTags(ctx context.Context, at cache.Position, keep time.Duration, tags ...string) error {
+// RecordTags writes the records of the tags that are recorded at was.
+func (s *Store) RecordTags(ctx context.Context, was, at cache.Position, keep time.Duration, tags ...string) error {
+	stands := ""
+	if was != (cache.Position{}) {
+		stands = formatPosition(was)
+	}
 	ctx, cancel := s.oneBudget(ctx)
 	defer cancel()
 	return s.send(ctx, func(b *batch) {
 		for _, tag := range tags {
-			b.eval(tagScript, s.redisKey(tag), formatPosition(at), millis(keep), 0)
+			b.eval(tagScript, s.redisKey(tag), formatPosition(at), millis(keep), stands)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -15,18 +16,12 @@ import (
 // budgets, if Redis answers.
 const batchSize = 500
 
-// Invalidate removes the records of keys with UNLINK, one command for each key, as
-// a Cluster wants it, and as many to a round trip as go to one node; with hold, it
-// replaces them by tombstones. An error reply to one does not keep the others from
-// being sent; a Redis that does not answer within the budget is asked no more.
+// Invalidate removes the records of keys, with a script for each key, as a Cluster wants
+// it, and as many to a round trip as go to one node. An error reply to one does not keep
+// the others from being sent; a Redis that does not answer within the budget is asked no
+// more. No script, UNLINK alone, would cost Redis less, and end the bans of others.
 func (s *Store) Invalidate(ctx context.Context, keys []string, hold time.Duration) error {
-	return s.replace(ctx, keys, func(b *batch, key string) {
-		if hold > 0 {
-			b.eval(buryScript, key, "", millis(hold))
-		} else {
-			b.pipe.Unlink(b.ctx, key)
-		}
-	})
+	return s.lift(ctx, "", keys, hold)
 }
 
 // Ban replaces the records of keys by tombstones.
@@ -36,11 +31,15 @@ func (s *Store) Ban(ctx context.Context, ban cache.Token, keys []string, ttl tim
 
 // Lift ends a ban.
 func (s *Store) Lift(ctx context.Context, ban cache.Token, keys []string, hold time.Duration) error {
+	return s.lift(ctx, string(ban[:]), keys, hold)
+}
+
+func (s *Store) lift(ctx context.Context, ban string, keys []string, hold time.Duration) error {
 	left := int64(0)
 	if hold > 0 {
 		left = millis(hold)
 	}
-	return s.replace(ctx, keys, func(b *batch, key string) { b.eval(liftScript, key, ban[:], left) })
+	return s.replace(ctx, keys, func(b *batch, key string) { b.eval(liftScript, key, ban, left) })
 }
 
 // replace changes the records of keys and appends keys to the log.
@@ -88,24 +87,31 @@ func (s *Store) oneBudget(ctx context.Context) (context.Context, context.CancelF
 type batch struct {
 	ctx    context.Context
 	pipe   goredis.Pipeliner
-	source bool // scripts go with their source
-	single bool // one server gets them all, and knows a script that came once
-	known  map[*goredis.Script]bool
+	source bool     // scripts go with their source
+	known  *scripts // that one server has; nil for a Cluster
 }
+
+// scripts are those that went to a server with their source.
+type scripts struct{ sync.Map }
 
 // eval adds a script that works on key.
 func (b *batch) eval(script *goredis.Script, key string, args ...any) {
-	if b.source || (b.single && !b.known[script]) {
+	source := b.source
+	if !source && b.known != nil {
+		_, known := b.known.LoadOrStore(script, true)
+		source = !known
+	}
+	if source {
 		script.Eval(b.ctx, b.pipe, []string{key}, args...)
-		b.known[script] = true
 	} else {
 		script.EvalSha(b.ctx, b.pipe, []string{key}, args...)
 	}
 }
 
 // send sends the commands that fill adds to a batch. One server gets a script's source
-// once. The nodes of a Cluster get its hash; where one does not know that, all is sent
-// once more, with the source: everything that is sent in batches can be repeated.
+// with its first use. The nodes of a Cluster get its hash. Where a server does not know
+// that, all is sent once more, with the source: everything that is sent in batches can be
+// repeated.
 func (s *Store) send(ctx context.Context, fill func(*batch)) error {
 	_, err := send(ctx, s.writes, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.exec(ctx, fill)
@@ -123,7 +129,10 @@ func (s *Store) exec(ctx context.Context, fill func(*batch)) error {
 
 // execOnce returns the first error of a pipeline, but a missing script before all others.
 func (s *Store) execOnce(ctx context.Context, source bool, fill func(*batch)) error {
-	b := &batch{ctx: ctx, pipe: s.client.Pipeline(), source: source, single: s.single, known: make(map[*goredis.Script]bool)}
+	b := &batch{ctx: ctx, pipe: s.client.Pipeline(), source: source}
+	if s.single {
+		b.known = &s.scripts
+	}
 	fill(b)
 	if b.pipe.Len() == 0 {
 		return nil

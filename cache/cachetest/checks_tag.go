@@ -36,7 +36,7 @@ func (s *suite) wantTag(tag string, want cache.Position) {
 
 func (s *suite) recordTags(r cache.Remote, at cache.Position, keep time.Duration, tags ...string) {
 	s.Helper()
-	if err := r.RecordTags(s.Context(), at, keep, tags...); err != nil {
+	if err := r.RecordTags(s.Context(), cache.Position{}, at, keep, tags...); err != nil {
 		s.Fatalf("RecordTags: %v", err)
 	}
 }

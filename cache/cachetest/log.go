@@ -26,7 +26,8 @@ type tagRecord struct {
 type reader struct {
 	mu        sync.Mutex // guards all below
 	heard     cache.Position
-	told      cache.Position
+	told      cache.Position // what the followers are being told
+	done      cache.Position // what they have been told
 	cut       bool
 	telling   bool      // a goroutine tells, or is about to
 	since     time.Time // when it was last known that there was nothing to tell, if telling or cut
@@ -184,11 +185,13 @@ func (r *Remote) readOnce() (more bool) {
 	r.reader.mu.Unlock()
 	if lost {
 		r.tell(func(f *follower) { f.Since(end, false) })
-		return true
 	}
 	for _, e := range entries {
 		r.tellEntry(e)
 	}
+	r.reader.mu.Lock()
+	defer r.reader.mu.Unlock()
+	r.reader.done = end
 	return true
 }
 
@@ -203,14 +206,20 @@ func (r *Remote) tellEntry(e logEntry) {
 	}
 }
 
-// Heard is now, unless there may be more to tell.
-func (r *Remote) Heard(string) time.Time {
+// Told is as of now, unless there may be more to tell.
+func (r *Remote) Told(string) (cache.Position, time.Time) {
 	r.reader.mu.Lock()
 	defer r.reader.mu.Unlock()
 	if r.reader.telling || r.reader.cut {
-		return r.reader.since
+		return r.reader.done, r.reader.since
 	}
-	return time.Now()
+	return r.reader.done, time.Now()
+}
+
+// End is the position of the last entry.
+func (r *Remote) End(ctx context.Context, _ string) (end cache.Position, err error) {
+	err = r.do(ctx, "end", func(s *Server) { end = s.end })
+	return end, err
 }
 
 // Position is the newest position that this Remote has heard of.
@@ -253,6 +262,9 @@ func (r *Remote) InvalidateTags(ctx context.Context, tags []string, keep time.Du
 	err = r.do(ctx, "record", func(s *Server) {
 		for _, tag := range tags {
 			rec, _ := s.tagLocked(tag)
+			if rec.at.Never() {
+				rec = tagRecord{}
+			}
 			s.tags[tag] = rec.keep(rec.at.Later(at), keep)
 		}
 	})
@@ -275,15 +287,17 @@ func (r *Remote) TagPositions(ctx context.Context, tags ...string) ([]*cache.Pos
 	return found, err
 }
 
-// RecordTags records a position for the tags that have none.
-func (r *Remote) RecordTags(ctx context.Context, at cache.Position, keep time.Duration, tags ...string) error {
+// RecordTags records a position for the tags that are recorded at was.
+func (r *Remote) RecordTags(ctx context.Context, was, at cache.Position, keep time.Duration, tags ...string) error {
 	return r.do(ctx, "record", func(s *Server) {
 		for _, tag := range tags {
 			rec, ok := s.tagLocked(tag)
-			if !ok {
-				rec.at = at
+			switch {
+			case rec.at == was && ok == (was != cache.Position{}):
+				s.tags[tag] = tagRecord{}.keep(at, keep)
+			case ok && !rec.at.Never():
+				s.tags[tag] = rec.keep(rec.at, keep)
 			}
-			s.tags[tag] = rec.keep(rec.at, keep)
 		}
 	})
 }

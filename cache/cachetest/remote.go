@@ -59,14 +59,14 @@ func (s *Server) Remote() *Remote {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := &Remote{server: s, budget: budget, calls: make(map[string]int)}
-	r.reader.told, r.reader.heard = s.end, s.end
+	r.reader.told, r.reader.done, r.reader.heard = s.end, s.end, s.end
 	s.remotes = append(s.remotes, r)
 	return r
 }
 
 // Inject makes fault decide on each command from now on; nil ends that. The ops
 // are "get", "wait", "lease", "seize", "fill", "release", "renew", "touch", "tags",
-// "record"; "delete" and "bury", which put nothing and a tombstone in the place of
+// "record", "end"; "delete" and "bury", which put nothing and a tombstone in the place of
 // records; "append", which all that invalidates does after that; and "log", the way
 // of new entries to this Remote, of which only the Delay counts. It is called without
 // locks.
@@ -205,10 +205,7 @@ func (r *Remote) Seize(ctx context.Context, key string, hold time.Duration) (cac
 
 // Invalidate removes the records of keys.
 func (r *Remote) Invalidate(ctx context.Context, keys []string, hold time.Duration) error {
-	if hold > 0 {
-		return r.replace(ctx, "bury", keys, func(s *Server, key string) { s.buryLocked(key, nil, hold) })
-	}
-	return r.replace(ctx, "delete", keys, (*Server).removeLocked)
+	return r.replace(ctx, "delete", keys, func(s *Server, key string) { s.liftLocked(key, cache.Token{}, hold) })
 }
 
 // Ban puts tombstones.

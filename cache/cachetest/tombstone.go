@@ -27,10 +27,14 @@ func (s *Server) buryLocked(key string, ban *cache.Token, ttl time.Duration) {
 	s.putLocked(key, record{Record: cache.Record{State: cache.StateTombstone}, bans: bans}, ttl)
 }
 
-// liftLocked takes a ban off key's tombstone, and removes it with the last one.
+// liftLocked takes a ban off key's tombstone, and removes it with the last one. No ban has
+// the zero token.
 func (s *Server) liftLocked(key string, ban cache.Token, hold time.Duration) {
 	old := s.aliveLocked(key)
 	if old != nil && old.State == cache.StateTombstone {
+		if (ban == cache.Token{}) {
+			hold = max(hold, time.Until(old.expires))
+		}
 		bans := slices.DeleteFunc(slices.Clone(old.bans), func(b cache.Token) bool { return b == ban })
 		if len(bans) > 0 {
 			ttl := max(hold, time.Until(old.expires))

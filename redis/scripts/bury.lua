@@ -1,6 +1,6 @@
 -- Puts a tombstone at a key whatever its record, or adds a ban to the one there.
 -- KEYS[1]  the key
--- ARGV[1]  the token of the ban; '' for a tombstone that only time lifts
+-- ARGV[1]  the token of the ban
 -- ARGV[2]  its TTL, ms; a tombstone that stands longer still does
 -- Reply: 1, or an error, after which there is no record
 local tokens, ttl = bans(record()), tonumber(ARGV[2])
