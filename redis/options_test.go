@@ -11,21 +11,23 @@ import (
 func TestOpenRefusesABadURLAndDoesNotQuoteIt(t *testing.T) {
 	const password = "hunter2"
 	for name, url := range map[string]string{
-		"empty":              "",
-		"no scheme":          "//user:hunter2@localhost:6379/0",
-		"host alone":         "localhost:6379",
-		"wrong scheme":       "http://user:hunter2@localhost:6379/0",
-		"bad port":           "redis://user:hunter2@localhost:six/0",
-		"bad database":       "redis://user:hunter2@localhost:6379/first",
-		"bad database query": "redis://user:hunter2@localhost:6379?db=first",
-		"long path":          "redis://user:hunter2@localhost:6379/0/1",
-		"unknown query":      "redis://user:hunter2@localhost:6379/0?nonsense=1",
-		"bad number":         "redis://user:hunter2@localhost:6379/0?pool_size=many",
-		"bad duration":       "redis://user:hunter2@localhost:6379/0?read_timeout=soon",
-		"bad escape":         "redis://user:hunter2%zz@localhost:6379/0",
-		"control character":  "redis://user:hunter2\n@localhost:6379/0",
-		"slash in password":  "redis://user:in/hunter2@localhost:6379/0",
-		"no socket":          "unix://user:hunter2@",
+		"empty":               "",
+		"no scheme":           "//user:hunter2@localhost:6379/0",
+		"host alone":          "localhost:6379",
+		"wrong scheme":        "http://user:hunter2@localhost:6379/0",
+		"bad port":            "redis://user:hunter2@localhost:six/0",
+		"bad database":        "redis://user:hunter2@localhost:6379/first",
+		"bad database query":  "redis://user:hunter2@localhost:6379?db=first",
+		"long path":           "redis://user:hunter2@localhost:6379/0/1",
+		"unknown query":       "redis://user:hunter2@localhost:6379/0?nonsense=1",
+		"bad number":          "redis://user:hunter2@localhost:6379/0?pool_size=many",
+		"bad duration":        "redis://user:hunter2@localhost:6379/0?read_timeout=soon",
+		"bad escape":          "redis://user:hunter2%zz@localhost:6379/0",
+		"control character":   "redis://user:hunter2\n@localhost:6379/0",
+		"slash in password":   "redis://user:in/hunter2@localhost:6379/0",
+		"slash behind digits": "redis://user:1/hunter2@localhost:6379/0",
+		"query behind digits": "redis://user:1?hunter2@localhost:6379/0",
+		"no socket":           "unix://user:hunter2@",
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()

@@ -3,8 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,7 +52,7 @@ var _ cache.Remote = (*Store)(nil)
 func Open(rawURL string, o Options) (*Store, error) {
 	client, err := goredis.ParseURL(rawURL)
 	if err != nil {
-		err = fmt.Errorf("redis: open: %w", withoutURL(err))
+		err = errURL
 	}
 	o, optionsErr := o.complete()
 	if err := errors.Join(err, optionsErr); err != nil {
@@ -71,17 +69,9 @@ func Open(rawURL string, o Options) (*Store, error) {
 	return s, nil
 }
 
-var errURL = errors.New("the URL is malformed")
-
-// withoutURL keeps an error from quoting the URL: a password may be in any part of
-// one that does not parse.
-func withoutURL(err error) error {
-	var urlErr *url.Error
-	if errors.As(err, &urlErr) {
-		return errURL
-	}
-	return err
-}
+// errURL quotes nothing of the URL: a password may be in any part of one that does not
+// parse.
+var errURL = errors.New("redis: open: not a URL that goredis.ParseURL takes")
 
 // New returns a Store that uses client: a Client, a failover client or a
 // ClusterClient, with whatever timeouts. Close leaves it open; close it after the
