@@ -140,8 +140,8 @@ func TestInstancesNeedNoCommonClock(t *testing.T) {
 		for _, key := range keys {
 			missesSoon(t, a, key)
 			redistest.Eventually(t, soon, what+": the past misses "+key, func() bool { return p.do("get", key) == cache.ErrMiss.Error() })
-			misses(t, a, key)
-			misses(t, tagged(t, server), key)
+			wantMiss(t, a.Cache, key)
+			wantMiss(t, tagged(t, server).Cache, key)
 		}
 	}
 	ways := map[string]struct{ now, then func() }{

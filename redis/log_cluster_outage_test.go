@@ -11,11 +11,26 @@ import (
 	"github.com/nearside-go/nearside/redis"
 )
 
-// The node of the log dies, and comes back empty. The keys of the others are served,
-// invalidations of them fail meanwhile, because nobody can be told, and all heals.
-func TestTheNodeOfTheLogDiesAndComesBack(t *testing.T) {
-	t.Parallel()
-	c := newOnCluster(t)
+// checkClose closes Stores that read the log of a Cluster, also of a node that hangs.
+func (c *onCluster) checkClose(t *testing.T) {
+	for _, hangs := range []bool{false, true} {
+		i := c.enter(t, redis.Options{LogTimeout: time.Minute}, cache.Options[string, string]{})
+		if node := c.Node(i.logKey()); hangs {
+			node.Pause()
+			defer node.Resume()
+		}
+		start := time.Now()
+		if err := errors.Join(i.Close(), i.store.Close()); err != nil {
+			t.Error(err)
+		}
+		within(t, start, closesAtOnce, "Close")
+	}
+}
+
+// checkNodeDies kills the node of the log, and brings it back empty. The keys of the
+// others are served, invalidations of them fail meanwhile, because nobody can be told,
+// and all heals.
+func (c *onCluster) checkNodeDies(t *testing.T) {
 	o := redis.Options{LogTimeout: quickLog, Timeout: 300 * time.Millisecond, ProbeInterval: 20 * time.Millisecond}
 	enters := func() *instance { return c.enter(t, o, cache.Options[string, string]{}) }
 	a, b := enters(), enters()

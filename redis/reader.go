@@ -26,10 +26,10 @@ func (p *partition) read(ctx context.Context) {
 	for {
 		began := time.Now()
 		err := p.session(ctx)
+		p.lose(ctx, err)
 		if ctx.Err() != nil {
 			return
 		}
-		p.lose(ctx, err)
 		if time.Since(began) > 2*p.s.opts.LogTimeout {
 			wait = minReconnect
 		}
@@ -195,7 +195,7 @@ func (p *partition) lose(ctx context.Context, err error) {
 	followers := p.followers
 	p.mu.Unlock()
 	p.settle.Do(func() { close(p.settled) })
-	if !was {
+	if !was || ctx.Err() != nil { // or the Store is closed
 		return
 	}
 	for _, f := range followers {

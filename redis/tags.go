@@ -38,7 +38,7 @@ func (s *Store) InvalidateTags(ctx context.Context, tags []string, keep time.Dur
 	defer cancel()
 	at, err := s.appendAfter(ctx, tags, func(*batch) {})
 	if err != nil {
-		return at, err
+		return at, errors.Join(err, s.forget(ctx, tags, err))
 	}
 	records := func(b *batch) {
 		for _, tag := range tags {
@@ -52,6 +52,21 @@ func (s *Store) InvalidateTags(ctx context.Context, tags []string, keep time.Dur
 		records = func(*batch) {}
 	}
 	return s.appendAfter(ctx, tags, records)
+}
+
+// forget removes the records of tags that could not be appended, because Redis said no: it
+// may be out of memory. Then at least those who have to ask take no value of them for
+// right.
+func (s *Store) forget(ctx context.Context, tags []string, why error) error {
+	var reply goredis.Error
+	if !errors.As(why, &reply) {
+		return nil
+	}
+	return s.send(ctx, func(b *batch) {
+		for _, tag := range tags {
+			b.pipe.Unlink(ctx, s.redisKey(tag))
+		}
+	})
 }
 
 // TagPositions reads the records of tags, in one round trip to each node. What is no

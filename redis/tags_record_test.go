@@ -215,6 +215,7 @@ func TestTagsOfARedisOutOfMemory(t *testing.T) {
 			a := tagged(t, server)
 			hold(t, "k", "old|t", a)
 			hasRecords(t, server, a, "t")
+			invalidate(t, a, "something") // so that those who start later have to ask
 			maxMemory(t, server, 1)
 			if invalidates(a) == nil {
 				t.Error("no error, though nobody can be told")

@@ -183,7 +183,7 @@ func TestDamagedRecordIsAMissThatIsCountedAndRepaired(t *testing.T) {
 			return errors.Join(err, client.Set(ctx, key, b, time.Hour).Err())
 		},
 	}
-	for _, version := range []byte{0, 2, 31, 32, 255} { // older, newer, and what cannot be one
+	for _, version := range []byte{0, 1, 3, 31, 32, 255} { // older, newer, and what cannot be one
 		cases[fmt.Sprint("version ", version)] = set(func(b []byte) []byte { b[1] = version; return b })
 	}
 	filler := join(t, server, redis.Options{}, cache.Options[string, string]{})

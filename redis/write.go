@@ -89,6 +89,7 @@ type batch struct {
 	pipe   goredis.Pipeliner
 	source bool     // scripts go with their source
 	known  *scripts // that one server has; nil for a Cluster
+	used   []*goredis.Script
 }
 
 // scripts are those that went to a server with their source.
@@ -98,8 +99,9 @@ type scripts struct{ sync.Map }
 func (b *batch) eval(script *goredis.Script, key string, args ...any) {
 	source := b.source
 	if !source && b.known != nil {
-		_, known := b.known.LoadOrStore(script, true)
+		_, known := b.known.Load(script)
 		source = !known
+		b.used = append(b.used, script)
 	}
 	if source {
 		script.Eval(b.ctx, b.pipe, []string{key}, args...)
@@ -109,7 +111,7 @@ func (b *batch) eval(script *goredis.Script, key string, args ...any) {
 }
 
 // send sends the commands that fill adds to a batch. One server gets a script's source
-// with its first use. The nodes of a Cluster get its hash. Where a server does not know
+// until it has carried that out once. The nodes of a Cluster get its hash. Where a server does not know
 // that, all is sent once more, with the source: everything that is sent in batches can be
 // repeated.
 func (s *Store) send(ctx context.Context, fill func(*batch)) error {
@@ -141,6 +143,11 @@ func (s *Store) execOnce(ctx context.Context, source bool, fill func(*batch)) er
 	for _, cmd := range cmds {
 		if cmd.Err() != nil && goredis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
 			return cmd.Err()
+		}
+	}
+	if err == nil {
+		for _, script := range b.used {
+			b.known.Store(script, true)
 		}
 	}
 	return err
