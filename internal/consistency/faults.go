@@ -52,9 +52,9 @@ func take(kind string, do func(ctx context.Context, s *redistest.Server)) fault 
 	}}
 }
 
-// faults are those of every fleet.
-func faults() []fault {
-	return []fault{
+// faults are those of a fleet on one server, or on a Cluster.
+func faults(cluster bool) []fault {
+	kinds := []fault{
 		link("connections cut", true, each(func(m *member, i int) { m.links[i].Cut() })),
 		link("connections frozen", true, each(func(m *member, i int) { m.links[i].Freeze() })),
 		link("connections half open", true, each(func(m *member, i int) { m.links[i].Drop() })),
@@ -83,6 +83,19 @@ func faults() []fault {
 		take("positions of tags evicted", func(ctx context.Context, s *redistest.Server) { del(ctx, s, prefix+":c::*") }),
 		take("leases and tombstones evicted", func(ctx context.Context, s *redistest.Server) { del(ctx, s, prefix+":c:0:*", "L", "T") }),
 	}
+	if cluster {
+		kinds = append(kinds, move("slot of the log moved", func(*rand.Rand) string { return prefix + ":log" }),
+			move("slot of a key moved", func(r *rand.Rand) string { return prefix + ":c:0:" + plainKey(r.IntN(20)) }))
+	}
+	return kinds
+}
+
+// move makes a fault of a slot that moves to another node.
+func move(kind string, key func(*rand.Rand) string) fault {
+	return fault{kind, false, func(f *Fleet, r *rand.Rand) (int, func()) {
+		f.cluster.MoveSlot(key(r), f.someServer(r))
+		return history.All, func() {}
+	}}
 }
 
 // del deletes the keys of s that match pattern, and begin with one of kinds, if any.

@@ -46,6 +46,7 @@ type Fleet struct {
 	o       Options
 	dir     string
 	servers []*redistest.Server
+	cluster *redistest.Cluster
 	source  *Source
 	addr    string // of the source
 	members []*member
@@ -75,7 +76,8 @@ func (f *Fleet) build() {
 	f.addr, f.source = source.Addr(), OpenSource(source.Addr())
 	f.t.Cleanup(func() { _ = f.source.Close() })
 	if f.o.Cluster {
-		f.servers = redistest.StartCluster(f.t, primaries, "--cluster-require-full-coverage", "no").Nodes()
+		f.cluster = redistest.StartCluster(f.t, primaries, "--cluster-require-full-coverage", "no")
+		f.servers = f.cluster.Nodes()
 	} else {
 		f.servers = []*redistest.Server{redistest.Start(f.t)}
 	}
@@ -105,7 +107,7 @@ func (f *Fleet) disturb() {
 		time.Sleep(f.o.For)
 		return
 	}
-	kinds := faults()
+	kinds := faults(f.o.Cluster)
 	time.Sleep(time.Second)
 	for {
 		f.random.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
@@ -221,7 +223,7 @@ func (f *Fleet) result() *Result {
 // Bounds are what the fleet is judged by.
 func Bounds() history.Options {
 	o := history.Options{Delivery: slack, Faulty: make(map[string]history.Bound)}
-	for _, kind := range faults() {
+	for _, kind := range faults(true) {
 		o.Faulty[kind.kind] = history.Bound{Longest: localTTL + slack, Recovery: recovery}
 	}
 	return o
@@ -241,7 +243,7 @@ func (r *Result) String() string {
 	}
 	fmt.Fprintf(&b, "\n| fault | how often | longest staleness of a read that it touched | bound |\n|---|---|---|---|\n")
 	fmt.Fprintf(&b, "| none | | %v | %v |\n", v.LongestStaleness[""].Round(time.Millisecond), slack)
-	for _, kind := range faults() {
+	for _, kind := range faults(r.Options.Cluster) {
 		fmt.Fprintf(&b, "| %s | %d | %v | %v |\n", kind.kind, v.Faults[kind.kind], v.LongestStaleness[kind.kind].Round(time.Millisecond), localTTL+slack)
 	}
 	return b.String()
