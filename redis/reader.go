@@ -7,7 +7,6 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/nearside-go/nearside/cache"
 )
@@ -60,37 +59,6 @@ func (p *partition) session(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// connect returns a client of one connection to the server that has the log: the
-// Store's own may wait longer than LogTimeout, and has better use for its connections.
-func (p *partition) connect(ctx context.Context) (*goredis.Client, error) {
-	var o goredis.Options
-	switch c := p.s.client.(type) {
-	case *goredis.Client:
-		o = *c.Options()
-	case *goredis.ClusterClient:
-		c.ReloadState(ctx)
-		node, err := p.node(ctx, c)
-		if err != nil {
-			return nil, err
-		}
-		o = *node.Options()
-	default:
-		return nil, errors.New("redis: the log cannot be read with a client of this type")
-	}
-	o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = 1, 0, 1, 0
-	o.MaxRetries, o.DialerRetries = -1, 1
-	o.ContextTimeoutEnabled = true
-	o.DialTimeout = p.s.opts.LogTimeout
-	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return goredis.NewClient(&o), nil
-}
-
-func (p *partition) node(ctx context.Context, c *goredis.ClusterClient) (*goredis.Client, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.s.opts.LogTimeout)
-	defer cancel()
-	return abandonable(ctx, func(ctx context.Context) (*goredis.Client, error) { return c.MasterForKey(ctx, p.key) })
 }
 
 // session is the reading of a log on one connection. It alone moves told.
@@ -297,53 +265,4 @@ func (r *session) look(ctx context.Context) error {
 	defer r.mu.Unlock()
 	r.depth = n
 	return nil
-}
-
-// apply tells the followers of entries. A follower that is new meanwhile begins behind
-// them.
-func (r *session) apply(ctx context.Context, messages []goredis.XMessage) {
-	if len(messages) == 0 {
-		return
-	}
-	r.mu.Lock()
-	last, _ := parsePosition(messages[len(messages)-1].ID)
-	r.told, r.heard = last, r.heard.Later(last)
-	r.entries += uint64(len(messages))
-	if !r.appended.IsZero() && !last.Before(r.last) {
-		r.lag, r.appended = time.Since(r.appended), time.Time{}
-	}
-	followers := r.followers
-	r.mu.Unlock()
-	for _, m := range messages {
-		r.applyOne(ctx, m, followers)
-	}
-	r.tell(last)
-}
-
-// tell notes that the followers have been told of everything up to at.
-func (r *session) tell(at cache.Position) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.done = at
-}
-
-// applyOne steps over an entry that it does not understand: those that wrote it are of
-// another release, or no nearside at all.
-func (r *session) applyOne(ctx context.Context, m goredis.XMessage, followers []*follower) {
-	at, from, names, err := decodeMessage(m)
-	if err != nil {
-		r.mu.Lock()
-		r.malformed++
-		r.mu.Unlock()
-		r.odd.Do(func() { r.s.opts.Logger.WarnContext(ctx, "a log entry is not understood", "error", err) })
-		return
-	}
-	for _, name := range names {
-		of := cacheOf(name)
-		for _, f := range followers {
-			if f.cache == of {
-				f.Invalidated(name, at, from == r.s.origin)
-			}
-		}
-	}
 }
