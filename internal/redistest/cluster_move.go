@@ -12,9 +12,10 @@ const (
 
 // MoveSlot moves key's slot, with all keys that it has, to the node to, as resharding does: while it runs, the node that had the
 // slot answers for the keys that it still has, and redirects for the others. When it returns, every node knows the new owner.
-// All nodes have to be up.
+// All nodes have to be up; it waits until they know that of each other.
 func (c *Cluster) MoveSlot(key string, to *Server) {
 	c.t.Helper()
+	Eventually(c.t, clusterWithin, "redistest: every node says that the cluster is ok", c.formed)
 	from := c.Node(key)
 	if from == to {
 		return
