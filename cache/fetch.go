@@ -41,6 +41,8 @@ type fetch[K comparable, V any] struct {
 	began  time.Time
 	banned bool // nothing may be stored for the key
 
+	stored bool // what was loaded is in the remote tier
+
 	waitUntil time.Time // when the waits for other instances end; zero before the first
 }
 
@@ -135,6 +137,9 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 		var led bool
 		t.mark()
 		if a, rec, led, err = t.lead(ctx, replace); led {
+			if t.stored {
+				t.c.record(context.WithoutCancel(ctx), a.entry.tags, t.stamp, a.since)
+			}
 			return a, nil
 		}
 	}

@@ -104,7 +104,7 @@ func TestOwnEchoDoesNothing(t *testing.T) {
 					want = "set"
 				}
 				wantLoad(t, a, "k", constant("new"), want)
-				finish := loadLate(t, tagsKey{a}, &source{})
+				finish := loadLate(t, elsewhere{a}, &source{})
 				deliver(late)
 				if !heldLocally(t, a, "k") {
 					t.Error("the copy is gone")
@@ -121,11 +121,11 @@ func TestOwnEchoDoesNothing(t *testing.T) {
 	}
 }
 
-// tagsKey puts loadLate's key elsewhere.
-type tagsKey struct{ *instance }
+// elsewhere puts loadLate's key elsewhere.
+type elsewhere struct{ getter }
 
-func (k tagsKey) GetOrLoad(c ctx, key string, load func(ctx, string) (string, error)) (string, error) {
-	return k.instance.GetOrLoad(c, "other "+key, load)
+func (e elsewhere) GetOrLoad(c ctx, key string, load func(ctx, string) (string, error)) (string, error) {
+	return e.getter.GetOrLoad(c, "other "+key, load)
 }
 
 // TestReadUnderWayIsNotKept: the record is read before it is deleted, and its reply

@@ -59,6 +59,9 @@ func TestCutOff(t *testing.T) {
 					g.happens(s)
 					b.remote.MendLog()
 					synctest.Wait()
+					if g.gap && b.Stats().LocalEntries != 0 {
+						t.Error("what cannot be relied on still takes up space")
+					}
 
 					wantMiss(t, b, "k")
 					if kept := heldLocally(t, b, "other"); kept != (!g.gap && what != "all") {

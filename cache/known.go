@@ -215,7 +215,7 @@ func (k *known) learn(j judgement, stamp Position, answers []*Position) (right b
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for i, tag := range j.unknown {
-		if answers[i] == nil {
+		if answers[i] == nil || answers[i].Never() { // which another instance is about to replace
 			continue
 		}
 		if k.follows && k.sessions == j.session {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func pos(n uint64) Position { return Position{Time: n} }
@@ -225,20 +226,21 @@ func TestManyTagsAtOnce(t *testing.T) {
 // TestTagsThatAreRecorded: what is due, and that the memory of it is bounded.
 func TestTagsThatAreRecorded(t *testing.T) {
 	var r recorded
-	if due := r.due([]string{"t", "u"}, 1<<60); !slices.Equal(due, []string{"", "t", "u"}) {
+	if due := r.claim([]string{"t", "u"}); !slices.Equal(due, []string{"", "t", "u"}) {
 		t.Errorf("at first %q are due", due)
 	}
-	r.done([]string{"", "t"})
-	if due := r.due([]string{"t", "u"}, 1<<60); !slices.Equal(due, []string{"u"}) {
+	if due := r.claim([]string{"t", "v"}); !slices.Equal(due, []string{"v"}) {
 		t.Errorf("then %q are due", due)
 	}
-	if due := r.due([]string{"t", "u"}, 0); len(due) != 3 {
-		t.Errorf("when their time is over %q are due", due)
+	r.done([]string{"", "t"}, time.Hour)
+	r.done([]string{"u"}, 0)
+	if due := r.claim([]string{"t", "u"}); !slices.Equal(due, []string{"u"}) {
+		t.Errorf("when the time of u is over %q are due", due)
 	}
 	for i := range 3 * maxKnownTags {
-		r.done([]string{fmt.Sprint(i)})
-		if len(r.when) > maxKnownTags+1 {
-			t.Fatalf("%d tags are remembered", len(r.when))
+		r.done([]string{fmt.Sprint(i)}, time.Hour)
+		if len(r.next) > maxKnownTags+1 {
+			t.Fatalf("%d tags are remembered", len(r.next))
 		}
 	}
 }

@@ -56,9 +56,8 @@ func (t *fetch[K, V]) loadUnder(ctx context.Context, lease Lease) answer[V] {
 		return a
 	}
 	defer t.inBudget(func() { t.f.Deliver(a, nil) })()
-	if t.fill(lasting, lease, a, fill, start) {
-		t.f.Deliver(a, nil)
-		t.c.record(lasting, a.entry.tags, t.stamp, a.since)
+	if t.stored = t.fill(lasting, lease, a, fill, start); t.stored {
+		t.f.Deliver(a, nil) // who waits need not wait for what run does yet
 	}
 	return a
 }

@@ -161,6 +161,9 @@ func TestLaterGetDoesNotGetTheOldRead(t *testing.T) {
 		if v := <-later; v != cache.ErrMiss.Error() {
 			t.Errorf("the later caller got %q", v)
 		}
+		if n := b.Stats().LocalEntries; n != 0 {
+			t.Errorf("%d old values take up space", n)
+		}
 		wantMiss(t, b, "k")
 	})
 }
@@ -219,63 +222,5 @@ func TestWaitForAnOldLoad(t *testing.T) {
 		}
 		deliver(late)
 		wantGet(t, a, "k", "v1")
-	})
-}
-
-// TestTagIsInvalidatedDuringFill: the value is on its way to the remote tier.
-func TestTagIsInvalidatedDuringFill(t *testing.T) {
-	for name, fault := range map[string]cachetest.Fault{"before": {Delay: late}, "after": {Hold: late}} {
-		t.Run(name, func(t *testing.T) {
-			inEachWay(t, func(t *testing.T, declare func(*testing.T, wide)) {
-				_, a, b := taggedPair(t)
-				a.remote.Inject(on("fill", fault))
-				got := call(t, func() (string, error) { return a.GetOrLoad(t.Context(), "k", constant("old")) })
-				time.Sleep(late / 2)
-				declare(t, a)
-				<-got
-				deliver(late)
-				wantMiss(t, a, "k")
-				wantMiss(t, b, "k")
-				if st := a.Stats(); st.DoomedFills != 1 || st.LocalEntries != 0 {
-					t.Fatalf("stats: %+v", st)
-				}
-			})
-		})
-	}
-}
-
-func TestTagIsInvalidatedDuringLoadWithoutTheRemoteTier(t *testing.T) {
-	inEachWay(t, func(t *testing.T, declare func(*testing.T, wide)) {
-		_, a, b := taggedPair(t)
-		for _, by := range []*instance{a, b} {
-			var src source
-			a.remote.Inject(on("lease", cachetest.Fault{Err: errDown}))
-			finish := loadLate(t, a, &src)
-			declare(t, by)
-			synctest.Wait()
-			finish()
-			synctest.Wait()
-			wantMiss(t, a, "k")
-		}
-	})
-}
-
-func TestOtherTagsDoNotDoomALoad(t *testing.T) {
-	bothTiers(t, func(t *testing.T, o cache.Options[string, string]) {
-		o.Tags = words
-		c := newCache(t, o)
-		finish := loadLate(t, c, &source{})
-		invalidateTags(t, c, "other")
-		joined := call(t, func() (string, error) { return c.GetOrLoad(t.Context(), "k", loading(t)) })
-		synctest.Wait()
-		finish()
-		if v := <-joined; v != "v0" {
-			t.Errorf("who joined got %q", v)
-		}
-		synctest.Wait()
-		wantLoad(t, c, "k", loading(t), "v0")
-		if st := c.Stats(); st.Loads != 1 || st.Fills != 1 || st.DoomedFills != 0 {
-			t.Fatalf("stats: %+v", st)
-		}
 	})
 }

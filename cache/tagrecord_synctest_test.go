@@ -17,6 +17,7 @@ func TestTagRecordIsEvicted(t *testing.T) {
 		s, a, b := taggedPair(t)
 		wantLoad(t, a, "k", constant("old red"), "old red")
 		wantLoad(t, a, "untagged", constant("old"), "old")
+		deliver(late)
 		s.EvictTags()
 		wantGet(t, b, "k", "old red")
 		wantGet(t, newTagged(t, s), "k", "old red") // nothing was appended since it was loaded
@@ -157,7 +158,7 @@ func TestWhoStartsLaterReadsWhatWasSet(t *testing.T) {
 				if err := a.Set(t.Context(), "k", "v red"); err != nil {
 					t.Fatal(err)
 				}
-				synctest.Wait()
+				deliver(late)
 				wantGet(t, newInstanceWith(t, s, o), "k", "v red")
 			})
 		})

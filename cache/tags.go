@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"math/rand/v2"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -171,99 +168,3 @@ func (c *Cache[K, V]) invalidateTags(ctx context.Context, tags []string) error {
 // keepTags is how long the positions of tags are recorded: for as long as a value
 // can live that was filled before the record is renewed.
 func (c *Cache[K, V]) keepTags() time.Duration { return 2 * c.opts.MaxAge }
-
-// recorded are the tags whose positions this instance has seen to be recorded of
-// late.
-type recorded struct {
-	mu   sync.Mutex // guards all below
-	when map[string]time.Time
-}
-
-// due returns those of tags that were not recorded within every, and "", which
-// stands for the whole cache, likewise.
-func (r *recorded) due(tags []string, every time.Duration) (due []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := time.Now()
-	for _, tag := range append([]string{""}, tags...) {
-		if when, ok := r.when[tag]; !ok || now.Sub(when) >= every {
-			due = append(due, tag)
-		}
-	}
-	return due
-}
-
-func (r *recorded) done(tags []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.when == nil || len(r.when) > maxKnownTags {
-		r.when = make(map[string]time.Time)
-	}
-	now := time.Now()
-	for _, tag := range tags {
-		r.when[tag] = now
-	}
-}
-
-// recordTakes bounds how long a tag is barred while its position is being recorded.
-const recordTakes = 10 * time.Second
-
-// record sees to it that the remote tier has positions for the tags of a value that
-// was filled, for those who start later: a tag without one makes its values misses. It
-// says that they were last invalidated at the value's stamp. They may have been before;
-// that they were not since, it makes sure:
-//
-//  1. Another instance invalidates a tag, at a later position, and records that.
-//  2. The remote tier evicts the record.
-//  3. This one has not been told yet, and records the tag at the stamp.
-//
-// Whoever starts then would take older values of the tag for right. So it bars the tag
-// first, with a record by which nothing is right. What was invalidated before that is
-// in the log by then, and it waits until it has been told of all of that. What is
-// invalidated after, or evicted, takes the bar away, and only the bar is replaced.
-func (c *Cache[K, V]) record(ctx context.Context, tags []string, stamp Position, since uint64) {
-	due := c.recorded.due(tags, c.opts.MaxAge/2)
-	if len(due) == 0 || !c.known.complete(stamp) {
-		return
-	}
-	names, bar := c.tagNames(due), Position{math.MaxUint64, rand.Uint64()}
-	err := c.opts.Remote.RecordTags(ctx, Position{}, bar, recordTakes, names...)
-	if err == nil {
-		err = c.unbar(ctx, tags, names, bar, stamp, since)
-	}
-	if err == nil {
-		c.recorded.done(due)
-	} else if err != errChanged {
-		c.remoteFailed(ctx, "record tags", err)
-	}
-}
-
-// errChanged says that a tag may have been invalidated since the load of its value.
-var errChanged = errors.New("cache: a tag may have changed")
-
-func (c *Cache[K, V]) unbar(ctx context.Context, tags, names []string, bar, stamp Position, since uint64) error {
-	end, err := c.opts.Remote.End(ctx, c.opts.Name)
-	if err != nil {
-		return err
-	}
-	if !c.unchanged(tags, since, stamp, end) {
-		return errChanged
-	}
-	return c.opts.Remote.RecordTags(ctx, bar, stamp, c.keepTags(), names...)
-}
-
-// unchanged reports whether no tag was dropped since, up to the end of the log. What is
-// missing for that comes within milliseconds, or it does not know.
-func (c *Cache[K, V]) unchanged(tags []string, since uint64, stamp, end Position) bool {
-	until := time.Now().Add(c.opts.Remote.Budget())
-	for {
-		told, _ := c.opts.Remote.Told(c.opts.Name)
-		if !told.Before(end) {
-			return c.known.complete(stamp) && !c.known.dropped(tags, since)
-		}
-		if time.Now().After(until) {
-			return false
-		}
-		time.Sleep(time.Millisecond)
-	}
-}

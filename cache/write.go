@@ -165,7 +165,7 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 		return c.opts.Remote.Announce(ctx, remoteKeys...)
 	})
 	if err == nil {
-		c.record(context.WithoutCancel(ctx), e.tags, stamp, drops)
+		c.recordLater(ctx, e.tags, stamp, drops)
 	}
 	return err
 }

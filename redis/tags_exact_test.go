@@ -119,7 +119,7 @@ func TestATagThatIsInvalidatedDuringTheLoad(t *testing.T) {
 				}
 				wantLoad(t, fleet[1].Cache, "k", "new|t")
 				wantGet(t, fleet[0].Cache, "k", "new|t")
-				hasRecords(t, server, fleet[0], "t")
+				recordsInTheEnd(t, server, fleet[1], "t")
 				wantGet(t, tagged(t, server).Cache, "k", "new|t")
 			})
 		}

@@ -1,9 +1,12 @@
 package redis_test
 
 import (
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -47,6 +50,22 @@ func hasRecordsOn(t *testing.T, client goredis.Cmdable, i *instance, tags ...str
 			return recordedPosition.MatchString(client.Get(t.Context(), i.tagKey(tag)).Val())
 		})
 	}
+}
+
+// recordsInTheEnd makes the instance fill keys with tags until their positions are
+// recorded. One fill is not enough if a tag is invalidated meanwhile, or another instance
+// is about it: but a later one is.
+func recordsInTheEnd(t *testing.T, server *redistest.Server, i *instance, tags ...string) {
+	t.Helper()
+	n := 0
+	redistest.Eventually(t, soon/2, "a fill records the positions of its tags", func() bool {
+		n++
+		wantLoad(t, i.Cache, fmt.Sprint(t.Name(), " fill ", n), "v|"+strings.Join(tags, ","))
+		<-time.After(5 * time.Millisecond)
+		return !slices.ContainsFunc(append(tags, ""), func(tag string) bool {
+			return !recordedPosition.MatchString(server.Client().Get(t.Context(), i.tagKey(tag)).Val())
+		})
+	})
 }
 
 // invalidateTags wants an InvalidateTags to succeed.

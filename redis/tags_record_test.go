@@ -39,13 +39,17 @@ func tagDamage(t *testing.T) map[string]func(goredis.Pipeliner, string) {
 func TestWithoutTheRecordOfATagItsValuesAreMissesForGood(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	a, b := tagged(t, server), tagged(t, server)
-	hold(t, "other", "v|u", a, b)
-	for tag, damage := range tagDamage(t) {
-		hold(t, tag+", wrong", "old|"+tag, a, b)
+	a, b, filler := tagged(t, server), tagged(t, server), tagged(t, server)
+	hold(t, "other", "v|u", filler, b)
+	for tag := range tagDamage(t) {
+		hold(t, tag+", wrong", "old|"+tag, filler, a, b)
 		invalidateTags(t, a, tag)
-		hold(t, tag+", right", "v|u,"+tag, a, b)
+		upToDate(t, server, filler, b)
+		hold(t, tag+", right", "v|u,"+tag, filler, b)
 		hasRecords(t, server, a, tag, "u")
+	}
+	_ = filler.Close() // which waits for what it records in the background
+	for tag, damage := range tagDamage(t) {
 		damageTag(t, server, a.tagKey(tag), damage)
 	}
 	invalidate(t, a, "something") // so that those who start later have to ask
@@ -81,11 +85,13 @@ func TestWithoutTheRecordOfTheCacheAllValuesAreMisses(t *testing.T) {
 	server := redistest.Start(t)
 	for _, name := range []string{"evicted", "foreign", "a list"} {
 		t.Run(name, func(t *testing.T) {
-			a, b := tagged(t, server), tagged(t, server)
-			hold(t, "wrong", "old", a, b)
+			a, b, filler := tagged(t, server), tagged(t, server), tagged(t, server)
+			hold(t, "wrong", "old", filler, a, b)
 			invalidateAll(t, a)
-			hold(t, "right", "v|t", a, b)
+			upToDate(t, server, filler, b)
+			hold(t, "right", "v|t", filler, b)
 			hasRecords(t, server, a, "t")
+			_ = filler.Close() // which waits for what it records in the background
 			damageTag(t, server, a.tagKey(""), tagDamage(t)[name])
 			invalidate(t, a, "something")
 			upToDate(t, server, b)
@@ -121,6 +127,7 @@ func TestAnInvalidationOfATagRepairsItsRecord(t *testing.T) {
 		damageTag(t, server, a.tagKey("t"), damage)
 		invalidateTags(t, a, "t")
 		wantLoad(t, a.Cache, name+", loaded later", "new|t")
+		recordsInTheEnd(t, server, a, "t")
 		invalidate(t, a, "something") // so that those who start later have to ask
 		later := tagged(t, server)
 		wantMiss(t, later.Cache, name)
@@ -140,8 +147,7 @@ func TestARecordOfATagWithNumbersThatAreTooLargeIsRepaired(t *testing.T) {
 			a := tagged(t, server)
 			put(t, server.Client(), a.tagKey("t"), "P\x0299999999999999999999-0", time.Hour)
 			repair(a)
-			wantLoad(t, a.Cache, "k", "v|t")
-			hasRecords(t, server, a, "t")
+			recordsInTheEnd(t, server, a, "t")
 		})
 	}
 }
