@@ -70,7 +70,7 @@ func TestTombstoneLapsesOnTime(t *testing.T) {
 		if rec := s.Record(remoteKey("k")); rec.State != cache.StateTombstone {
 			t.Errorf("the record is %v", rec.State)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if rec := s.Record(remoteKey("k")); rec.State != cache.StateAbsent {
 			t.Errorf("the record is %v", rec.State)
 		}
@@ -254,7 +254,7 @@ func TestHoldOffAfterMutate(t *testing.T) {
 		wantLoad(t, c, "k", constant("of a replica"), "of a replica")
 		time.Sleep(time.Second - 1)
 		wantLoad(t, c, "k", constant("of a replica"), "of a replica")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		wantLoad(t, c, "k", constant("new"), "new")
 		wantGet(t, c, "k", "new")
 	})

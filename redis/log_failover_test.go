@@ -53,7 +53,7 @@ func (p *pair) enterWith(t *testing.T, far bool, o cache.Options[string, string]
 // detach makes the replica miss all that comes.
 func (p *pair) detach(t *testing.T) {
 	t.Helper()
-	if err := p.replica.Client().SlaveOf(t.Context(), "NO", "ONE").Err(); err != nil {
+	if err := p.replica.Client().ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -76,13 +76,14 @@ func TestHoldOffKeepsOutWhatALaggingReplicaSays(t *testing.T) {
 		if err := invalidations[name](t, h.fleet[0], func() { h.visible = h.src.write("new|t") }); err != nil {
 			t.Error(name, err)
 		}
+		h.read(t, h.fleet[0]) // while the replica lags for sure
 		h.fleet[2] = enter(t, server.Addr(), redis.Options{Prefix: h.fleet[0].prefix}, cache.Options[string, string]{HoldOff: holdOff, Tags: tagsOf})
 		missesSoon(t, h.fleet[1], "k")
 		last = h.visible
 	}
 	for time.Now().Before(last.Add(holdOff + replicaLag)) {
 		for _, h := range all {
-			h.read(t)
+			h.read(t, h.fleet[:]...)
 		}
 		<-time.After(2 * time.Millisecond)
 	}
@@ -105,9 +106,9 @@ type heldOff struct {
 	stale   int // reads of the old value
 }
 
-func (h *heldOff) read(t *testing.T) {
+func (h *heldOff) read(t *testing.T, fleet ...*instance) {
 	t.Helper()
-	for _, i := range h.fleet {
+	for _, i := range fleet {
 		asked := time.Now()
 		v, err := i.GetOrLoad(t.Context(), "k", h.src.load)
 		if err != nil || (v != "new|t" && asked.After(h.visible)) {

@@ -38,9 +38,6 @@ func (t *tour) write(ctx context.Context, o *outcome) error {
 	return err
 }
 
-// allowance is what a busy machine may add to a time that is checked.
-const allowance = 500 * time.Millisecond
-
 // toldWithin is the longest that an instance may take to hear of a write of another, on
 // a busy machine. A millisecond is usual.
 const toldWithin = time.Second

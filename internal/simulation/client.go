@@ -80,7 +80,7 @@ func (i *instance) invalidated(log *history.Client, versions map[int]int64, star
 	for key, v := range versions {
 		log.Invalidated(history.Invalidated{Instance: i.number, Key: keyName(key), Version: v, Start: start, End: end})
 	}
-	time.Sleep(1) // what is read from here on is read later
+	time.Sleep(time.Nanosecond) // what is read from here on is read later
 }
 
 func (i *instance) mutate(log *history.Client, key int) {
