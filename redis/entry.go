@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	mrand "math/rand/v2"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,7 @@ const (
 	entryVersion = 1
 	entryField   = "e" // of a stream's entry, and its only one
 	originSize   = 8
+	nonceSize    = 8 // tells entries of one position apart, when a log was lost and goes on
 
 	// An entry holds as many names as keep it within these bounds, and one at least.
 	maxEntryNames = batchSize
@@ -39,6 +41,7 @@ func newOrigin() (o origin) {
 // encodeEntry returns an entry of names, and the names that it has no room for.
 func encodeEntry(from origin, names []string) (entry []byte, rest []string) {
 	entry = append([]byte{entryVersion}, from[:]...)
+	entry = binary.BigEndian.AppendUint64(entry, mrand.Uint64())
 	for i, name := range names {
 		if i > 0 && (i == maxEntryNames || len(entry)+len(name) > maxEntryBytes) {
 			return entry, names[i:]
@@ -54,11 +57,11 @@ func decodeEntry(b []byte) (from origin, names []string, err error) {
 	if len(b) > 0 && b[0] != entryVersion {
 		return from, nil, fmt.Errorf("%w: %d", errEntryVersion, b[0])
 	}
-	if len(b) < 1+originSize {
+	if len(b) < 1+originSize+nonceSize {
 		return from, nil, errEntry
 	}
 	copy(from[:], b[1:])
-	for b = b[1+originSize:]; len(b) > 0; {
+	for b = b[1+originSize+nonceSize:]; len(b) > 0; {
 		size, n := binary.Uvarint(b)
 		if n <= 0 || size > uint64(len(b)-n) {
 			return from, nil, errEntry

@@ -29,6 +29,8 @@ type partition struct {
 
 	entries, malformed, sessions, gaps uint64
 
+	lastEntry any // at told; of the reader
+
 	depth    int64
 	lag      time.Duration
 	appended time.Time // when this Store's last entry was; zero once it has come back
@@ -161,11 +163,28 @@ func (s *Store) appendAfter(ctx context.Context, names []string, fill func(*batc
 		return at, nil
 	}
 	p := s.log(names[0])
+	before := s.Position(names[0])
 	at, err = p.send(ctx, names, fill)
+	if err == nil && !before.Before(at) {
+		// The log was lost, and goes on before what was heard of it.
+		at, err = p.appendBeyond(ctx, before, names)
+	}
 	if err == nil {
 		p.hear(at)
 	}
 	return at, err
+}
+
+// appendBeyond lifts the log beyond a position, and appends names.
+func (p *partition) appendBeyond(ctx context.Context, before cache.Position, names []string) (cache.Position, error) {
+	lift, _ := encodeEntry(p.s.origin, nil)
+	_, err := send(ctx, p.s.writes, func(ctx context.Context) (string, error) {
+		return p.add(ctx, p.s.client, formatPosition(cache.Position{Time: before.Time + 1}), lift).Result()
+	})
+	if err != nil && !isTooSmall(err) {
+		return cache.Position{}, err
+	}
+	return p.send(ctx, names, func(*batch) {})
 }
 
 func (p *partition) send(ctx context.Context, names []string, fill func(*batch)) (cache.Position, error) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/nearside-go/nearside/cache"
 )
@@ -61,11 +62,50 @@ func (p *partition) session(ctx context.Context) error {
 	}
 }
 
+// connect returns a client of one connection to the server that has the log: the
+// Store's own may wait longer than LogTimeout, and has better use for its connections.
+func (p *partition) connect(ctx context.Context) (*goredis.Client, error) {
+	var o goredis.Options
+	switch c := p.s.client.(type) {
+	case *goredis.Client:
+		o = *c.Options()
+	case *goredis.ClusterClient:
+		c.ReloadState(ctx)
+		node, err := p.node(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		o = *node.Options()
+	default:
+		return nil, errors.New("redis: the log cannot be read with a client of this type")
+	}
+	o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = 1, 0, 1, 0
+	o.MaxRetries, o.DialerRetries = -1, 1
+	o.ContextTimeoutEnabled = true
+	o.DialTimeout = p.s.opts.LogTimeout
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return goredis.NewClient(&o), nil
+}
+
+func (p *partition) node(ctx context.Context, c *goredis.ClusterClient) (*goredis.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.s.opts.LogTimeout)
+	defer cancel()
+	return abandonable(ctx, func(ctx context.Context) (*goredis.Client, error) { return c.MasterForKey(ctx, p.key) })
+}
+
 // session is the reading of a log on one connection. It alone moves told.
 type session struct {
 	*partition
 	client *goredis.Client
+	ahead  cache.Position // the end of the log as the Store's client last saw it
 }
+
+// isTooSmall reports whether Redis refused a position because the log has later ones.
+func isTooSmall(err error) bool {
+	return goredis.HasErrorPrefix(err, "The ID specified in XADD is equal or smaller")
+}
+
+var errElsewhere = errors.New("redis: the log is read from another server than is written to")
 
 // bounded is a context for one command.
 func (r *session) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -75,11 +115,11 @@ func (r *session) bounded(ctx context.Context) (context.Context, context.CancelF
 // resume goes on where the last session stopped, if that place is still in the log:
 // then everything behind it is, too.
 func (r *session) resume(ctx context.Context) error {
-	told := r.position()
+	told, last := r.position(), r.lastEntry
 	if told == (cache.Position{}) {
 		return r.begin(ctx, false)
 	}
-	has, err := r.has(ctx, told)
+	has, err := r.has(ctx, told, last)
 	if err != nil {
 		return err
 	}
@@ -113,10 +153,16 @@ func (r *session) begin(ctx context.Context, gap bool) error {
 		defer cancel()
 		entry, _ := encodeEntry(r.s.origin, nil)
 		added, err := r.add(ctx, r.client, id, entry).Result()
+		if err != nil && id != "*" && isTooSmall(err) {
+			// What had later positions than this Store has heard of is gone, or another
+			// Store was quicker.
+			added, err = r.add(ctx, r.client, "*", entry).Result()
+		}
 		if err != nil {
-			return err // or another Store was quicker: the next session sees what it did
+			return err
 		}
 		end, _ = parsePosition(added)
+		r.lastEntry = string(entry)
 	}
 	if gap {
 		r.mu.Lock()
@@ -184,7 +230,7 @@ func (p *partition) position() cache.Position {
 // was trimmed away unseen. A reader that has waited has missed nothing either way, but
 // one that lags behind a short log could.
 func (r *session) next(ctx context.Context) error {
-	told, asked := r.position(), time.Now()
+	told, last, asked := r.position(), r.lastEntry, time.Now()
 	messages, err := r.wait(ctx, told)
 	if err != nil {
 		return err
@@ -196,7 +242,7 @@ func (r *session) next(ctx context.Context) error {
 	if len(messages) < readCount {
 		r.know(asked)
 	}
-	has, err := r.has(ctx, told)
+	has, err := r.has(ctx, told, last)
 	if err != nil {
 		return err
 	}
@@ -204,7 +250,24 @@ func (r *session) next(ctx context.Context) error {
 		return r.begin(ctx, true)
 	}
 	if len(messages) == 0 {
-		return r.look(ctx)
+		return errors.Join(r.look(ctx), r.compare(ctx, told))
+	}
+	return nil
+}
+
+// compare makes sure that the log is read where the Store's commands go: what their
+// server had at the last look must have been told by now.
+func (r *session) compare(ctx context.Context, told cache.Position) error {
+	if told.Before(r.ahead) {
+		return errElsewhere
+	}
+	ctx, cancel := r.bounded(ctx)
+	defer cancel()
+	end, err := abandonable(ctx, func(ctx context.Context) (cache.Position, error) {
+		return endOf(r.s.client.XRevRangeN(ctx, r.key, "+", "-", 1))
+	})
+	if err == nil {
+		r.ahead = end
 	}
 	return nil
 }
@@ -237,19 +300,23 @@ func (r *session) wait(ctx context.Context, told cache.Position) ([]goredis.XMes
 }
 
 // has reports whether the entry at that position is in the log.
-func (r *session) has(ctx context.Context, at cache.Position) (bool, error) {
+func (r *session) has(ctx context.Context, at cache.Position, entry any) (bool, error) {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
 	id := formatPosition(at)
 	found, err := r.client.XRangeN(ctx, r.key, id, id, 1).Result()
-	return len(found) > 0, err
+	return len(found) > 0 && found[0].Values[entryField] == entry, err
 }
 
 // end returns the position of the last entry.
 func (r *session) end(ctx context.Context) (at cache.Position, found bool, err error) {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
-	at, err = endOf(r.client.XRevRangeN(ctx, r.key, "+", "-", 1))
+	reply := r.client.XRevRangeN(ctx, r.key, "+", "-", 1)
+	if last := reply.Val(); len(last) > 0 {
+		r.lastEntry = last[0].Values[entryField]
+	}
+	at, err = endOf(reply)
 	return at, at != cache.Position{}, err
 }
 
@@ -265,4 +332,54 @@ func (r *session) look(ctx context.Context) error {
 	defer r.mu.Unlock()
 	r.depth = n
 	return nil
+}
+
+// apply tells the followers of entries. A follower that is new meanwhile begins behind
+// them.
+func (r *session) apply(ctx context.Context, messages []goredis.XMessage) {
+	if len(messages) == 0 {
+		return
+	}
+	r.mu.Lock()
+	last, _ := parsePosition(messages[len(messages)-1].ID)
+	r.told, r.heard = last, r.heard.Later(last)
+	r.entries += uint64(len(messages))
+	if !r.appended.IsZero() && !last.Before(r.last) {
+		r.lag, r.appended = time.Since(r.appended), time.Time{}
+	}
+	followers := r.followers
+	r.mu.Unlock()
+	r.lastEntry = messages[len(messages)-1].Values[entryField]
+	for _, m := range messages {
+		r.applyOne(ctx, m, followers)
+	}
+	r.tell(last)
+}
+
+// tell notes that the followers have been told of everything up to at.
+func (r *session) tell(at cache.Position) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.done = at
+}
+
+// applyOne steps over an entry that it does not understand: those that wrote it are of
+// another release, or no nearside at all.
+func (r *session) applyOne(ctx context.Context, m goredis.XMessage, followers []*follower) {
+	at, from, names, err := decodeMessage(m)
+	if err != nil {
+		r.mu.Lock()
+		r.malformed++
+		r.mu.Unlock()
+		r.odd.Do(func() { r.s.opts.Logger.WarnContext(ctx, "a log entry is not understood", "error", err) })
+		return
+	}
+	for _, name := range names {
+		of := cacheOf(name)
+		for _, f := range followers {
+			if f.cache == of {
+				f.Invalidated(name, at, from == r.s.origin)
+			}
+		}
+	}
 }

@@ -98,11 +98,15 @@ func (s *Store) RecordTags(ctx context.Context, was, at cache.Position, keep tim
 	if was != (cache.Position{}) {
 		stands = formatPosition(was)
 	}
+	to := formatPosition(at)
+	if was.Never() && at == (cache.Position{}) {
+		to = "" // nothing
+	}
 	ctx, cancel := s.oneBudget(ctx)
 	defer cancel()
 	return s.send(ctx, func(b *batch) {
 		for _, tag := range tags {
-			b.eval(tagScript, s.redisKey(tag), formatPosition(at), millis(keep), stands)
+			b.eval(tagScript, s.redisKey(tag), to, millis(keep), stands)
 		}
 	})
 }

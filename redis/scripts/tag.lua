@@ -6,6 +6,7 @@
 --   nothing, an earlier position, or one that is never
 -- Reply: 1, or an error, after which there is no record: then its values are misses
 local current = string.match(record(), '^P\2(%d+%-%d+)$')
+if current and tonumber(string.match(current, '%d+')) > 18446744073709551615 then current = nil end -- no position has that
 -- never says whether a position is behind all that there will be.
 local function never(position) return string.find(position, '18446744073709551615-', 1, true) == 1 end
 local function earlier(a, b)
@@ -22,6 +23,7 @@ if not may then
   if current and not never(current) then redis.call('PEXPIRE', KEYS[1], string.format('%.0f', ttl)) end
   return 1
 end
+if ARGV[1] == '' then return redis.call('DEL', KEYS[1]) end
 local set = redis.pcall('SET', KEYS[1], 'P\2' .. ARGV[1], 'PX', string.format('%.0f', ttl))
 if set.err then
   redis.call('DEL', KEYS[1])
