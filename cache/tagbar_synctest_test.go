@@ -80,6 +80,23 @@ func TestRecordIsTriedAgain(t *testing.T) {
 	}
 }
 
+// TestOthersTryAgainAfterABar: who finds the bar of an instance that has died does not
+// take the tag for recorded.
+func TestOthersTryAgainAfterABar(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, a, b := taggedPair(t)
+		a.remote.Inject(on("end", cachetest.Fault{Err: errDown}))
+		wantLoad(t, a, "k", constant("v red"), "v red")
+		deliver(late)
+		wantLoad(t, b, "meanwhile", constant("v red"), "v red")
+		time.Sleep(barTime)
+		wantLoad(t, b, "after", constant("v red"), "v red")
+		deliver(late)
+		invalidate(t, b, "another")
+		wantGet(t, newTagged(t, s), "after", "v red")
+	})
+}
+
 // TestTagIsInvalidatedWhileItIsRecorded: at each step, and perhaps
 // evicted, and perhaps missed. The old value
 // is right for nobody.
