@@ -4,9 +4,12 @@
 modules  := ./... ./bench/... ./examples/...
 fuzzruns := 40000
 fills    := 1000000
+seeds    := 5000
+time     := 60s
+fleet    := # -cluster, -seed N, -save FILE
 
 .NOTPARALLEL:
-.PHONY: test redis lint unit examples fuzz bench race-fills
+.PHONY: test redis lint unit examples fuzz bench race-fills sim consistency mutants
 test: redis lint unit examples fuzz
 
 redis:
@@ -21,6 +24,8 @@ lint:
 unit:
 	go test -race -shuffle=on -timeout 5m $(modules)
 	go test -race -v -timeout 5m -run Fill ./internal/racefills
+	go test -v ./internal/simulation -args -seeds 100
+	go test -v ./internal/consistency -args -for 10s -plain 5s
 
 examples:
 	go run ./examples/quickstart
@@ -29,9 +34,22 @@ examples:
 # "context deadline exceeded" (golang/go#75804).
 fuzz:
 	go test -run '^$$' -fuzz FuzzDecodeRecord -fuzztime $(fuzzruns)x -fuzzminimizetime 5x ./redis
+	go test -run '^$$' -fuzz FuzzDecodeEntry -fuzztime $(fuzzruns)x -fuzzminimizetime 5x ./redis
 
 bench: redis
 	go test -run '^$$' -bench . -benchtime 3s -timeout 30m ./bench
+
+# Fleets in memory, one for each seed.
+sim:
+	go test -v -timeout 60m ./internal/simulation -args -seeds $(seeds)
+
+# A fleet of processes on a real Redis, and what breaks it: make consistency time=10m fleet=-cluster
+consistency: redis
+	go test -v -timeout 60m ./internal/consistency -args -for $(time) -plain 20s $(fleet)
+
+# Each guard of the protocol is taken out of a copy, and a checker has to notice.
+mutants: redis
+	go test -v -timeout 30m ./internal/mutants -args -mutants
 
 race-fills: redis
 	go test -v -timeout 60m -run Fill ./internal/racefills -args -memory $(fills) -redis $(fills)

@@ -15,29 +15,43 @@ import (
 // Values are shared: the local tier hands out what the loader returned. Treat
 // what they point to as read-only.
 type Cache[K comparable, V any] struct {
-	opts     Options[K, V]
-	prefix   string // of this cache's remote keys
-	local    *local.Store[K, *entry[V]]
-	reads    loader.Group[K, answer[V]] // flights of Get, which only read
-	loads    loader.Group[K, answer[V]] // flights of GetOrLoad
-	limit    *loader.Limit
-	gate     gate
-	touching atomic.Int32 // touches under way
-	counters counters
+	// What a local hit needs comes first, and so lies together.
+	local  *local.Store[K, *entry[V]]
+	traced bool // opts.Trace.Hit is not nil
+	known  known
+
+	opts      Options[K, V]
+	prefix    string                     // of this cache's remote keys
+	tagPrefix string                     // of the names of its tags
+	reads     loader.Group[K, answer[V]] // flights of Get, which only read
+	loads     loader.Group[K, answer[V]] // flights of GetOrLoad
+	limit     *loader.Limit
+	gate      gate
+	touching  atomic.Int32 // touches under way
+	counters  counters
 
 	distrusted distrusted
+	recorded   recorded
+	banned     banned
+	unfollow   func()                 // ends what the log tells this cache
+	parseKey   func(string) (K, bool) // undoes opts.Key; nil if only names can
+	names      names[K]
 }
 
 // entry is what the local tier holds, by reference: a hit then copies the value
-// once, for the caller, and not from function to function. It does not change.
+// once, for the caller, and not from function to function. Nothing in it changes
+// but checked.
 type entry[V any] struct {
+	checked  atomic.Uint64 // the last of known.drops that it was found right at; first, to be near the value
 	value    V
 	notFound bool
+	tags     []string
 }
 
 // New returns a Cache, or every problem of its options, joined, each naming its
 // field. It sends nothing to the remote tier.
 func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
+	givenKey := o.Key != nil
 	o, err := o.complete()
 	if err != nil {
 		return nil, err
@@ -47,12 +61,24 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Cache[K, V]{
-		opts:   o,
-		prefix: o.Name + ":" + strconv.Itoa(o.Schema) + ":",
-		local:  store,
-		limit:  loader.NewLimit(o.MaxLoads),
-	}, nil
+	_, parse := builtinKey[K]()
+	if givenKey {
+		parse = nil
+	}
+	c := &Cache[K, V]{
+		opts:      o,
+		traced:    o.Trace.Hit != nil,
+		prefix:    o.Name + ":" + strconv.Itoa(o.Schema) + ":",
+		tagPrefix: o.Name + "::",
+		local:     store,
+		limit:     loader.NewLimit(o.MaxLoads),
+		unfollow:  func() {},
+		parseKey:  parse,
+	}
+	if o.Remote != nil {
+		c.unfollow = o.Remote.Follow(o.Name, follower[K, V]{c})
+	}
+	return c, nil
 }
 
 // Close waits for the loads and the background work that run, empties the local
@@ -60,6 +86,7 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 // Remote open. Calling it again does the same.
 func (c *Cache[K, V]) Close() error {
 	c.gate.close()
+	c.unfollow()
 	c.reads.Wait()
 	c.loads.Wait()
 	c.local.Clear()

@@ -24,10 +24,10 @@ var (
 	ErrBudget = errors.New("cache: the budget of the remote tier is spent")
 )
 
-// RemoteError is returned by Invalidate and Set when the remote tier failed.
+// RemoteError is returned by Invalidate and what is like it when the remote tier failed.
 // Reads never return it: they go to the source.
 type RemoteError struct {
-	Op  string // what was tried: "delete" or "set"
+	Op  string // what was tried: "invalidate", "invalidate tags" or "set"
 	Err error  // what the Remote said
 }
 

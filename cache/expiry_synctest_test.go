@@ -99,6 +99,7 @@ func TestLocalCopyEndsWithItsTrust(t *testing.T) {
 		o.Local.TTL = time.Second
 		c := newCache(t, o)
 		wantLoad(t, c, "k", constant("old"), "old")
+		a.remote.CutLog()
 		invalidate(t, b, "k")
 		wantLoad(t, b, "k", constant("new"), "new")
 		for range 9 {
@@ -148,6 +149,7 @@ func TestSlowReplyDoesNotProlongACopy(t *testing.T) {
 				b.remote.Inject(held("get", late))
 				wantGet(t, reader, "k", "v")
 				b.remote.Inject(nil)
+				b.remote.CutLog() // or the entry would end the copy
 				invalidate(t, a, "k")
 				time.Sleep(time.Until(asked.Add(c.lives - 1)))
 				wantGet(t, reader, "k", "v")

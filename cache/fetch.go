@@ -32,6 +32,17 @@ type fetch[K comparable, V any] struct {
 	rec    Record
 	err    error
 
+	// What was known before the remote tier was read, or the load began.
+	drops uint64    // the last of known.drops
+	stamp Position  // how far the log had been heard of
+	heard time.Time // until when it had been heard
+
+	// What was true when the load began.
+	began  time.Time
+	banned bool // nothing may be stored for the key
+
+	stored bool // what was loaded is in the remote tier
+
 	waitUntil time.Time // when the waits for other instances end; zero before the first
 }
 
@@ -41,15 +52,17 @@ var errWaited = errors.New("cache: waited long enough for another instance's loa
 // look asks the tiers, once, and reports whether that answers the call.
 func (t *fetch[K, V]) look(ctx context.Context, f *loader.Flight[answer[V]]) (a answer[V], err error, ok bool) {
 	t.f, t.looked, t.err = f, true, ErrUnavailable
+	t.mark()
 	// The caller has missed locally, and another flight may have published and
 	// ended since: without a second look its load would be done twice.
-	if e, ok := t.c.local.Peek(t.key); ok {
-		return found(e, TierLocal), nil, true
+	if e, ok := t.c.local.Peek(t.key); ok && t.c.known.right(e.tags, &e.checked) {
+		return t.found(e, TierLocal), nil, true
 	}
 	if t.c.opts.Remote == nil {
 		return a, nil, false
 	}
 	t.remoteKey = t.c.remoteKey(t.key)
+	t.c.remember(t.key)
 	if t.c.distrusted.has(t.remoteKey) {
 		return a, nil, false
 	}
@@ -63,12 +76,28 @@ func (t *fetch[K, V]) look(ctx context.Context, f *loader.Flight[answer[V]]) (a 
 	return a, nil, ok
 }
 
-// found is the answer that an entry of a tier gives.
-func found[V any](e *entry[V], from Tier) answer[V] {
-	if e.notFound {
-		return answer[V]{entry: e, from: from, err: ErrNotFound}
+// mark notes what is known at this moment. What is read from the remote tier or
+// from the source later is judged by that.
+func (t *fetch[K, V]) mark() {
+	t.drops = t.c.known.drops.Load()
+	if t.c.opts.Remote != nil {
+		t.stamp = t.c.opts.Remote.Position(t.c.opts.Name)
+		var told Position
+		told, t.heard = t.c.opts.Remote.Told(t.c.opts.Name)
+		if t.c.opts.HoldOff > 0 {
+			// What it has heard of, and was not told, it cannot hold off.
+			t.stamp = told
+		}
 	}
-	return answer[V]{entry: e, from: from}
+}
+
+// found is the answer that an entry of a tier gives.
+func (t *fetch[K, V]) found(e *entry[V], from Tier) answer[V] {
+	a := answer[V]{entry: e, from: from, since: t.drops}
+	if e.notFound {
+		a.err = ErrNotFound
+	}
+	return a
 }
 
 // read is the flight of Get.
@@ -93,6 +122,7 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 		case StateTombstone:
 			return t.loadAlone(ctx, false)
 		case StateLease:
+			t.mark()
 			rec, err = t.wait(ctx)
 			continue
 		case StateValue:
@@ -105,7 +135,11 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 		}
 		var a answer[V]
 		var led bool
+		t.mark()
 		if a, rec, led, err = t.lead(ctx, replace); led {
+			if t.stored {
+				t.c.record(context.WithoutCancel(ctx), a.entry.tags, t.stamp, a.since)
+			}
 			return a, nil
 		}
 	}
@@ -144,9 +178,15 @@ func (t *fetch[K, V]) check(ctx context.Context, op string, rec Record, err erro
 }
 
 // accept decodes a value, and keeps a copy in the local tier. It reports false
-// for one that does not decode.
+// for one that was declared wrong, or does not decode.
 func (t *fetch[K, V]) accept(ctx context.Context, rec Record) (answer[V], bool) {
-	e := &entry[V]{notFound: rec.NotFound}
+	right, at := t.isRight(ctx, rec)
+	if !right {
+		t.c.counters.wrongRecords.Add(1)
+		return answer[V]{}, false
+	}
+	e := &entry[V]{notFound: rec.NotFound, tags: rec.Tags}
+	e.checked.Store(t.drops)
 	if !rec.NotFound {
 		var err error
 		if e.value, err = decode(t.c.opts.Codec, rec.Payload); err != nil {
@@ -154,8 +194,8 @@ func (t *fetch[K, V]) accept(ctx context.Context, rec Record) (answer[V], bool) 
 			return answer[V]{}, false
 		}
 	}
-	a := found(e, TierRemote)
-	life := t.c.copyLife(rec)
+	a := t.found(e, TierRemote)
+	life := t.c.copyLife(rec, at)
 	if life.RenewEvery > 0 && life.RenewIn <= 0 {
 		life.RenewIn = life.RenewEvery
 		t.c.touchLater(ctx, t.key)

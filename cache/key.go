@@ -6,20 +6,47 @@ import (
 )
 
 // builtinKey returns the Key function for a K whose kind is a string or an
-// integer, or nil for any other K.
-func builtinKey[K comparable]() func(K) string {
+// integer, and what undoes it, or nil for any other K.
+func builtinKey[K comparable]() (format func(K) string, parse func(string) (K, bool)) {
 	if same, ok := any(func(k string) string { return k }).(func(K) string); ok {
-		return same
+		return same, any(func(k string) (string, bool) { return k, true }).(func(string) (K, bool))
 	}
 	switch reflect.TypeFor[K]().Kind() {
 	case reflect.String:
-		return func(k K) string { return reflect.ValueOf(k).String() }
+		return func(k K) string { return reflect.ValueOf(k).String() }, parser[K](func(v reflect.Value, s string) bool {
+			v.SetString(s)
+			return true
+		})
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return func(k K) string { return strconv.FormatInt(reflect.ValueOf(k).Int(), 10) }
+		return func(k K) string { return strconv.FormatInt(reflect.ValueOf(k).Int(), 10) }, parser[K](parseInt)
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
-		return func(k K) string { return strconv.FormatUint(reflect.ValueOf(k).Uint(), 10) }
+		return func(k K) string { return strconv.FormatUint(reflect.ValueOf(k).Uint(), 10) }, parser[K](parseUint)
 	}
-	return nil
+	return nil, nil
+}
+
+// parser makes a function that parses a K of one that sets a value of K's kind.
+func parser[K comparable](set func(reflect.Value, string) bool) func(string) (K, bool) {
+	return func(s string) (k K, ok bool) {
+		ok = set(reflect.ValueOf(&k).Elem(), s)
+		return k, ok
+	}
+}
+
+func parseInt(v reflect.Value, s string) bool {
+	n, err := strconv.ParseInt(s, 10, v.Type().Bits())
+	if err == nil {
+		v.SetInt(n)
+	}
+	return err == nil
+}
+
+func parseUint(v reflect.Value, s string) bool {
+	n, err := strconv.ParseUint(s, 10, v.Type().Bits())
+	if err == nil {
+		v.SetUint(n)
+	}
+	return err == nil
 }
 
 // ValidName says whether s may stand between the colons of a remote key: one

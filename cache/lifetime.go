@@ -25,11 +25,21 @@ func (c *Cache[K, V]) jitter(d time.Duration) time.Duration {
 	return d - time.Duration(rand.Float64()*c.opts.Jitter*float64(d))
 }
 
-// copyLife is the lifetime of a local copy of rec. It ends with rec, or before:
-// reads of the copy do not renew it, because what it can miss of the other
-// instances' writes is bounded by its age. They renew rec instead.
-func (c *Cache[K, V]) copyLife(rec Record) local.Lifetime {
-	life := local.Lifetime{TTL: min(c.jitter(c.opts.Local.TTL), rec.Left) - time.Since(rec.Asked)}
+// copyLife is the lifetime of a local copy of rec, which was known to be right at that
+// time. It ends with rec, or before: reads of the copy do not renew it, because what it
+// can miss of the other instances' writes is bounded by its age. They renew rec instead.
+//
+// It is known to be right until the log was last heard of, and not until it was read:
+//
+//  1. The connection of the log dies, and nobody notices yet.
+//  2. Another instance invalidates a tag of the record. This one is not told.
+//  3. It reads the record, and takes it for right.
+//
+// If the copy were trusted from step 3 on, it would be served for longer than Local.TTL
+// after step 2.
+func (c *Cache[K, V]) copyLife(rec Record, right time.Time) local.Lifetime {
+	trusted := c.jitter(c.opts.Local.TTL) - time.Since(right)
+	life := local.Lifetime{TTL: min(trusted, rec.Left-time.Since(rec.Asked))}
 	if !c.opts.FixedTTL && !rec.NotFound {
 		gone := rec.TTL - rec.Left
 		life.RenewEvery = max(rec.TTL/touchFraction, 1)

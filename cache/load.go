@@ -18,6 +18,7 @@ func (t *fetch[K, V]) loadAlone(ctx context.Context, keep bool) (a answer[V], er
 		switch {
 		case ttl == 0:
 			t.notStored(ctx, a)
+		case !t.tagged(ctx, a):
 		case !keep:
 			t.c.counters.refusedFills.Add(1)
 			t.filled(ctx, FillRefused, nil)
@@ -55,25 +56,30 @@ func (t *fetch[K, V]) loadUnder(ctx context.Context, lease Lease) answer[V] {
 		return a
 	}
 	defer t.inBudget(func() { t.f.Deliver(a, nil) })()
-	t.fill(lasting, lease, a, fill, start)
+	if t.stored = t.fill(lasting, lease, a, fill, start); t.stored {
+		t.f.Deliver(a, nil) // who waits need not wait for what run does yet
+	}
 	return a
 }
 
 // encode makes a fill of a loaded value. It reports false, and says why, for what
-// is not to be stored: an error, a value without a lifetime or one that does not
-// encode, and a value that was declared wrong while it was loaded, or may have been.
-// The lease would keep that out, if the deletion got through; if it did not, only
-// this instance knows.
+// is not to be stored: an error, a value without a lifetime, one whose tags are
+// over a limit or that does not encode, and one that was declared wrong while it
+// was loaded, or may have been. The lease would keep that out, if the deletion of its
+// key got through; if it did not, only this instance knows.
 func (t *fetch[K, V]) encode(ctx context.Context, a answer[V], ttl time.Duration) (fill Fill, ok bool) {
 	if ttl == 0 {
 		t.notStored(ctx, a)
 		return fill, false
 	}
-	if t.f.Doomed() || t.f.Abandoned() {
+	if !t.tagged(ctx, a) {
+		return fill, false
+	}
+	if t.f.Doomed() || t.f.Abandoned() || t.outdated(a) {
 		t.withheld(ctx, nil)
 		return fill, false
 	}
-	fill = Fill{NotFound: a.notFound(), TTL: ttl, MaxAge: t.c.opts.MaxAge}
+	fill = Fill{NotFound: a.notFound(), TTL: ttl, MaxAge: t.c.opts.MaxAge, Stamp: t.stamp, Tags: a.entry.tags}
 	if !a.notFound() {
 		var err error
 		if fill.Payload, err = encode(t.c.opts.Codec, a.entry.value); err != nil {
@@ -91,15 +97,18 @@ func (t *fetch[K, V]) release(ctx context.Context, lease Lease) {
 }
 
 // fill stores the value, whose load started then, in the remote tier, and after
-// that in the local one.
-func (t *fetch[K, V]) fill(ctx context.Context, lease Lease, a answer[V], fill Fill, start time.Time) {
+// that in the local one. It reports whether it is in the remote tier.
+func (t *fetch[K, V]) fill(ctx context.Context, lease Lease, a answer[V], fill Fill, start time.Time) bool {
 	asked := time.Now()
 	left := min(fill.TTL, fill.MaxAge-asked.Sub(start))
 	held, err := lease.Fill(ctx, fill)
 	if err != nil {
 		t.c.remoteFailed(ctx, "fill", err)
 	}
-	life := t.c.copyLife(Record{Asked: asked, NotFound: fill.NotFound, TTL: fill.TTL, Left: left})
+	// It was right when its load began, and the lease says that its key still is.
+	_, heard := t.c.opts.Remote.Told(t.c.opts.Name)
+	right := later(t.began, heard)
+	life := t.c.copyLife(Record{Asked: asked, NotFound: fill.NotFound, TTL: fill.TTL, Left: left}, right)
 	switch {
 	case err != nil && held:
 		t.keepLoaded(ctx, a, life, FillLocal, err)
@@ -110,7 +119,9 @@ func (t *fetch[K, V]) fill(ctx context.Context, lease Lease, a answer[V], fill F
 		t.filled(ctx, FillRefused, nil)
 	default:
 		t.keepLoaded(ctx, a, life, Filled, nil)
+		return true
 	}
+	return false
 }
 
 // callLoader runs the loader, within its time, and says what its callers get
@@ -118,14 +129,22 @@ func (t *fetch[K, V]) fill(ctx context.Context, lease Lease, a answer[V], fill F
 func (t *fetch[K, V]) callLoader(ctx context.Context) (answer[V], time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, t.c.opts.LoadTimeout)
 	defer cancel()
+	t.mark()
+	t.began, t.banned = time.Now(), t.c.isBanned(t.key)
 	value, err := t.observe(ctx)
 	switch {
 	case err == nil:
-		return answer[V]{entry: &entry[V]{value: value}}, t.c.lifetime(t.key, value)
+		return t.loaded(t.c.newEntry(t.key, value), nil), t.c.lifetime(t.key, value)
 	case errors.Is(err, ErrNotFound):
-		return answer[V]{entry: &entry[V]{notFound: true}, err: err}, t.c.jitter(t.c.opts.NotFoundTTL)
+		return t.loaded(&entry[V]{notFound: true}, err), t.c.jitter(t.c.opts.NotFoundTTL)
 	}
 	return answer[V]{err: err}, 0
+}
+
+// loaded is the answer that a load gives.
+func (t *fetch[K, V]) loaded(e *entry[V], err error) answer[V] {
+	e.checked.Store(t.drops)
+	return answer[V]{entry: e, since: t.drops, err: err}
 }
 
 // observe calls the loader and counts and traces the call, also when it panics.
@@ -157,9 +176,18 @@ func (t *fetch[K, V]) inBudget(deliver func()) (stop func() bool) {
 func (t *fetch[K, V]) keep(ctx context.Context, a answer[V], life local.Lifetime) bool {
 	cost := t.c.cost(t.key, a.entry)
 	var evicted []local.Evicted[K, *entry[V]]
-	kept := t.f.Publish(func() { evicted = t.c.local.Add(t.key, a.entry, cost, life) })
+	kept := t.c.known.right(a.entry.tags, &a.entry.checked) && (a.from != 0 || !t.outdated(a)) &&
+		t.f.Publish(func() { evicted = t.c.local.Add(t.key, a.entry, cost, life) })
 	t.c.traceEvicted(ctx, evicted)
 	return kept
+}
+
+// outdated reports whether a loaded value is known to be wrong, or not to be relied
+// on, without a Doom. What is declared wrong after this is found out at the next hit.
+// A gap in what is known is no reason here: the remote tier fences the fill.
+func (t *fetch[K, V]) outdated(a answer[V]) bool {
+	return t.banned || t.c.isBanned(t.key) || t.c.known.dropped(a.entry.tags, a.since) ||
+		t.c.known.lately(a.entry.tags, t.began, t.c.opts.HoldOff)
 }
 
 // keepLoaded keeps a loaded value and reports that as outcome, or as doomed.

@@ -18,6 +18,9 @@ const (
 	// DefaultLoadTimeout bounds a load.
 	DefaultLoadTimeout = 10 * time.Second
 
+	// DefaultMutateTimeout bounds the write of a Mutate.
+	DefaultMutateTimeout = 10 * time.Second
+
 	// DefaultMaxLoads is how many loads one cache runs side by side.
 	DefaultMaxLoads = 100
 
@@ -66,6 +69,19 @@ type Options[K comparable, V any] struct {
 	// before it loads for itself. 0 means LoadTimeout.
 	WaitTimeout time.Duration
 
+	// MutateTimeout ends the context of the write of a Mutate, counted from the
+	// call. When the process dies meanwhile, the tombstones of its keys stand for
+	// so long, and a budget. 0 means DefaultMutateTimeout.
+	MutateTimeout time.Duration
+
+	// HoldOff is for a source that is read from replicas: for so long after each
+	// Invalidate and Mutate a load of the key may still read what was there
+	// before, and is returned and not stored. Make it longer than the replicas
+	// lag. It costs a load for each read meanwhile. An instance that starts stores
+	// nothing that it loads for so long, because tags, or the whole cache, may have
+	// been invalidated just before. 0 means off.
+	HoldOff time.Duration
+
 	// MaxLoads is how many loads this Cache runs side by side; callers beyond
 	// wait their turn, or until their contexts end. A load that uses the cache
 	// itself, with its own context, needs no second place, unless what it asks
@@ -80,8 +96,9 @@ type Options[K comparable, V any] struct {
 
 	// Local bounds the local tier. Local.TTL is how long a local copy is
 	// trusted since it was read from the remote tier or loaded, which bounds
-	// what an instance can miss of the others' writes; 0 means DefaultLocalTTL
-	// or half the TTL, whichever is less, and no bound without a Remote.
+	// what an instance can miss of the others' writes while it cannot read the
+	// log; 0 means DefaultLocalTTL or half the TTL, whichever is less, and no
+	// bound without a Remote.
 	Local local.Options
 
 	// Remote is the tier that instances share, such as a redis.Store. The
@@ -97,6 +114,12 @@ type Options[K comparable, V any] struct {
 	// TTLOf gives a value a TTL of its own; nil means TTL for all. MaxAge
 	// bounds it. A value whose TTL is not positive is returned and not stored.
 	TTLOf func(K, V) time.Duration
+
+	// Tags returns what a value can be invalidated by, besides its key, with
+	// InvalidateTags. It may depend on the value. At most MaxTags, each of 1 to
+	// MaxTagLength bytes; a value with others is returned and not stored. nil
+	// means no tags.
+	Tags func(K, V) []string
 
 	// Cost is what a value counts towards Local.MaxCost; nil means 1.
 	Cost func(K, V) int64
@@ -121,13 +144,14 @@ func (o Options[K, V]) complete() (Options[K, V], error) {
 	setDefault(&o.MaxAge, DefaultMaxAgeFactor*min(o.TTL, math.MaxInt64/DefaultMaxAgeFactor))
 	setDefault(&o.LoadTimeout, DefaultLoadTimeout)
 	setDefault(&o.WaitTimeout, o.LoadTimeout)
+	setDefault(&o.MutateTimeout, DefaultMutateTimeout)
 	setDefault(&o.MaxLoads, DefaultMaxLoads)
 	setDefault(&o.Jitter, DefaultJitter)
 	if o.Remote != nil {
 		setDefault(&o.Local.TTL, min(o.TTL/2, DefaultLocalTTL))
 	}
 	if o.Key == nil {
-		o.Key = builtinKey[K]()
+		o.Key, _ = builtinKey[K]()
 	}
 	if o.Codec == nil {
 		o.Codec = JSON[V]{}
@@ -166,7 +190,8 @@ func (o Options[K, V]) validate() error {
 		value time.Duration
 	}{
 		{"TTL", o.TTL}, {"MaxAge", o.MaxAge}, {"NotFoundTTL", o.NotFoundTTL},
-		{"LoadTimeout", o.LoadTimeout}, {"WaitTimeout", o.WaitTimeout}, {"Local.TTL", o.Local.TTL},
+		{"LoadTimeout", o.LoadTimeout}, {"WaitTimeout", o.WaitTimeout}, {"MutateTimeout", o.MutateTimeout},
+		{"HoldOff", o.HoldOff}, {"Local.TTL", o.Local.TTL},
 	} {
 		if d.value < 0 {
 			problem("%s is negative", d.name)
@@ -189,7 +214,7 @@ func (o Options[K, V]) validate() error {
 	if !(o.Jitter >= 0 && o.Jitter < 1) {
 		problem("Jitter is not in [0, 1)")
 	}
-	if o.Key == nil && builtinKey[K]() == nil {
+	if format, _ := builtinKey[K](); o.Key == nil && format == nil {
 		problem("Key is required, because K is neither a string nor an integer")
 	}
 	return errors.Join(problems...)

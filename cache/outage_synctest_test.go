@@ -119,7 +119,7 @@ func TestInvalidateThatFailed(t *testing.T) {
 				start := time.Now()
 				err := a.Invalidate(t.Context(), "k", "secret")
 				var remote *cache.RemoteError
-				if !errors.As(err, &remote) || remote.Op != "delete" || strings.Contains(err.Error(), "secret") {
+				if !errors.As(err, &remote) || remote.Op != "invalidate" || strings.Contains(err.Error(), "secret") {
 					t.Fatalf("Invalidate: %v", err)
 				}
 				if fault.Err != nil && !errors.Is(err, fault.Err) || time.Since(start) > cachetest.DefaultBudget {

@@ -200,5 +200,5 @@ func (w *walker) failures() {
 	w.step("fill whose end is not known", func() { wantLoad(t, c, "k", constant("v"), "v") },
 		cache.Stats{RemoteErrors: 1, Misses: 1, Loads: 1}, "load", "error of fill", "failed", "miss")
 	w.remote.Inject(on("delete", cachetest.Fault{Err: errDown}))
-	w.step("failed Invalidate", func() { _ = c.Invalidate(t.Context(), "k") }, cache.Stats{RemoteErrors: 1}, "error of delete")
+	w.step("failed Invalidate", func() { _ = c.Invalidate(t.Context(), "k") }, cache.Stats{RemoteErrors: 1}, "error of invalidate")
 }

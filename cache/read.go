@@ -12,6 +12,7 @@ type answer[V any] struct {
 	entry *entry[V] // nil if there is none: an error, or a miss of Get
 	from  Tier      // none for what was loaded
 	err   error     // for the callers; a flight's own error never comes from its loader
+	since uint64    // the last of known.drops before it was read or loaded
 }
 
 // notFound reports whether the answer is that the source has no such key.
@@ -21,8 +22,8 @@ func (a answer[V]) notFound() bool { return a.entry != nil && a.entry.notFound }
 // loads. Its errors are ErrMiss, ErrNotFound, ErrClosed and ctx's own. A remote
 // tier that fails is a miss.
 func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
-	if e, due, ok := c.local.Lookup(key); ok {
-		if due || e.notFound || c.opts.Trace.Hit != nil {
+	if e, due, ok := c.local.Lookup(key); ok && (e.checked.Load() == c.known.drops.Load() || c.recheck(e)) {
+		if due || e.notFound || c.traced {
 			return e.value, c.localHit(ctx, key, e.notFound, due)
 		}
 		return e.value, nil
@@ -50,8 +51,8 @@ func (c *Cache[K, V]) GetOrLoad(ctx context.Context, key K, load func(context.Co
 	if load == nil {
 		panic("cache: GetOrLoad was given no function to load with")
 	}
-	if e, due, ok := c.local.Lookup(key); ok {
-		if due || e.notFound || c.opts.Trace.Hit != nil {
+	if e, due, ok := c.local.Lookup(key); ok && (e.checked.Load() == c.known.drops.Load() || c.recheck(e)) {
+		if due || e.notFound || c.traced {
 			return e.value, c.localHit(ctx, key, e.notFound, due)
 		}
 		return e.value, nil
@@ -59,23 +60,37 @@ func (c *Cache[K, V]) GetOrLoad(ctx context.Context, key K, load func(context.Co
 	return c.loadFlight(ctx, key, load)
 }
 
+// recheck reports whether a local entry that was hit may be used although something was
+// dropped since it was last found right.
+func (c *Cache[K, V]) recheck(e *entry[V]) bool {
+	if c.known.recheck(e.tags, &e.checked) {
+		return true
+	}
+	c.counters.wrongLocals.Add(1)
+	return false
+}
+
 // readFlight and loadFlight are functions of their own to keep what a flight
 // needs off the stack of a local hit.
 func (c *Cache[K, V]) readFlight(ctx context.Context, key K) (V, error) {
-	t := &fetch[K, V]{c: c, key: key}
-	return c.join(ctx, &c.reads, key, loader.Work[answer[V]]{
-		Quick: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error, bool) {
-			return t.read(ctx, f), nil, true
-		},
-		Load: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
-			return t.read(ctx, f), nil
-		},
+	return c.join(ctx, &c.reads, key, func() loader.Work[answer[V]] {
+		t := &fetch[K, V]{c: c, key: key}
+		return loader.Work[answer[V]]{
+			Quick: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error, bool) {
+				return t.read(ctx, f), nil, true
+			},
+			Load: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
+				return t.read(ctx, f), nil
+			},
+		}
 	})
 }
 
 func (c *Cache[K, V]) loadFlight(ctx context.Context, key K, load func(context.Context, K) (V, error)) (V, error) {
-	t := &fetch[K, V]{c: c, key: key, load: load}
-	return c.join(ctx, &c.loads, key, loader.Work[answer[V]]{Quick: t.look, Load: t.run})
+	return c.join(ctx, &c.loads, key, func() loader.Work[answer[V]] {
+		t := &fetch[K, V]{c: c, key: key, load: load}
+		return loader.Work[answer[V]]{Quick: t.look, Load: t.run}
+	})
 }
 
 // localHit does what a local hit seldom asks for, and returns the call's error.
@@ -93,8 +108,9 @@ func (c *Cache[K, V]) localHit(ctx context.Context, key K, notFound, due bool) e
 	return nil
 }
 
-// join shares key's flight in g and counts the outcome for this caller.
-func (c *Cache[K, V]) join(ctx context.Context, g *loader.Group[K, answer[V]], key K, work loader.Work[answer[V]]) (V, error) {
+// join shares key's flight in g, or starts one with the work that begin returns,
+// and counts the outcome for this caller.
+func (c *Cache[K, V]) join(ctx context.Context, g *loader.Group[K, answer[V]], key K, begin func() loader.Work[answer[V]]) (V, error) {
 	var zero V
 	if !c.gate.enter() {
 		return zero, ErrClosed
@@ -103,10 +119,7 @@ func (c *Cache[K, V]) join(ctx context.Context, g *loader.Group[K, answer[V]], k
 	if err := ctx.Err(); err != nil {
 		return zero, err
 	}
-	if !c.mayLook(ctx) {
-		work.Quick = nil
-	}
-	a, err := g.Do(ctx, key, work)
+	a, err := c.share(ctx, g, key, begin)
 	if err != nil {
 		return zero, err
 	}
@@ -115,6 +128,31 @@ func (c *Cache[K, V]) join(ctx context.Context, g *loader.Group[K, answer[V]], k
 		return zero, a.err
 	}
 	return a.entry.value, a.err
+}
+
+// share returns the answer of key's flight. A flight that was under way may be too
+// old for this caller, because of a tag that it could not know:
+//
+//  1. A load reads the source.
+//  2. The source is written to. InvalidateTags of a tag of the value returns.
+//  3. A caller joins the flight of the load, which is not doomed: only the value
+//     tells what tags it has.
+//
+// It starts another, which no tag dropped before step 3 can make wrong.
+func (c *Cache[K, V]) share(ctx context.Context, g *loader.Group[K, answer[V]], key K, begin func() loader.Work[answer[V]]) (answer[V], error) {
+	asked, notBefore := c.known.drops.Load(), uint64(0)
+	for {
+		work := begin()
+		work.Born, work.NotBefore = c.known.drops.Load(), notBefore
+		if !c.mayLook(ctx) {
+			work.Quick = nil
+		}
+		a, err := g.Do(ctx, key, work)
+		if err != nil || a.entry == nil || a.since >= asked || c.known.right(a.entry.tags, &a.entry.checked) {
+			return a, err
+		}
+		notBefore = asked
+	}
 }
 
 // mayLook reports whether a caller may ask the tiers on its own goroutine, and so

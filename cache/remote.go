@@ -10,10 +10,11 @@ import (
 //
 // It holds one record for each key, in one of three states, or none: see
 // [State]. Every record goes by itself at the end of its lifetime, measured by
-// the remote's own clock. Each method is one atomic step on one key, except
-// Delete, which is one such step for each key. All methods are safe for
-// concurrent use and return within the Budget, Wait apart, whatever the state
-// of the server. Their errors name no keys.
+// the remote's own clock. Besides the records there is the log, to which what is
+// invalidated is appended, by name: see [Log]. Each method is one atomic step on
+// one key, except those that take several keys, which are one such step for
+// each. All methods are safe for concurrent use and return within the Budget,
+// Wait apart, whatever the state of the server. Their errors name no keys.
 type Remote interface {
 	// Budget is the longest that one command takes, from the call to its
 	// return.
@@ -41,11 +42,29 @@ type Remote interface {
 	// changes no lease and no tombstone and revives nothing.
 	Touch(ctx context.Context, key string) (time.Duration, error)
 
-	// Delete removes the records of keys, in whatever state. When it returns an
-	// error, some may be left; trying again is harmless. Beyond some hundred
-	// keys it may take more than one Budget, while the server answers.
-	Delete(ctx context.Context, keys ...string) error
+	// Invalidate removes the records of keys, but for tombstones of bans, and after
+	// that appends keys to the log. Where hold is positive it leaves tombstones
+	// for so long. When it returns an error, some records may be left, or the log
+	// may not have the keys; trying again is harmless. Beyond some hundred keys
+	// it may take more than one Budget, while the server answers.
+	Invalidate(ctx context.Context, keys []string, hold time.Duration) error
+
+	// Ban replaces the records of keys by tombstones, which stand for ttl or
+	// until Lift, and after that appends keys to the log. Several bans of a key
+	// stand side by side. Where a tombstone cannot be stored, the record goes
+	// all the same.
+	Ban(ctx context.Context, ban Token, keys []string, ttl time.Duration) error
+
+	// Lift ends a ban: it removes the tombstones of keys that no other ban
+	// shares, or leaves them for hold, and after that appends keys to the log.
+	// Whatever else stands at a key, it removes.
+	Lift(ctx context.Context, ban Token, keys []string, hold time.Duration) error
+
+	Log
 }
+
+// Token names one ban. It is random.
+type Token [16]byte
 
 // Lease is the right to fill a key. Tokens are unique for each load: a lease
 // that was lost and taken again, even by the same process, is another one.
@@ -66,6 +85,8 @@ type Fill struct {
 	NotFound bool          // the source has no such key; Payload is empty
 	TTL      time.Duration // from the fill, and again from each Touch
 	MaxAge   time.Duration // from the moment at which the lease was granted; bounds TTL
+	Stamp    Position      // what its instance knew of the log when the load began
+	Tags     []string      // what it can be invalidated by, besides its key
 }
 
 // State is what a Remote holds for a key.
@@ -108,6 +129,8 @@ type Record struct {
 	TTL      time.Duration
 	Left     time.Duration
 	Asked    time.Time
+	Stamp    Position
+	Tags     []string
 
 	// Version names this very record to Lease, for a reader that cannot use it.
 	// Its contents are the Remote's own.

@@ -18,8 +18,15 @@ type Stats struct {
 
 	Fills        uint64 // loaded values that were stored in the tiers
 	RefusedFills uint64 // not stored: the lease was gone, or a tombstone stands
-	DoomedFills  uint64 // not stored locally: the key was invalidated during the flight
+	DoomedFills  uint64 // not stored locally: the key or a tag was invalidated during the flight
 	EncodeErrors uint64 // not stored: the codec failed
+	TagErrors    uint64 // not stored: the tags are over a limit
+
+	Following    bool   // the log is being read: this instance is told of the others' invalidations
+	Told         uint64 // invalidations of other instances that this one was told of
+	Gaps         uint64 // times that some may have been missed, so that the local tier was dropped
+	WrongLocals  uint64 // local entries that were not served because of a tag, the whole cache or a gap
+	WrongRecords uint64 // records in the remote tier that were not served because of a tag or the whole cache
 
 	AbandonedFills uint64 // not stored locally: the load ended after its last caller had left
 
@@ -44,6 +51,7 @@ type counters struct {
 	touches, corruptRecords                                   atomic.Uint64
 	abandonedFills                                            atomic.Uint64
 	lateLocalHits, lateLocalNotFoundHits                      atomic.Uint64 // of flights' second looks
+	tagErrors, told, gaps, wrongLocals, wrongRecords          atomic.Uint64
 	remoteTimeouts, remoteUnavailable, remoteErrors           atomic.Uint64
 }
 
@@ -51,11 +59,12 @@ type counters struct {
 func (c *Cache[K, V]) Stats() Stats {
 	n, l := &c.counters, c.local.Stats()
 	distrusted, all := c.distrusted.count()
-	notFound := n.localNotFoundHits.Load()
+	notFound, wrong := n.localNotFoundHits.Load(), n.wrongLocals.Load()
+	no := notFound + wrong
 	return Stats{
-		// Not found was counted after the local tier counted its hit: read
+		// What is no hit was counted after the local tier counted it as one: read
 		// first, it cannot be the larger.
-		LocalHits:          l.Hits - min(notFound, l.Hits) + n.lateLocalHits.Load(),
+		LocalHits:          l.Hits - min(no, l.Hits) + n.lateLocalHits.Load(),
 		LocalNotFoundHits:  notFound + n.lateLocalNotFoundHits.Load(),
 		RemoteHits:         n.remoteHits.Load(),
 		RemoteNotFoundHits: n.remoteNotFoundHits.Load(),
@@ -67,6 +76,12 @@ func (c *Cache[K, V]) Stats() Stats {
 		RefusedFills:       n.refusedFills.Load(),
 		DoomedFills:        n.doomedFills.Load(),
 		EncodeErrors:       n.encodeErrors.Load(),
+		TagErrors:          n.tagErrors.Load(),
+		Following:          c.known.following(),
+		Told:               n.told.Load(),
+		Gaps:               n.gaps.Load(),
+		WrongLocals:        wrong,
+		WrongRecords:       n.wrongRecords.Load(),
 		AbandonedFills:     n.abandonedFills.Load(),
 		Touches:            n.touches.Load(),
 		CorruptRecords:     n.corruptRecords.Load(),

@@ -34,6 +34,13 @@ type Trace struct {
 	// cannot read. The next load replaces it.
 	Corrupt func(context.Context, CorruptInfo)
 
+	// Told: another instance invalidated a key, a tag or the whole cache, and
+	// this one has heard of it. It has no context of a call.
+	Told func(context.Context, ToldInfo)
+
+	// Gap: invalidations may have been missed, and the local tier was dropped.
+	Gap func(context.Context)
+
 	// Evict: an entry made way for another in the local tier.
 	Evict func(context.Context, EvictInfo)
 }
@@ -91,8 +98,8 @@ const (
 	Filled        FillOutcome = iota // it is in the tiers
 	FillLocal                        // it is in the local tier; the remote one failed
 	FillRefused                      // the lease was gone, or a tombstone stands: in no tier
-	FillDoomed                       // its key was invalidated on this instance meanwhile: in no tier, or in the remote one if that came last
-	FillFailed                       // the codec failed, or the remote did without saying whether the lease still stood: in no tier
+	FillDoomed                       // its key, a tag or the cache was invalidated meanwhile, as this instance knows: in no tier, or in the remote one if that came last
+	FillFailed                       // its tags are over a limit, the codec failed, or the remote did without saying whether the lease still stood: in no tier
 	FillSkipped                      // TTLOf says that it is not to be stored
 	FillAbandoned                    // its callers had all left, and nobody could tell the load of an Invalidate: in no tier, or in the remote one if they left last
 )
@@ -106,7 +113,7 @@ type WaitInfo struct {
 
 // RemoteErrorInfo tells of a failure of the remote tier.
 type RemoteErrorInfo struct {
-	Op  string // "get", "wait", "lease", "fill", "release", "touch", "delete" or "set"
+	Op  string // "get", "wait", "lease", "fill", "release", "touch", "tags", "record tags", "invalidate", "invalidate tags", "ban" or "set"
 	Err error
 }
 
@@ -114,6 +121,12 @@ type RemoteErrorInfo struct {
 type CorruptInfo struct {
 	Key string
 	Err error
+}
+
+// ToldInfo tells of an invalidation by another instance.
+type ToldInfo struct {
+	Name string // the key, or the tag: "" is the whole cache
+	Tag  bool
 }
 
 // EvictInfo tells of an eviction from the local tier.

@@ -13,12 +13,14 @@ import (
 // call on this Cache returns a value that was loaded before, and a load that is
 // under way is not stored.
 //
-// When it returns nil the remote tier has deleted the keys too. Other instances
-// may serve their local copies until these expire, at most Options.Local.TTL
-// later. When it returns a [*RemoteError] the other instances may go on reading
-// the old values from the remote tier; this one does not read these keys there
-// until a later Invalidate of them succeeds, or MaxAge has passed. Try again:
-// an Invalidate can be repeated at will.
+// When it returns nil the remote tier has deleted the keys too, and the other
+// instances are being told: they drop their local copies within the time that one
+// entry of the log takes to reach them, milliseconds; while they cannot read the
+// log, their copies expire, at most Options.Local.TTL after they were read. When it
+// returns a [*RemoteError] the other instances may go on reading the old values
+// from the remote tier; this one does not read these keys there until a later
+// Invalidate of them succeeds, or MaxAge has passed. Try again: an Invalidate can
+// be repeated at will.
 //
 // It does not stop at ctx's end, because the write has been made: it takes the
 // Remote's budget at most, or one for each few hundred keys if there are more and
@@ -31,8 +33,12 @@ func (c *Cache[K, V]) Invalidate(ctx context.Context, keys ...K) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	return c.overwrite(ctx, "delete", keys, func(ctx context.Context, remoteKeys []string) error {
-		return c.opts.Remote.Delete(ctx, remoteKeys...)
+	return c.invalidate(ctx, keys)
+}
+
+func (c *Cache[K, V]) invalidate(ctx context.Context, keys []K) error {
+	return c.overwrite(ctx, "invalidate", keys, func(ctx context.Context, remoteKeys []string) error {
+		return c.opts.Remote.Invalidate(ctx, remoteKeys, c.opts.HoldOff)
 	})
 }
 
@@ -47,31 +53,56 @@ func (c *Cache[K, V]) Invalidate(ctx context.Context, keys ...K) error {
 //
 // The second drop removes it, or dooms the flight if it has not got to step 4.
 func (c *Cache[K, V]) overwrite(ctx context.Context, op string, keys []K, change func(context.Context, []string) error) error {
-	c.dropLocal(keys)
+	c.drop(keys)
 	if c.opts.Remote == nil {
 		return nil
 	}
-	remoteKeys := make([]string, len(keys))
-	for i, k := range keys {
-		remoteKeys[i] = c.remoteKey(k)
-	}
+	remoteKeys := c.remoteKeys(keys)
 	ctx = context.WithoutCancel(ctx)
 	mark := c.distrusted.now()
-	err := change(ctx, remoteKeys)
-	if err != nil {
-		// Before the second drop: a flight that is not doomed by it starts
-		// after it, and sees this.
-		if c.distrusted.add(remoteKeys, c.opts.MaxAge) {
-			c.opts.Logger.WarnContext(ctx, "too many invalidations failed; the remote tier is not read until the oldest values have gone",
-				"cache", c.opts.Name, "for", c.opts.MaxAge)
-		}
-		c.remoteFailed(ctx, op, err)
-		err = &RemoteError{Op: op, Err: err}
-	} else {
-		c.distrusted.settle(remoteKeys, mark)
+	// Settled before the second drop: a flight that is not doomed by that starts
+	// after it, and sees this.
+	err := c.settle(ctx, op, remoteKeys, mark, change(ctx, remoteKeys))
+	c.drop(keys)
+	return err
+}
+
+func (c *Cache[K, V]) remoteKeys(keys []K) []string {
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = c.remoteKey(k)
+	}
+	return names
+}
+
+// settle distrusts names, of keys or of tags, which the remote tier could not
+// change for err, or trusts them again if there is none. It returns the error for
+// the caller.
+func (c *Cache[K, V]) settle(ctx context.Context, op string, names []string, mark int, err error) error {
+	if err == nil {
+		c.distrusted.settle(names, mark)
+		return nil
+	}
+	if c.distrusted.add(names, c.opts.MaxAge) {
+		c.opts.Logger.WarnContext(ctx, "too many invalidations failed; the remote tier is not read until the oldest values have gone",
+			"cache", c.opts.Name, "for", c.opts.MaxAge)
+	}
+	c.remoteFailed(ctx, op, err)
+	return &RemoteError{Op: op, Err: err}
+}
+
+// drop does what an invalidation of keys means for this instance: it stores nothing
+// that is loaded within HoldOff, and has nothing of before.
+func (c *Cache[K, V]) drop(keys []K) {
+	if c.opts.HoldOff > 0 {
+		c.banned.hold(c.remoteKeys(keys), c.opts.HoldOff)
 	}
 	c.dropLocal(keys)
-	return err
+}
+
+// isBanned reports whether this instance is to store nothing for key.
+func (c *Cache[K, V]) isBanned(key K) bool {
+	return c.banned.any.Load() && c.banned.has(c.remoteKey(key))
 }
 
 // dropLocal dooms the flights of keys and removes their local copies, in this
@@ -91,23 +122,27 @@ func (c *Cache[K, V]) dropLocal(keys []K) {
 // the older value stays. Prefer Invalidate, and let the next read load.
 //
 // A load that is under way is not stored over it. Of a Set and an Invalidate that
-// run side by side, either may win; under a tombstone nothing is stored. It returns the codec's error, with nothing changed, a
-// [*RemoteError], with the same consequences as that of Invalidate, or ErrClosed.
-// Like Invalidate it does not stop at ctx's end.
+// run side by side, either may win; under a tombstone nothing is stored. Other
+// instances drop their local copies as after an Invalidate. It returns the codec's error, or that of the tags, with
+// nothing changed, a [*RemoteError], with the same consequences as that of
+// Invalidate, or ErrClosed. Like Invalidate it does not stop at ctx's end.
 func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 	if !c.gate.enter() {
 		return ErrClosed
 	}
 	defer c.gate.leave()
-	start := time.Now()
+	start, drops := time.Now(), c.known.drops.Load()
 	ttl := c.lifetime(key, value)
 	if ttl == 0 {
-		return c.overwrite(ctx, "delete", []K{key}, func(ctx context.Context, remoteKeys []string) error {
-			return c.opts.Remote.Delete(ctx, remoteKeys...)
-		})
+		return c.invalidate(ctx, []K{key})
+	}
+	e := c.newEntry(key, value)
+	if err := checkEntry(e.tags); err != nil {
+		return err
 	}
 	if c.opts.Remote == nil {
-		c.setLocal(ctx, key, &entry[V]{value: value}, c.aloneLife(ttl, false, start))
+		e.checked.Store(drops)
+		c.setLocal(ctx, key, e, c.aloneLife(ttl, false, start))
 		return nil
 	}
 	payload, err := encode(c.opts.Codec, value)
@@ -115,24 +150,38 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 		c.unencodable(ctx, key, err)
 		return fmt.Errorf("cache: encode: %w", err)
 	}
-	fill := Fill{Payload: payload, TTL: ttl, MaxAge: c.opts.MaxAge}
-	return c.overwrite(ctx, "set", []K{key}, func(ctx context.Context, remoteKeys []string) error {
+	stamp := c.opts.Remote.Position(c.opts.Name)
+	fill := Fill{Payload: payload, TTL: ttl, MaxAge: c.opts.MaxAge, Stamp: stamp, Tags: e.tags}
+	err = c.overwrite(ctx, "set", []K{key}, func(ctx context.Context, remoteKeys []string) error {
 		ctx, cancel := context.WithTimeoutCause(ctx, c.opts.Remote.Budget(), ErrBudget)
 		defer cancel()
 		lease, err := c.opts.Remote.Seize(ctx, remoteKeys[0], c.opts.LoadTimeout)
 		if err != nil || lease == nil {
 			return err // without a lease a tombstone stands: nothing may be stored
 		}
-		_, err = lease.Fill(ctx, fill)
-		return err
+		if _, err = lease.Fill(ctx, fill); err != nil {
+			return err
+		}
+		return c.opts.Remote.Announce(ctx, remoteKeys...)
 	})
+	if err == nil {
+		c.recordLater(ctx, e.tags, stamp, drops)
+	}
+	return err
 }
 
 // setLocal stores e in a cache without a remote tier. Dooming and storing are one
-// step: a load that started between the two would publish over e.
+// step: a load that started between the two would publish over e. Under a ban nothing
+// is stored.
 func (c *Cache[K, V]) setLocal(ctx context.Context, key K, e *entry[V], life local.Lifetime) {
 	cost := c.cost(key, e)
 	var evicted []local.Evicted[K, *entry[V]]
-	c.loads.DoomAnd(key, func() { evicted = c.local.Add(key, e, cost, life) })
+	c.loads.DoomAnd(key, func() {
+		if c.isBanned(key) {
+			c.local.Remove(key)
+		} else {
+			evicted = c.local.Add(key, e, cost, life)
+		}
+	})
 	c.traceEvicted(ctx, evicted)
 }

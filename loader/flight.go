@@ -28,14 +28,24 @@ func (p *Panic) Unwrap() error {
 	return err
 }
 
+// fate is why a flight publishes nothing any more; 0 while it may. A later one, in this
+// order, takes the place of an earlier one.
+type fate int
+
+const (
+	silenced fate = iota + 1
+	abandoned
+	doomed
+)
+
 // Flight is one running load, which callers share.
 type Flight[V any] struct {
 	waiters int                // guarded by Group.mu
+	born    uint64             // by Work.Born
 	cancel  context.CancelFunc // of the load; set by the first caller before it can be the last
 
-	mu     sync.Mutex // guards all to the next blank line; held while a result is published
-	silent bool       // publishes nothing any more
-	doomed bool       // and that by a Doom
+	mu   sync.Mutex // guards fate; held while a result is published
+	fate fate
 
 	// Written once, before done is closed, and read only after.
 	value V
@@ -74,13 +84,13 @@ func (f *Flight[V]) deliverPanic(p *Panic) {
 }
 
 // Publish calls store, which makes the result visible to others, unless the
-// flight is doomed, and says whether it did. A Doom meanwhile waits for store to
+// flight is doomed, silenced or abandoned, and says whether it did. A Doom meanwhile waits for store to
 // return, so that what store left behind is there for Doom's caller to remove.
 // The whole group waits with it: store must be quick, and must not call the group.
 func (f *Flight[V]) Publish(store func()) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.silent {
+	if f.fate != 0 {
 		return false
 	}
 	store()
@@ -91,7 +101,7 @@ func (f *Flight[V]) Publish(store func()) bool {
 func (f *Flight[V]) Doomed() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.doomed
+	return f.fate == doomed
 }
 
 // Abandoned reports whether all callers left before they had a result. No Doom finds
@@ -99,14 +109,13 @@ func (f *Flight[V]) Doomed() bool {
 func (f *Flight[V]) Abandoned() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.silent && !f.doomed
+	return f.fate == abandoned
 }
 
-func (f *Flight[V]) silence(doomed bool) {
+func (f *Flight[V]) silence(why fate) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.silent = true
-	f.doomed = f.doomed || doomed
+	f.fate = max(f.fate, why)
 }
 
 func (f *Flight[V]) delivered() bool {

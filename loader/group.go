@@ -31,6 +31,11 @@ type Work[V any] struct {
 	// cancellation; it ends when the last caller has left, and when Load
 	// returns.
 	Load func(context.Context, *Flight[V]) (V, error)
+
+	// Born is when the flight would be started, in any numbers that grow; zero will
+	// do. A flight that was born before NotBefore is not shared: it is silenced, and
+	// another takes its place.
+	Born, NotBefore uint64
 }
 
 // Do returns the result of key's flight, which it starts with work if there is
@@ -41,7 +46,7 @@ type Work[V any] struct {
 // when it calls runtime.Goexit, each gets [ErrGoexit], but for a first caller on
 // whose own goroutine Quick did so.
 func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (V, error) {
-	f, first := g.join(key)
+	f, first := g.join(key, work.Born, work.NotBefore)
 	if first {
 		g.start(context.WithoutCancel(ctx), key, f, work)
 	}
@@ -59,14 +64,17 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (V, error) {
 
 // join makes the caller one of the waiters of key's flight, and says whether it
 // is the first one and has to start it.
-func (g *Group[K, V]) join(key K) (f *Flight[V], first bool) {
+func (g *Group[K, V]) join(key K, born, notBefore uint64) (f *Flight[V], first bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if f := g.flights[key]; f != nil && !(f.delivered() && f.last) {
-		f.waiters++
-		return f, false
+		if f.born >= notBefore {
+			f.waiters++
+			return f, false
+		}
+		g.silenceLocked(key, f, silenced) // no Doom will find it
 	}
-	f = &Flight[V]{waiters: 1, done: make(chan struct{})}
+	f = &Flight[V]{waiters: 1, born: born, done: make(chan struct{})}
 	if g.flights == nil {
 		g.flights = make(map[K]*Flight[V])
 	}
@@ -128,7 +136,7 @@ func (g *Group[K, V]) leave(key K, f *Flight[V]) {
 	if f.waiters > 0 {
 		return
 	}
-	g.silenceLocked(key, f, false)
+	g.silenceLocked(key, f, abandoned)
 	f.cancel()
 }
 
@@ -140,11 +148,11 @@ func (g *Group[K, V]) leave(key K, f *Flight[V]) {
 //  4. Doom A dooms it.
 //
 // Until A's caller drops the copy too, everybody reads what B declared wrong.
-func (g *Group[K, V]) silenceLocked(key K, f *Flight[V], doomed bool) {
+func (g *Group[K, V]) silenceLocked(key K, f *Flight[V], why fate) {
 	if g.flights[key] == f {
 		delete(g.flights, key)
 	}
-	f.silence(doomed)
+	f.silence(why)
 }
 
 func (g *Group[K, V]) remove(key K, f *Flight[V]) {
@@ -167,9 +175,26 @@ func (g *Group[K, V]) DoomAnd(key K, store func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if f := g.flights[key]; f != nil {
-		g.silenceLocked(key, f, true)
+		g.silenceLocked(key, f, doomed)
 	}
 	store()
+}
+
+// Silence is Doom without the verdict: the flight publishes nothing, and whoever asks
+// later starts a new one, but what else becomes of its result is left to the flight.
+func (g *Group[K, V]) Silence(key K) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if f := g.flights[key]; f != nil {
+		g.silenceLocked(key, f, silenced)
+	}
+}
+
+// Has reports whether key has a flight.
+func (g *Group[K, V]) Has(key K) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.flights[key] != nil
 }
 
 // Wait returns when no load runs any more. Call it when every Do has returned:

@@ -139,7 +139,7 @@ func TestProbesThatFailComeLessOften(t *testing.T) {
 	l := newTurnstile(t)
 	const first = 8 * time.Millisecond
 	s := opened(t, l.Addr().String(), redis.Options{MaxFailures: 1, ProbeInterval: first, Timeout: 5 * time.Millisecond})
-	_ = s.Delete(t.Context(), "k")
+	_ = s.Invalidate(t.Context(), []string{"k"}, 0)
 	redistest.Eventually(t, 10*time.Second, "seven probes come", func() bool { return len(l.times()) >= 8 })
 	came := l.times()
 	wait := first

@@ -51,7 +51,7 @@ func TestAnOpenBreakerSendsNothing(t *testing.T) {
 		func() error { _, err := s.Seize(t.Context(), "k", time.Second); return err },
 		func() error { _, err := s.Touch(t.Context(), "k"); return err },
 		func() error { _, err := s.Wait(t.Context(), "k"); return err },
-		func() error { return s.Delete(t.Context(), "k") },
+		func() error { return s.Invalidate(t.Context(), []string{"k"}, 0) },
 	}
 	for i, call := range calls {
 		if err := call(); !errors.Is(err, cache.ErrUnavailable) {

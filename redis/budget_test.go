@@ -57,7 +57,8 @@ func TestASlowRedisCostsAMissOneBudgetInAll(t *testing.T) {
 			link := newSlowLink(t, server.Addr())
 			s := suffer(t, store(t, link.Addr().String(), redis.Options{Timeout: budget}))
 			s.wantLoaded(t, "a connection, and the scripts", "v")
-
+			recorded(t, server)
+			<-time.After(50 * time.Millisecond) // and the connection is in the pool again
 			link.delay.Store(int64(delay))
 			start := time.Now()
 			if v, err := s.GetOrLoad(t.Context(), "k", loads("v")); err != nil || v != "v" {

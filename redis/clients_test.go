@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -27,7 +28,25 @@ func join(t *testing.T, server *redistest.Server, s redis.Options, o cache.Optio
 	if s.Prefix == "" {
 		s.Prefix = prefix(t)
 	}
-	return cacheOn(t, open(t, server.URL(), s), o)
+	store := open(t, server.URL(), s)
+	c := cacheOn(t, store, o)
+	follows(t, store)
+	return c
+}
+
+// followed waits until the caches hear from each other.
+func followed(t *testing.T, caches ...*cache.Cache[string, string]) {
+	t.Helper()
+	redistest.Eventually(t, 10*time.Second, "the caches hear from each other", func() bool {
+		return !slices.ContainsFunc(caches, func(c *cache.Cache[string, string]) bool { return !c.Stats().Following })
+	})
+}
+
+// follows waits until store reads the log: before, what its caches keep is dropped when
+// it begins to.
+func follows(t *testing.T, store *redis.Store) {
+	t.Helper()
+	redistest.Eventually(t, 10*time.Second, "the log is being read", func() bool { return store.Stats().LogFollowing })
 }
 
 // cacheOn makes a cache over a Store. What o leaves out is not what the test is about.

@@ -92,7 +92,7 @@ func drive(ctx context.Context, server *miniredis.Miniredis) {
 	}
 }
 
-const tombstone = "T\x01sixteen byte id."
+const tombstone = "T\x02\x01sixteen byte id."
 
 func put(t *testing.T, client *goredis.Client, key, value string, ttl time.Duration) {
 	t.Helper()

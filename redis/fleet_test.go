@@ -74,6 +74,9 @@ func TestMain(m *testing.M) {
 	if url := os.Getenv(holderURL); url != "" {
 		panic(holdLease(url))
 	}
+	if url := os.Getenv(mutatorURL); url != "" {
+		panic(mutateForever(url))
+	}
 	os.Exit(m.Run())
 }
 

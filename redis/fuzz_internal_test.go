@@ -3,11 +3,32 @@ package redis
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/nearside-go/nearside/cache"
 )
+
+// FuzzDecodeEntry reads arbitrary bytes as an entry of the log: nothing panics, and what
+// is decoded encodes to the same.
+func FuzzDecodeEntry(f *testing.F) {
+	for _, names := range [][]string{nil, {""}, {"users:0:42"}, {"users::tag", "users::", "a\x00b"}} {
+		entry, _ := encodeEntry(newOrigin(), names)
+		f.Add(entry)
+		f.Add(entry[:len(entry)-1])
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		from, names, err := decodeEntry(b)
+		if err != nil {
+			return
+		}
+		again, rest := encodeEntry(from, names)
+		if from2, names2, err := decodeEntry(again); err != nil || from2 != from || (len(rest) == 0 && !slices.Equal(names, names2)) {
+			t.Errorf("%q became %q, %v", names, names2, err)
+		}
+	})
+}
 
 // FuzzDecodeRecord reads arbitrary bytes, as they are and with the checksum that
 // they should have: nothing panics, and a value is one that this library could
@@ -16,11 +37,13 @@ func FuzzDecodeRecord(f *testing.F) {
 	notFound := encodeValue(testKey, cache.Fill{NotFound: true, TTL: time.Second}, 1)
 	f.Add(testKey, someValue(), int64(time.Minute))
 	f.Add(testKey, notFound, int64(time.Second))
+	tagged := encodeValue(testKey, cache.Fill{Payload: []byte("v"), TTL: time.Second, Tags: []string{"a", "bc"}}, 1)
+	f.Add(testKey, tagged, int64(time.Second))
 	f.Add("", someValue(), int64(time.Minute))
 	f.Add(testKey, someValue()[:headerSize], int64(noTTL))
-	f.Add(testKey, []byte("L\x01sixteen bytes..."), int64(time.Second))
-	f.Add(testKey, []byte("L\x02"), int64(time.Second))
-	f.Add(testKey, []byte("T\x01"), int64(time.Second))
+	f.Add(testKey, []byte("L\x02sixteen bytes..."), int64(time.Second))
+	f.Add(testKey, []byte("L\x03"), int64(time.Second))
+	f.Add(testKey, []byte("T\x02\x00"), int64(time.Second))
 	f.Add(testKey, []byte("T\x1f of a later release"), int64(-1))
 	f.Add(testKey, []byte{}, int64(0))
 	f.Add(testKey, bytes.Repeat([]byte{0xff}, 40), int64(time.Hour))
@@ -47,13 +70,13 @@ func checkDecoded(t *testing.T, key string, b []byte, left time.Duration) {
 	case cache.StateAbsent:
 		t.Error("a record that was read is said to be absent")
 	case cache.StateValue:
-		fill := cache.Fill{Payload: rec.Payload, NotFound: rec.NotFound, TTL: rec.TTL}
+		fill := cache.Fill{Payload: rec.Payload, NotFound: rec.NotFound, TTL: rec.TTL, Stamp: rec.Stamp, Tags: rec.Tags}
 		deadline := int64(binary.BigEndian.Uint64(b[4:]))
 		if again := encodeValue(key, fill, deadline); !bytes.Equal(again, b) {
 			t.Errorf("%x decodes to %+v, which encodes to %x", b, rec, again)
 		}
 	case cache.StateLease, cache.StateTombstone, cache.StateCorrupt:
-		if rec.Payload != nil || rec.NotFound || rec.TTL != 0 {
+		if rec.Payload != nil || rec.NotFound || rec.TTL != 0 || rec.Tags != nil {
 			t.Errorf("%v with the contents of a value: %+v", rec.State, rec)
 		}
 	}

@@ -23,6 +23,12 @@ const (
 	// DefaultMaxFailures in a row make the Store leave Redis alone.
 	DefaultMaxFailures = 5
 
+	// DefaultLogLength is how many entries the log keeps.
+	DefaultLogLength = 10_000
+
+	// DefaultLogTimeout is how long a connection of the log may be silent.
+	DefaultLogTimeout = 2 * time.Second
+
 	// DefaultProbeInterval is the first wait before Redis is tried again.
 	DefaultProbeInterval = 100 * time.Millisecond
 )
@@ -56,6 +62,21 @@ type Options struct {
 	// length. 0 means DefaultProbeInterval.
 	ProbeInterval time.Duration
 
+	// LogLength is how many entries the log of invalidations keeps, about. A Store
+	// that is cut off for longer than they last drops the local tiers of its
+	// caches. 0 means DefaultLogLength.
+	LogLength int
+
+	// LogPartitions is how many logs there are, which may live on as many nodes of
+	// a Cluster. Each has the invalidations of some caches. All Stores of one
+	// prefix must have the same number. 0 means one.
+	LogPartitions int
+
+	// LogTimeout is how long the connection that the log is read on may be silent
+	// before it counts as dead. Redis is asked to speak four times as often. At least
+	// four milliseconds; 0 means DefaultLogTimeout.
+	LogTimeout time.Duration
+
 	// Trace has the functions to call when something happens; nil means none.
 	Trace *Trace
 
@@ -70,6 +91,16 @@ type Trace struct {
 	// Breaker: the breaker opened, so that no command is sent any more, or
 	// closed again.
 	Breaker func(context.Context, BreakerInfo)
+
+	// Log: the log is being read, or cannot be.
+	Log func(context.Context, LogInfo)
+}
+
+// LogInfo tells of the reading of the log.
+type LogInfo struct {
+	Following bool  // it is being read, from here on
+	Gap       bool  // and entries may have been missed before, so that local tiers are dropped
+	Err       error // why it cannot be read
 }
 
 // BreakerInfo tells of a change of the breaker.
@@ -103,12 +134,21 @@ func (o Options) complete() (Options, error) {
 	if o.LeaseTTL > 0 && o.LeaseTTL < 3*time.Millisecond {
 		problems = append(problems, errors.New("redis: LeaseTTL is less than 3 ms"))
 	}
-	if o.MaxFailures < 0 {
-		problems = append(problems, errors.New("redis: MaxFailures is negative"))
+	duration("LogTimeout", &o.LogTimeout, DefaultLogTimeout)
+	if o.LogTimeout > 0 && o.LogTimeout < 4*time.Millisecond {
+		problems = append(problems, errors.New("redis: LogTimeout is less than 4 ms"))
 	}
-	if o.MaxFailures == 0 {
-		o.MaxFailures = DefaultMaxFailures
+	count := func(name string, field *int, value int) {
+		if *field < 0 {
+			problems = append(problems, errors.New("redis: "+name+" is negative"))
+		}
+		if *field == 0 {
+			*field = value
+		}
 	}
+	count("MaxFailures", &o.MaxFailures, DefaultMaxFailures)
+	count("LogLength", &o.LogLength, DefaultLogLength)
+	count("LogPartitions", &o.LogPartitions, 1)
 	if o.Trace == nil {
 		o.Trace = &Trace{}
 	}

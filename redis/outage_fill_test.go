@@ -18,9 +18,7 @@ func TestAReadThatRedisFailedIsNotWrittenBack(t *testing.T) {
 			server := redistest.Start(t)
 			s := suffer(t, store(t, server.Addr(), redis.Options{}))
 			s.wantLoaded(t, "pool", "v") // there is a connection in it now
-			redistest.Eventually(t, 5*time.Second, "that is filled", func() bool {
-				return server.Client().GetRange(t.Context(), stored("pool"), 0, 0).Val() == "V"
-			})
+			recorded(t, server)
 			server.ResetCommands()
 			server.Pause()
 			s.wantLoaded(t, "k", "v")

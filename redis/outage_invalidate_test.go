@@ -19,8 +19,8 @@ func (s *sufferer) wantFailed(t *testing.T, keys ...string) {
 	err := s.Invalidate(t.Context(), keys...)
 	within(t, start, s.store.Budget()+hiccup, fmt.Sprintf("Invalidate of %d keys", len(keys)))
 	var remote *cache.RemoteError
-	if !errors.As(err, &remote) || remote.Op != "delete" {
-		t.Errorf("Invalidate: %v, want a RemoteError of delete", err)
+	if !errors.As(err, &remote) || remote.Op != "invalidate" {
+		t.Errorf("Invalidate: %v, want a RemoteError of invalidate", err)
 	}
 }
 

@@ -50,6 +50,15 @@ func suffer(t *testing.T, store *redis.Store, change ...func(*cache.Options[stri
 	return &sufferer{c, store}
 }
 
+// recorded waits until the first fill of suffer's cache has also recorded the position
+// of its tags, which it does in the background.
+func recorded(t *testing.T, server *redistest.Server) {
+	t.Helper()
+	redistest.Eventually(t, 5*time.Second, "the position of the cache is recorded", func() bool {
+		return server.Client().Exists(t.Context(), "nearside:ill::").Val() == 1
+	})
+}
+
 // loads returns a loader of value that takes a millisecond.
 func loads(value string) func(context.Context, string) (string, error) {
 	return func(context.Context, string) (string, error) {

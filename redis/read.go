@@ -15,16 +15,18 @@ import (
 // Get reads key with GET and PTTL in one round trip. No script: on a hit that
 // would cost Redis several times a GET.
 func (s *Store) Get(ctx context.Context, key string) (cache.Record, error) {
+	log := s.log(key)
 	key = s.redisKey(key)
-	asked := time.Now()
-	rec, err := send(ctx, s.reads, func(ctx context.Context) (cache.Record, error) {
+	return send(ctx, s.reads, func(ctx context.Context) (cache.Record, error) {
+		log.await()
+		asked := time.Now()
 		pipe := s.client.Pipeline()
 		get, pttl := pipe.Get(ctx, key), pipe.PTTL(ctx, key)
 		_, err := pipe.Exec(ctx)
-		return readReply(key, get, pttl, err)
+		rec, err := readReply(key, get, pttl, err)
+		rec.Asked = asked
+		return rec, err
 	})
-	rec.Asked = asked
-	return rec, err
 }
 
 // readReply makes a record of the two replies. If a connection could not be set

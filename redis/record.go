@@ -19,14 +19,16 @@ const (
 	kindTombstone = 'T'
 	kindValue     = 'V'
 
-	wireVersion = 1
+	wireVersion = 2
 	maxVersion  = 31 // whatever has a larger one is not ours; leases and tombstones up to here are heeded
 
 	flagNotFound = 1 << 0
 
-	leaseSize     = 2 + 16 // kind, version, token
-	tombstoneSize = 2 + 16 // kind, version, token
-	headerSize    = 24     // kind, version, flags, zero, deadline, TTL, checksum
+	leaseSize  = 2 + 16 // kind, version, token
+	bansOffset = 3      // of the tokens of a tombstone: kind, version, how many
+	tokenSize  = 16
+	headerSize = 24 // kind, version, flags, zero, deadline, TTL, checksum
+	tagsOffset = 40 // after the stamp: the number of tags, and the tags
 )
 
 var (
@@ -50,14 +52,25 @@ func newLease() []byte {
 // encodeValue returns the record of a value under key. Deadline is the time, in
 // milliseconds on Redis' clock, that no touch extends it beyond.
 func encodeValue(key string, f cache.Fill, deadline int64) []byte {
-	b := make([]byte, headerSize+len(f.Payload))
+	size := tagsOffset + 2 + len(f.Payload)
+	for _, tag := range f.Tags {
+		size += 2 + len(tag)
+	}
+	b := make([]byte, tagsOffset, size)
 	b[0], b[1] = kindValue, wireVersion
 	if f.NotFound {
 		b[2] |= flagNotFound
 	}
 	binary.BigEndian.PutUint64(b[4:], uint64(deadline))
 	binary.BigEndian.PutUint64(b[12:], uint64(millis(f.TTL)))
-	copy(b[headerSize:], f.Payload)
+	binary.BigEndian.PutUint64(b[24:], f.Stamp.Time)
+	binary.BigEndian.PutUint64(b[32:], f.Stamp.Seq)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(f.Tags)))
+	for _, tag := range f.Tags {
+		b = binary.BigEndian.AppendUint16(b, uint16(len(tag)))
+		b = append(b, tag...)
+	}
+	b = append(b, f.Payload...)
 	binary.BigEndian.PutUint32(b[20:], checksum(key, b))
 	return b
 }
@@ -80,7 +93,7 @@ func decodeRecord(key string, b []byte, left time.Duration) cache.Record {
 		return corrupt(rec, errForeign)
 	}
 	switch {
-	case b[0] == kindTombstone && (len(b) == tombstoneSize || b[1] != wireVersion):
+	case b[0] == kindTombstone && (b[1] != wireVersion || isTombstone(b)):
 		rec.State = cache.StateTombstone
 	case b[0] == kindLease && (len(b) == leaseSize || b[1] != wireVersion):
 		rec.State = cache.StateLease
@@ -94,22 +107,50 @@ func decodeRecord(key string, b []byte, left time.Duration) cache.Record {
 	return rec
 }
 
+// isTombstone reports whether b has as many tokens as it says. A value of which one bit
+// was flipped, and which now begins like a tombstone, says none, or one.
+func isTombstone(b []byte) bool {
+	return len(b) >= bansOffset && len(b) == bansOffset+tokenSize*int(b[2])
+}
+
 func decodeValue(key string, b []byte, rec cache.Record) cache.Record {
-	if len(b) < headerSize {
+	if len(b) < tagsOffset+2 {
 		return corrupt(rec, errForeign)
 	}
 	if binary.BigEndian.Uint32(b[20:]) != checksum(key, b) {
 		return corrupt(rec, errChecksum)
 	}
 	ttl := binary.BigEndian.Uint64(b[12:])
-	if b[2]&^flagNotFound != 0 || b[3] != 0 || ttl == 0 || ttl > uint64(math.MaxInt64/time.Millisecond) {
+	tags, payload, ok := decodeTags(b[tagsOffset:])
+	if !ok || b[2]&^flagNotFound != 0 || b[3] != 0 || ttl == 0 || ttl > uint64(math.MaxInt64/time.Millisecond) {
 		return corrupt(rec, errForeign)
 	}
 	rec.State = cache.StateValue
 	rec.NotFound = b[2]&flagNotFound != 0
 	rec.TTL = time.Duration(ttl) * time.Millisecond
-	rec.Payload = b[headerSize:]
+	rec.Stamp = cache.Position{Time: binary.BigEndian.Uint64(b[24:]), Seq: binary.BigEndian.Uint64(b[32:])}
+	rec.Tags, rec.Payload = tags, payload
 	return rec
+}
+
+// decodeTags takes the tags off b, and returns what is behind them.
+func decodeTags(b []byte) (tags []string, rest []byte, ok bool) {
+	n := int(binary.BigEndian.Uint16(b))
+	if b = b[2:]; n > cache.MaxTags {
+		return nil, nil, false
+	}
+	for range n {
+		if len(b) < 2 {
+			return nil, nil, false
+		}
+		size := int(binary.BigEndian.Uint16(b))
+		if b = b[2:]; size == 0 || size > cache.MaxTagLength || size > len(b) {
+			return nil, nil, false
+		}
+		tags = append(tags, string(b[:size]))
+		b = b[size:]
+	}
+	return tags, b, true
 }
 
 func corrupt(rec cache.Record, reason error) cache.Record {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,6 +20,10 @@ func randomFill(r *rand.Rand) (cache.Fill, int64) {
 		NotFound: r.IntN(4) == 0,
 		TTL:      time.Duration(1+r.Int64N(math.MaxInt64/int64(time.Millisecond)-1)) * time.Millisecond,
 	}
+	for range r.IntN(4) {
+		f.Tags = append(f.Tags, string(rune('a'+r.IntN(26)))+string(make([]byte, r.IntN(cache.MaxTagLength-3))))
+	}
+	f.Stamp = cache.Position{Time: r.Uint64(), Seq: r.Uint64()}
 	if !f.NotFound {
 		f.Payload = make([]byte, r.IntN(300))
 		for i := range f.Payload {
@@ -37,7 +42,7 @@ func TestWhatIsEncodedIsDecoded(t *testing.T) {
 		b := encodeValue(testKey, f, deadline)
 		rec := decodeRecord(testKey, b, left)
 		if rec.State != cache.StateValue || rec.Reason != nil || rec.NotFound != f.NotFound ||
-			rec.TTL != f.TTL || rec.Left != left || !bytes.Equal(rec.Payload, f.Payload) || !bytes.Equal(rec.Version, b) {
+			rec.TTL != f.TTL || rec.Left != left || !bytes.Equal(rec.Payload, f.Payload) || rec.Stamp != f.Stamp || !slices.Equal(rec.Tags, f.Tags) || !bytes.Equal(rec.Version, b) {
 			t.Fatalf("seed %d: %+v became %x, and that %+v", seed, f, b, rec)
 		}
 	}
@@ -87,7 +92,7 @@ func TestAValueOfAnotherKeyIsCorrupt(t *testing.T) {
 }
 
 func TestARecordWithoutATTLIsCorrupt(t *testing.T) {
-	for _, b := range [][]byte{someValue(), newLease(), []byte("T\x01sixteen byte id.")} {
+	for _, b := range [][]byte{someValue(), newLease(), []byte("T\x02\x01sixteen byte id.")} {
 		if rec := decodeRecord(testKey, b, noTTL); rec.State != cache.StateCorrupt {
 			t.Errorf("%q without a TTL: %v, want corrupt", b[0], rec.State)
 		}
@@ -98,7 +103,7 @@ func TestARecordWithoutATTLIsCorrupt(t *testing.T) {
 // whatever they hold, and no release reads the other's values.
 func TestRecordsOfOtherVersions(t *testing.T) {
 	for version := range 256 {
-		lease, value, tomb := newLease(), someValue(), []byte("T\x00sixteen byte id.")
+		lease, value, tomb := newLease(), someValue(), []byte("T\x00\x01sixteen byte id.")
 		lease[1], value[1], tomb[1] = byte(version), byte(version), byte(version)
 		for _, c := range []struct {
 			name   string
@@ -133,7 +138,7 @@ func TestRecordsOfOtherVersions(t *testing.T) {
 }
 
 func TestForeignBytesAreCorrupt(t *testing.T) {
-	for _, s := range []string{"", "V", "L", "T", "\x00", "{}", "corrupt", "v\x01", "OK", "L\x01", "V\x01", "V\x01\x00\x00"} {
+	for _, s := range []string{"", "V", "L", "T", "\x00", "{}", "corrupt", "v\x01", "OK", "L\x02", "V\x02", "V\x02\x00\x00", "T\x02", "T\x02\x01", "T\x02\x00more"} {
 		wantCorrupt(t, testKey, []byte(s), s)
 	}
 }
@@ -146,15 +151,16 @@ func TestTheWireFormatStaysAsItIs(t *testing.T) {
 		record []byte
 		want   string
 	}{
-		{"value", someValue(), "5601" + "00" + "00" + "0000018bcfe56800" + "000000000000ea60" + "2e12738d" + "7b226964223a34327d"},
-		{"not found", encodeValue(testKey, cache.Fill{NotFound: true, TTL: 1500 * time.Microsecond}, 1), "5601" + "01" + "00" + "0000000000000001" + "0000000000000002" + "e314833d"},
+		{"value", someValue(), "5602" + "00" + "00" + "0000018bcfe56800" + "000000000000ea60" + "dec8baea" + "0000000000000000" + "0000000000000000" + "0000" + "7b226964223a34327d"},
+		{"not found", encodeValue(testKey, cache.Fill{NotFound: true, TTL: 1500 * time.Microsecond}, 1), "5602" + "01" + "00" + "0000000000000001" + "0000000000000002" + "0fdc4a62" + "0000000000000000" + "0000000000000000" + "0000"},
+		{"tagged", encodeValue(testKey, cache.Fill{Payload: []byte("v"), TTL: time.Second, Stamp: cache.Position{Time: 3, Seq: 4}, Tags: []string{"a", "bc"}}, 1), "5602" + "00" + "00" + "0000000000000001" + "00000000000003e8" + "b339d2a8" + "0000000000000003" + "0000000000000004" + "0002" + "0001" + "61" + "0002" + "6263" + "76"},
 	} {
 		if got := hex.EncodeToString(c.record); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}
 	a, b := newLease(), newLease()
-	if len(a) != 18 || a[0] != 'L' || a[1] != 1 || bytes.Equal(a, b) {
-		t.Errorf("leases %x and %x: want 4c01 and a token of 16 bytes each, no two the same", a, b)
+	if len(a) != 18 || a[0] != 'L' || a[1] != 2 || bytes.Equal(a, b) {
+		t.Errorf("leases %x and %x: want 4c02 and a token of 16 bytes each, no two the same", a, b)
 	}
 }

@@ -17,8 +17,8 @@ func TestNoPermission(t *testing.T) {
 	}{
 		"delete":  {[]any{"+@all", "-unlink", "-del"}, false},
 		"write":   {[]any{"+@all", "-@write"}, false},
-		"scripts": {[]any{"+@all", "-@scripting"}, true},
-		"read":    {[]any{"+@all", "-get"}, true},
+		"scripts": {[]any{"+@all", "-@scripting"}, false},
+		"read":    {[]any{"+@all", "-get"}, false},
 		"other":   {[]any{"+@all", "resetkeys", "~other:*"}, false},
 		"nothing": {[]any{}, false},
 	} {

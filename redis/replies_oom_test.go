@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/nearside-go/nearside/internal/redistest"
@@ -40,13 +41,17 @@ func TestOutOfMemory(t *testing.T) {
 			}
 			checkServed(t, s, server, "k")
 			wantNothingStored(t, server, "k")
-			if err := s.Invalidate(t.Context(), "k"); err != nil {
-				t.Errorf("Invalidate: %v, want none: a delete needs no memory", err)
+			if err := s.Invalidate(t.Context(), "kept"); err == nil || !strings.Contains(err.Error(), "OOM") {
+				t.Errorf("Invalidate: %v, want OOM: nobody can be told", err)
 			}
+			wantNothingStored(t, server, "kept") // a delete needs no memory
 			if s.store.Stats().BreakerOpened != 0 {
 				t.Error("a full Redis, which serves reads, opened the breaker")
 			}
 			maxMemory(t, server, 0)
+			if err := s.Invalidate(t.Context(), "k"); err != nil {
+				t.Error("Invalidate:", err)
+			}
 			s.wantLoaded(t, "k", "newest")
 			if server.Client().Exists(t.Context(), stored("k")).Val() != 1 {
 				t.Error("the value is not in Redis, which has memory again")

@@ -26,6 +26,12 @@ var (
 	releaseSource string
 	//go:embed scripts/touch.lua
 	touchSource string
+	//go:embed scripts/bury.lua
+	burySource string
+	//go:embed scripts/lift.lua
+	liftSource string
+	//go:embed scripts/tag.lua
+	tagSource string
 
 	leaseScript   = goredis.NewScript(begin + leaseSource)
 	seizeScript   = goredis.NewScript(begin + seizeSource)
@@ -33,6 +39,9 @@ var (
 	renewScript   = goredis.NewScript(begin + renewSource)
 	releaseScript = goredis.NewScript(begin + releaseSource)
 	touchScript   = goredis.NewScript(begin + touchSource)
+	buryScript    = goredis.NewScript(begin + burySource)
+	liftScript    = goredis.NewScript(begin + liftSource)
+	tagScript     = goredis.NewScript(begin + tagSource)
 )
 
 // errIdle stands for the success of a script that changed nothing. That says

@@ -19,6 +19,10 @@ import (
 type Store struct {
 	client  goredis.UniversalClient
 	owned   bool // the client is closed with the Store, and heeds contexts
+	single  bool // one server holds every key
+	origin  origin
+	scripts scripts
+	logs    []*partition
 	opts    Options
 	reads   *breaker
 	writes  *breaker
@@ -101,7 +105,9 @@ func unreliable(client goredis.UniversalClient) error {
 }
 
 func newStore(client goredis.UniversalClient, o Options) *Store {
-	s := &Store{client: client, opts: o}
+	_, single := client.(*goredis.Client)
+	s := &Store{client: client, opts: o, single: single, origin: newOrigin()}
+	s.logs = newPartitions(s)
 	s.background, s.stop = context.WithCancel(context.Background())
 	s.reads, s.writes = newBreakers(s)
 	return s
@@ -139,24 +145,42 @@ func (s *Store) inBackground(work func(context.Context)) {
 // Budget is Options.Timeout.
 func (s *Store) Budget() time.Duration { return s.opts.Timeout }
 
-// Stats are a Store's counts since it was made, but for the two states.
+// Stats are a Store's counts since it was made, but for the states and sizes, which
+// are of the moment. With several partitions of the log they are those of all, and
+// the longest lag.
 type Stats struct {
 	BreakerOpen      bool   // Redis is left alone
 	WriteBreakerOpen bool   // it is sent no command that writes
 	BreakerOpened    uint64 // how often either of that began
 	BreakerRefused   uint64 // commands that were not sent because of it
 	LeasesRenewed    uint64 // renewals of leases whose loads take long
+
+	LogFollowing bool          // the log is being read, for every cache
+	LogEntries   uint64        // entries that were read, own ones included
+	LogMalformed uint64        // of these, entries that could not be understood
+	LogSessions  uint64        // connections that the log was read on
+	LogGaps      uint64        // times that entries may have been missed
+	LogDepth     int64         // entries in the log, when that was last looked at
+	LogLag       time.Duration // from the last entry that this Store appended to its coming back
 }
 
 // Stats returns the Store's counts.
 func (s *Store) Stats() Stats {
-	return Stats{
+	stats := Stats{
 		BreakerOpen:      s.reads.open.Load(),
 		WriteBreakerOpen: s.writes.open.Load(),
 		BreakerOpened:    s.reads.timesOpened() + s.writes.timesOpened(),
 		BreakerRefused:   s.reads.refused.Load() + s.writes.refused.Load(),
 		LeasesRenewed:    s.renewed.Load(),
 	}
+	started, following := 0, 0
+	for _, p := range s.logs {
+		is, does := p.addTo(&stats)
+		started += is
+		following += does
+	}
+	stats.LogFollowing = started > 0 && started == following
+	return stats
 }
 
 func (s *Store) redisKey(key string) string { return s.opts.Prefix + ":" + key }

@@ -4,24 +4,49 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/nearside-go/nearside/cache"
 )
 
-// deleteBatch is how many keys share a round trip, and a budget. More keys take
-// more budgets, if Redis answers.
-const deleteBatch = 500
+// batchSize is how many keys share a round trip, and a budget. More keys take more
+// budgets, if Redis answers.
+const batchSize = 500
 
-// Delete removes the records of keys with UNLINK, one command for each key, as a
-// Cluster wants it, and as many to a round trip as go to one node. An error reply
-// to one does not keep the others from being sent; a Redis that does not answer
-// within the budget is asked no more.
-func (s *Store) Delete(ctx context.Context, keys ...string) error {
+// Invalidate removes the records of keys, with a script for each key, as a Cluster wants
+// it, and as many to a round trip as go to one node. An error reply to one does not keep
+// the others from being sent; a Redis that does not answer within the budget is asked no
+// more. No script, UNLINK alone, would cost Redis less, and end the bans of others.
+func (s *Store) Invalidate(ctx context.Context, keys []string, hold time.Duration) error {
+	return s.lift(ctx, "", keys, hold)
+}
+
+// Ban replaces the records of keys by tombstones.
+func (s *Store) Ban(ctx context.Context, ban cache.Token, keys []string, ttl time.Duration) error {
+	return s.replace(ctx, keys, func(b *batch, key string) { b.eval(buryScript, key, ban[:], millis(ttl)) })
+}
+
+// Lift ends a ban.
+func (s *Store) Lift(ctx context.Context, ban cache.Token, keys []string, hold time.Duration) error {
+	return s.lift(ctx, string(ban[:]), keys, hold)
+}
+
+func (s *Store) lift(ctx context.Context, ban string, keys []string, hold time.Duration) error {
+	left := int64(0)
+	if hold > 0 {
+		left = millis(hold)
+	}
+	return s.replace(ctx, keys, func(b *batch, key string) { b.eval(liftScript, key, ban, left) })
+}
+
+// replace changes the records of keys and appends keys to the log.
+func (s *Store) replace(ctx context.Context, keys []string, change func(*batch, string)) error {
 	var first error
-	for batch := range slices.Chunk(keys, deleteBatch) {
-		err := s.deleteBatch(ctx, batch)
+	for keys := range slices.Chunk(keys, batchSize) {
+		err := s.replaceBatch(ctx, keys, change)
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, cache.ErrUnavailable) {
 			return err
 		}
@@ -32,18 +57,98 @@ func (s *Store) Delete(ctx context.Context, keys ...string) error {
 	return first
 }
 
-func (s *Store) deleteBatch(ctx context.Context, keys []string) error {
-	_, err := send(ctx, s.writes, func(ctx context.Context) (struct{}, error) {
-		if len(keys) == 1 {
-			return struct{}{}, s.client.Unlink(ctx, s.redisKey(keys[0])).Err()
+// replaceBatch appends after the records have changed, so that nobody who has read the
+// entry can read what stood there before. One server carries out a pipeline in its
+// order; in a Cluster the log may live on another node than the keys.
+func (s *Store) replaceBatch(ctx context.Context, keys []string, change func(*batch, string)) error {
+	ctx, cancel := s.oneBudget(ctx)
+	defer cancel()
+	changes := func(b *batch) {
+		for _, key := range keys {
+			change(b, s.redisKey(key))
 		}
-		_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
-			for _, k := range keys {
-				pipe.Unlink(ctx, s.redisKey(k))
-			}
-			return nil
-		})
-		return struct{}{}, err
+	}
+	if !s.single {
+		if err := s.send(ctx, changes); err != nil {
+			return err
+		}
+		changes = func(*batch) {}
+	}
+	_, err := s.appendAfter(ctx, keys, changes)
+	return err
+}
+
+// oneBudget bounds commands that are sent one after the other.
+func (s *Store) oneBudget(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, s.opts.Timeout, cache.ErrBudget)
+}
+
+// batch is a pipeline of commands that write.
+type batch struct {
+	ctx    context.Context
+	pipe   goredis.Pipeliner
+	source bool     // scripts go with their source
+	known  *scripts // that one server has; nil for a Cluster
+	used   []*goredis.Script
+}
+
+// scripts are those that went to a server with their source.
+type scripts struct{ sync.Map }
+
+// eval adds a script that works on key.
+func (b *batch) eval(script *goredis.Script, key string, args ...any) {
+	source := b.source
+	if !source && b.known != nil {
+		_, known := b.known.Load(script)
+		source = !known
+		b.used = append(b.used, script)
+	}
+	if source {
+		script.Eval(b.ctx, b.pipe, []string{key}, args...)
+	} else {
+		script.EvalSha(b.ctx, b.pipe, []string{key}, args...)
+	}
+}
+
+// send sends the commands that fill adds to a batch. One server gets a script's source
+// until it has carried that out once. The nodes of a Cluster get its hash. Where a server does not know
+// that, all is sent once more, with the source: everything that is sent in batches can be
+// repeated.
+func (s *Store) send(ctx context.Context, fill func(*batch)) error {
+	_, err := send(ctx, s.writes, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.exec(ctx, fill)
 	})
+	return err
+}
+
+func (s *Store) exec(ctx context.Context, fill func(*batch)) error {
+	err := s.execOnce(ctx, false, fill)
+	if err != nil && goredis.HasErrorPrefix(err, "NOSCRIPT") {
+		err = s.execOnce(ctx, true, fill)
+	}
+	return err
+}
+
+// execOnce returns the first error of a pipeline, but a missing script before all others.
+func (s *Store) execOnce(ctx context.Context, source bool, fill func(*batch)) error {
+	b := &batch{ctx: ctx, pipe: s.client.Pipeline(), source: source}
+	if s.single {
+		b.known = &s.scripts
+	}
+	fill(b)
+	if b.pipe.Len() == 0 {
+		return nil
+	}
+	cmds, err := b.pipe.Exec(ctx)
+	for _, cmd := range cmds {
+		if cmd.Err() != nil && goredis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+			return cmd.Err()
+		}
+	}
+	if err == nil {
+		for _, script := range b.used {
+			b.known.Store(script, true)
+		}
+	}
 	return err
 }

@@ -155,7 +155,7 @@ func (s *suite) wantSeized(key, payload string) {
 
 func (s *suite) tombstone() {
 	l := s.lease(s.A, "k", nil)
-	s.Tombstone("k", long)
+	s.Tombstone("k", s.LeaseTTL)
 	rec := s.wantState(s.B, "k", cache.StateTombstone)
 	s.wantHeld(l, "old", false)
 	s.wantNoLease(s.A, "k", nil, cache.StateTombstone)
@@ -166,7 +166,7 @@ func (s *suite) tombstone() {
 	if len(rec.Payload) != 0 {
 		s.Fatalf("a tombstone has the payload %q", rec.Payload)
 	}
-	s.delete(s.A, "k")
+	s.Sleep(s.LeaseTTL + s.LeaseTTL/4)
 	s.fillKey(s.B, "k", "new")
 }
 

@@ -191,8 +191,8 @@ func (s *suite) endedContext() {
 	if _, _, err := s.A.Lease(ctx, "k", long, nil); err == nil {
 		s.Fatal("Lease with an ended context: no error")
 	}
-	if err := s.A.Delete(ctx, "k"); err == nil {
-		s.Fatal("Delete with an ended context: no error")
+	if err := s.A.Invalidate(ctx, []string{"k"}, 0); err == nil {
+		s.Fatal("Invalidate with an ended context: no error")
 	}
 	s.Sleep(s.LeaseTTL / 4)
 	s.wantState(s.B, "k", cache.StateAbsent)

@@ -71,6 +71,32 @@ var checks = []struct {
 	{"keys are any bytes", (*suite).keys},
 	{"a delete of many", (*suite).deleteMany},
 	{"an ended context", (*suite).endedContext},
+	{"what is invalidated is told to all", (*suite).tells},
+	{"a follower is told of its cache", (*suite).tellsTheRightOnes},
+	{"the record is gone before that is told", (*suite).tellsOfWhatIsDone},
+	{"all is told from a position on", (*suite).tellsAllAfterSince},
+	{"nothing is told after the stop", (*suite).stopsTelling},
+	{"positions are of what was heard", (*suite).positions},
+	{"told is what was told", (*suite).toldPosition},
+	{"the end is the last entry", (*suite).end},
+	{"a tag is invalidated", (*suite).tagIsInvalidated},
+	{"a record of a tag stays", (*suite).recordedTags},
+	{"records of tags are kept for their time", (*suite).tagsAreKept},
+	{"a bar gives way to few", (*suite).barredTags},
+	{"a bar is brief", (*suite).barsAreBrief},
+	{"many names", (*suite).manyNames},
+	{"names are any bytes", (*suite).namesOfAnyBytes},
+	{"stamps and tags come back", (*suite).stampsAndTags},
+	{"an ended context, of the log", (*suite).endedContextOfTheLog},
+	{"a hold leaves tombstones", (*suite).hold},
+	{"the longer hold counts", (*suite).holdAgain},
+	{"a ban keeps everybody out", (*suite).banFences},
+	{"a ban lapses", (*suite).banLapses},
+	{"bans stand side by side", (*suite).bansSideBySide},
+	{"a ban outlives what is shorter", (*suite).banOutlivesOthers},
+	{"a lift removes what stands", (*suite).liftRemoves},
+	{"a lift with a hold", (*suite).liftHolds},
+	{"a ban of many", (*suite).banOfMany},
 }
 
 // suite is one check at work.
@@ -147,8 +173,8 @@ func (s *suite) fillKey(r cache.Remote, key, payload string) {
 
 func (s *suite) delete(r cache.Remote, keys ...string) {
 	s.Helper()
-	if err := r.Delete(s.Context(), keys...); err != nil {
-		s.Fatalf("Delete: %v", err)
+	if err := r.Invalidate(s.Context(), keys, 0); err != nil {
+		s.Fatalf("Invalidate: %v", err)
 	}
 }
 

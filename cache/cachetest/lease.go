@@ -86,7 +86,8 @@ func (l *lease) Fill(ctx context.Context, f cache.Fill) (held bool, err error) {
 			return
 		}
 		held = true
-		value := cache.Record{State: cache.StateValue, Payload: f.Payload, NotFound: f.NotFound, TTL: f.TTL}
+		value := cache.Record{State: cache.StateValue, Payload: f.Payload, NotFound: f.NotFound, TTL: f.TTL,
+			Stamp: f.Stamp, Tags: f.Tags}
 		deadline := l.granted.Add(f.MaxAge)
 		s.putLocked(l.key, record{Record: value, deadline: deadline}, min(f.TTL, time.Until(deadline)))
 	})

@@ -44,6 +44,8 @@ type Remote struct {
 	fault   func(op string) Fault
 	calls   map[string]int
 	crashed bool
+
+	reader reader
 }
 
 var _ cache.Remote = (*Remote)(nil)
@@ -54,12 +56,20 @@ func (s *Server) Remote() *Remote {
 	if budget == 0 {
 		budget = DefaultBudget
 	}
-	return &Remote{server: s, budget: budget, calls: make(map[string]int)}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := &Remote{server: s, budget: budget, calls: make(map[string]int)}
+	r.reader.told, r.reader.done, r.reader.heard = s.end, s.end, s.end
+	s.remotes = append(s.remotes, r)
+	return r
 }
 
 // Inject makes fault decide on each command from now on; nil ends that. The ops
-// are "get", "wait", "lease", "seize", "fill", "release", "renew", "touch" and
-// "delete". It is called without locks.
+// are "get", "wait", "lease", "seize", "fill", "release", "renew", "touch", "tags",
+// "record", "end"; "delete" and "bury", which put nothing and a tombstone in the place of
+// records; "append", which all that invalidates does after that; and "log", the way
+// of new entries to this Remote, of which only the Delay counts. It is called without
+// locks.
 func (r *Remote) Inject(fault func(op string) Fault) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -193,6 +203,34 @@ func (r *Remote) Seize(ctx context.Context, key string, hold time.Duration) (cac
 	return l, nil
 }
 
+// Invalidate removes the records of keys.
+func (r *Remote) Invalidate(ctx context.Context, keys []string, hold time.Duration) error {
+	return r.replace(ctx, "delete", keys, func(s *Server, key string) { s.liftLocked(key, cache.Token{}, hold) })
+}
+
+// Ban puts tombstones.
+func (r *Remote) Ban(ctx context.Context, ban cache.Token, keys []string, ttl time.Duration) error {
+	return r.replace(ctx, "bury", keys, func(s *Server, key string) { s.buryLocked(key, &ban, ttl) })
+}
+
+// Lift removes tombstones.
+func (r *Remote) Lift(ctx context.Context, ban cache.Token, keys []string, hold time.Duration) error {
+	return r.replace(ctx, "delete", keys, func(s *Server, key string) { s.liftLocked(key, ban, hold) })
+}
+
+// replace changes what stands at keys, and appends them to the log.
+func (r *Remote) replace(ctx context.Context, op string, keys []string, change func(*Server, string)) error {
+	err := r.do(ctx, op, func(s *Server) {
+		for _, key := range keys {
+			change(s, key)
+		}
+	})
+	if err != nil || len(keys) == 0 {
+		return err
+	}
+	return r.Announce(ctx, keys...)
+}
+
 // Touch starts the TTL of a value anew.
 func (r *Remote) Touch(ctx context.Context, key string) (left time.Duration, err error) {
 	err = r.do(ctx, "touch", func(s *Server) {
@@ -211,13 +249,4 @@ func (r *Remote) Touch(ctx context.Context, key string) (left time.Duration, err
 		}
 	})
 	return left, err
-}
-
-// Delete removes the records of keys.
-func (r *Remote) Delete(ctx context.Context, keys ...string) error {
-	return r.do(ctx, "delete", func(s *Server) {
-		for _, key := range keys {
-			s.removeLocked(key)
-		}
-	})
 }

@@ -28,6 +28,11 @@ type Server struct {
 	records map[string]*record
 	changed chan struct{} // closed at the next change of a record; nil if nobody waits
 	serial  uint64        // of the last record written
+	log     []logEntry
+	end     cache.Position // of the last entry
+	lost    cache.Position // entries up to here are not in the log any more
+	tags    map[string]tagRecord
+	remotes []*Remote
 }
 
 // record is what the server holds for a key.
@@ -36,11 +41,12 @@ type record struct {
 	serial   uint64    // names the record, and is the token of a lease
 	expires  time.Time // when it goes
 	deadline time.Time // of a value: what no touch passes
+	bans     []cache.Token
 }
 
 // NewServer returns an empty server.
 func NewServer() *Server {
-	return &Server{records: make(map[string]*record)}
+	return &Server{records: make(map[string]*record), tags: make(map[string]tagRecord)}
 }
 
 // Record returns what the server holds for key, as Get would.
@@ -63,13 +69,6 @@ func (s *Server) Len() int {
 	return n
 }
 
-// Tombstone puts a tombstone at key, for ttl.
-func (s *Server) Tombstone(key string, ttl time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.putLocked(key, record{Record: cache.Record{State: cache.StateTombstone}}, ttl)
-}
-
 // Corrupt puts bytes at key that are no record, for an hour.
 func (s *Server) Corrupt(key string) {
 	s.mu.Lock()
@@ -78,11 +77,13 @@ func (s *Server) Corrupt(key string) {
 	s.putLocked(key, record{Record: broken}, time.Hour)
 }
 
-// Wipe removes every record, as a restart without persistence does.
+// Wipe removes every record and the log, as a restart without persistence does.
 func (s *Server) Wipe() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.records)
+	clear(s.tags)
+	s.trimLocked()
 	s.announceLocked()
 }
 

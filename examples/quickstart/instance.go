@@ -10,11 +10,6 @@ import (
 	"github.com/nearside-go/nearside/redis"
 )
 
-// localTTL is how long an instance trusts its local copies, and with it the
-// longest that it can miss a write of another one. A minute is usual; here
-// somebody waits for it.
-const localTTL = 500 * time.Millisecond
-
 // instance is what one process of a service would have: a cache, and a store
 // with connections of its own. The walk has several of them in one process.
 type instance struct {
@@ -35,7 +30,7 @@ func newInstance(redisURL, prefix string) (*instance, error) {
 	i.products, err = cache.New(cache.Options[int64, product]{
 		Name:   "products",
 		TTL:    time.Minute,
-		Local:  local.Options{MaxEntries: 10_000, TTL: localTTL},
+		Local:  local.Options{MaxEntries: 10_000},
 		Remote: i.store,
 		Trace:  &cache.Trace{Hit: noteHit, Miss: noteMiss},
 	})

@@ -9,6 +9,18 @@ local function record()
   if string.find(bytes.err, 'WRONGTYPE', 1, true) then return '' end
   return redis.call('GET', KEYS[1])
 end
+-- bans returns the tokens of a tombstone, 16 bytes each and one after the other; nil for
+-- another record. Tombstones of other versions are heeded whatever they have: ''.
+local function bans(bytes)
+  if string.sub(bytes, 1, 1) ~= 'T' or #bytes < 2 then return nil end
+  if string.sub(bytes, 2, 2) ~= '\2' then return '' end
+  if #bytes < 3 or #bytes ~= 3 + 16 * string.byte(bytes, 3) then return nil end
+  return string.sub(bytes, 4)
+end
+-- tombstone makes one of tokens.
+local function tombstone(tokens)
+  return 'T\2' .. string.char(#tokens / 16) .. tokens
+end
 -- now returns Redis' time, in ms.
 local function now()
   local time = redis.call('TIME')

@@ -3,12 +3,7 @@
 -- ARGV[1]  the lease record
 -- ARGV[2]  its TTL, ms
 -- Reply: {1, Redis' time in ms} if the lease was taken; else {0}
---
--- A tombstone has 18 bytes, but for those of versions to come.
-local old = record()
-if string.sub(old, 1, 1) == 'T' and (#old == 18 or string.sub(old, 2, 2) ~= '\1') then
-  return {0}
-end
+if bans(record()) then return {0} end
 local set = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 if set.err then
   -- Out of memory: what stood there must go all the same.

@@ -9,7 +9,7 @@ if type(head) == 'table' then
   if string.find(head.err, 'WRONGTYPE', 1, true) then return 0 end
   return head
 end
-if #head < 20 or string.sub(head, 1, 2) ~= 'V\1' then return 0 end
+if #head < 20 or string.sub(head, 1, 2) ~= 'V\2' then return 0 end
 local function number(first, last)
   local n = 0
   for i = first, last do n = n * 256 + string.byte(head, i) end

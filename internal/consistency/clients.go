@@ -1,0 +1,141 @@
+package consistency
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/nearside-go/nearside/internal/history"
+)
+
+// client is one client of a process.
+type client struct {
+	instance int
+	random   *rand.Rand
+	source   *Source
+	cache    storage
+	journal  *journal
+	failed   *atomic.Int64
+}
+
+// storage is what a client needs of a cache.
+type storage interface {
+	read(ctx context.Context, key string) (int64, error)
+	invalidate(ctx context.Context, keys ...string) error
+	invalidateTag(ctx context.Context, tag string) error
+	invalidateAll(ctx context.Context) error
+	mutate(ctx context.Context, key string, write func(context.Context) error) error
+}
+
+const (
+	readPause  = 8 * time.Millisecond  // at most, between two reads of a client
+	writePause = 40 * time.Millisecond // at most, between two writes
+)
+
+// readOn reads random keys until ctx ends.
+func (c *client) readOn(ctx context.Context) error {
+	keys := Keys()
+	for ctx.Err() == nil {
+		key := keys[min(c.random.IntN(len(keys)), c.random.IntN(len(keys)))] // some are hot
+		start := history.Now()
+		v, err := c.cache.read(context.Background(), key)
+		if err != nil {
+			c.failed.Add(1)
+		} else {
+			c.journal.Reads = append(c.journal.Reads, history.Read{Instance: c.instance, Key: key, Version: v, Start: start, End: history.Now()})
+		}
+		if err := c.journal.flush(false); err != nil {
+			return err
+		}
+		time.Sleep(time.Duration(c.random.Int64N(int64(readPause))))
+	}
+	return c.journal.flush(true)
+}
+
+// writeOn writes to random keys until ctx ends.
+func (c *client) writeOn(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := errors.Join(c.write(), c.journal.flush(false)); err != nil {
+			return err
+		}
+		time.Sleep(time.Duration(c.random.Int64N(int64(writePause))))
+	}
+	return c.journal.flush(true)
+}
+
+// write makes one of the writes that there are.
+func (c *client) write() error {
+	switch n := c.random.IntN(1000); {
+	case n < 400:
+		key := plainKey(min(c.random.IntN(plainKeys), c.random.IntN(plainKeys)))
+		return c.commitAll([]string{key}, func(ctx context.Context) error { return c.cache.invalidate(ctx, key) })
+	case n < 550:
+		keys := []string{plainKey(c.random.IntN(plainKeys)), plainKey(c.random.IntN(plainKeys)), plainKey(c.random.IntN(plainKeys))}
+		return c.commitAll(keys, func(ctx context.Context) error { return c.cache.invalidate(ctx, keys...) })
+	case n < 700:
+		g := c.random.IntN(groups)
+		return c.commitAll(inGroup(c.random, g), func(ctx context.Context) error { return c.cache.invalidateTag(ctx, group(g)) })
+	case n < 705:
+		return c.commitAll([]string{plainKey(c.random.IntN(plainKeys)), plainKey(c.random.IntN(plainKeys))}, c.cache.invalidateAll)
+	default:
+		return c.mutate(mutatedKey(min(c.random.IntN(mutatedKeys), c.random.IntN(mutatedKeys))))
+	}
+}
+
+// commitAll commits to keys and invalidates them, again and again until that works, or
+// for a while.
+func (c *client) commitAll(keys []string, invalidate func(context.Context) error) error {
+	ctx := context.Background()
+	versions := make(map[string]int64)
+	for _, key := range keys {
+		v, err := c.source.commit(ctx, c.journal, key)
+		if err != nil {
+			return err
+		}
+		versions[key] = v
+	}
+	if err := c.journal.flush(true); err != nil {
+		return err
+	}
+	start := history.Now()
+	for range 100 {
+		if invalidate(ctx) == nil {
+			c.invalidated(versions, start)
+			return nil
+		}
+		time.Sleep(time.Duration(c.random.Int64N(int64(50 * time.Millisecond))))
+	}
+	return nil
+}
+
+func (c *client) invalidated(versions map[string]int64, start int64) {
+	end := history.Now()
+	for key, v := range versions {
+		c.journal.Invalidated = append(c.journal.Invalidated, history.Invalidated{Instance: c.instance, Key: key, Version: v, Start: start, End: end})
+	}
+}
+
+// mutate commits within a Mutate. Where that fails to invalidate, it goes on with
+// Invalidate, as its callers would.
+func (c *client) mutate(key string) error {
+	var v int64
+	var failed error
+	err := c.cache.mutate(context.Background(), key, func(ctx context.Context) error {
+		v, failed = c.source.commit(ctx, c.journal, key)
+		return failed
+	})
+	if failed != nil {
+		return failed
+	}
+	start := history.Now()
+	for i := 0; err != nil && i < 100; i++ {
+		time.Sleep(time.Duration(c.random.Int64N(int64(50 * time.Millisecond))))
+		err = c.cache.invalidate(context.Background(), key)
+	}
+	if err == nil {
+		c.invalidated(map[string]int64{key: v}, start)
+	}
+	return nil
+}

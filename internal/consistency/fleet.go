@@ -1,0 +1,76 @@
+package consistency
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/local"
+	"github.com/nearside-go/nearside/redis"
+)
+
+// prefix begins the keys of the fleet in Redis.
+const prefix = "fleet"
+
+// value is what is cached: a version, and the group of its key.
+type value struct {
+	Version int64
+	Group   string
+}
+
+type nearside = cache.Cache[string, value]
+
+// open returns an instance of the fleet. What it returns second closes it.
+func (c Config) open() (*nearside, func(), error) {
+	o := redis.Options{Prefix: prefix, Timeout: 100 * time.Millisecond, LeaseTTL: time.Second, LogTimeout: logTimeout, LogLength: 2000}
+	client := c.client()
+	store, err := redis.New(client, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	near, err := cache.New(cache.Options[string, value]{
+		Name: "c", TTL: 20 * time.Second, MaxAge: time.Minute, Remote: store,
+		LoadTimeout: 5 * time.Second, MutateTimeout: mutateTimeout,
+		Local: local.Options{TTL: localTTL},
+		Tags: func(_ string, v value) []string {
+			return []string{v.Group, v.Group + "/" + strconv.FormatInt(v.Version%3, 10)}
+		},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return near, func() { _, _, _ = near.Close(), store.Close(), client.Close() }, nil
+}
+
+// client returns a client whose every connection goes through a link.
+func (c Config) client() goredis.UniversalClient {
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if link, ok := c.Redis[addr]; ok {
+			addr = link
+		}
+		var d net.Dialer
+		return d.DialContext(ctx, network, addr)
+	}
+	addrs := make([]string, 0, len(c.Redis))
+	for addr := range c.Redis {
+		addrs = append(addrs, addr)
+	}
+	if c.Cluster {
+		return goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: addrs, Dialer: dial, ContextTimeoutEnabled: true})
+	}
+	return goredis.NewClient(&goredis.Options{Addr: addrs[0], Dialer: dial, ContextTimeoutEnabled: true})
+}
+
+// load reads the source, and takes a little, so that much can happen meanwhile.
+func (s *Source) load(ctx context.Context, key string) (value, error) {
+	v, err := s.Version(ctx, key)
+	time.Sleep(rand.N(loadTakes))
+	number, _ := strconv.Atoi(strings.TrimLeft(key, "km"))
+	return value{v, group(number)}, err
+}

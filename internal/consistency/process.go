@@ -1,0 +1,167 @@
+package consistency
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nearside-go/nearside/internal/history"
+	"github.com/nearside-go/nearside/local"
+)
+
+// Summary is what a process says of itself at its end, in JSON.
+type Summary struct {
+	Failed int64 // reads that returned an error
+	Loads  uint64
+	Misses uint64
+	Gaps   uint64
+}
+
+// The commands that a process reads from its standard input, a line each. It answers
+// each with a line, of Summary for the last.
+const (
+	quiet = "quiet" // end the writes
+	rest  = "rest"  // read what is held of each key
+	end   = "end"
+)
+
+// Run is a process of the fleet. It returns when it is told to, or with its input.
+func Run(config string, in io.Reader, out io.Writer) error {
+	var c Config
+	if err := json.Unmarshal([]byte(config), &c); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(c.File, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	p := &process{Config: c, source: OpenSource(c.Source), file: &file{f: f}, out: out}
+	if err := p.start(); err != nil {
+		return err
+	}
+	defer p.shut()
+	fmt.Fprintln(out, "running")
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		done, err := p.obey(lines.Text())
+		if done || err != nil {
+			return err
+		}
+	}
+	return errors.New("the parent is gone")
+}
+
+// process is a process at work.
+type process struct {
+	Config
+	source  *Source
+	file    *file
+	out     io.Writer
+	storage storage
+	shut    func()
+	near    *nearside // nil in a plain one
+
+	failed           atomic.Int64
+	reading, writing context.CancelFunc
+	readers, writers sync.WaitGroup
+	mu               sync.Mutex // guards err
+	err              error
+}
+
+func (p *process) start() error {
+	if p.Plain {
+		store, err := local.New[string, int64](local.Options{})
+		if err != nil {
+			return err
+		}
+		client := p.client()
+		p.storage, p.shut = plain{store, client, p.source}, func() { _ = client.Close() }
+	} else {
+		c, shut, err := p.open()
+		if err != nil {
+			return err
+		}
+		p.near, p.storage, p.shut = c, near{c, p.source}, shut
+	}
+	var reading, writing context.Context
+	reading, p.reading = context.WithCancel(context.Background())
+	writing, p.writing = context.WithCancel(context.Background())
+	for i := range p.Readers {
+		p.run(&p.readers, i, func(c *client) error { return c.readOn(reading) })
+	}
+	for i := range p.Writers {
+		p.run(&p.writers, p.Readers+i, func(c *client) error { return c.writeOn(writing) })
+	}
+	return nil
+}
+
+func (p *process) newClient(number int) *client {
+	return &client{
+		instance: p.Instance, random: rand.New(rand.NewPCG(p.Seed, uint64(number))),
+		source: p.source, cache: p.storage, journal: &journal{to: p.file}, failed: &p.failed,
+	}
+}
+
+func (p *process) run(wg *sync.WaitGroup, number int, work func(*client) error) {
+	c := p.newClient(number)
+	wg.Go(func() {
+		if err := work(c); err != nil {
+			p.mu.Lock()
+			p.err = errors.Join(p.err, err)
+			p.mu.Unlock()
+		}
+	})
+}
+
+func (p *process) obey(command string) (done bool, err error) {
+	switch command {
+	case quiet:
+		p.writing()
+		p.writers.Wait()
+		fmt.Fprintln(p.out, "quiet")
+		return false, nil
+	case rest:
+		err := p.rest()
+		fmt.Fprintln(p.out, "at rest")
+		return false, err
+	case end:
+		p.reading()
+		p.readers.Wait()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return true, errors.Join(p.err, json.NewEncoder(p.out).Encode(p.summary()))
+	}
+	return false, fmt.Errorf("unknown command %q", command)
+}
+
+// rest records what this instance serves of each key without a load.
+func (p *process) rest() error {
+	if p.near == nil {
+		return nil
+	}
+	j := &journal{to: p.file}
+	for _, key := range Keys() {
+		if v, err := p.near.Get(context.Background(), key); err == nil {
+			j.Rests = append(j.Rests, history.Rest{Tier: "local", Instance: p.Instance, Key: key, Version: v.Version, At: history.Now()})
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+	return j.flush(true)
+}
+
+func (p *process) summary() Summary {
+	s := Summary{Failed: p.failed.Load()}
+	if p.near != nil {
+		st := p.near.Stats()
+		s.Loads, s.Misses, s.Gaps = st.Loads, st.Misses, st.Gaps
+	}
+	return s
+}

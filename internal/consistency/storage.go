@@ -1,0 +1,99 @@
+package consistency
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/nearside-go/nearside/local"
+)
+
+// near is nearside as a storage.
+type near struct {
+	*nearside
+	source *Source
+}
+
+func (n near) read(ctx context.Context, key string) (int64, error) {
+	v, err := n.GetOrLoad(ctx, key, n.source.load)
+	return v.Version, err
+}
+
+func (n near) invalidate(ctx context.Context, keys ...string) error {
+	return n.Invalidate(ctx, keys...)
+}
+
+func (n near) invalidateTag(ctx context.Context, tag string) error { return n.InvalidateTags(ctx, tag) }
+
+func (n near) invalidateAll(ctx context.Context) error { return n.InvalidateAll(ctx) }
+
+func (n near) mutate(ctx context.Context, key string, write func(context.Context) error) error {
+	return n.Mutate(ctx, []string{key}, write)
+}
+
+// plain is cache-aside as it is commonly done: GET, load, SET; DEL after a write; and a
+// local LRU in front. It has no tags: it deletes all keys that could have one.
+type plain struct {
+	local  *local.Store[string, int64]
+	client goredis.UniversalClient
+	source *Source
+}
+
+const plainBudget = 100 * time.Millisecond
+
+func (p plain) read(ctx context.Context, key string) (int64, error) {
+	if v, ok := p.local.Get(key); ok {
+		return v, nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, plainBudget)
+	defer cancel()
+	if v, err := p.client.Get(bounded, prefix+key).Int64(); err == nil {
+		p.keep(key, v)
+		return v, nil
+	}
+	v, err := p.source.load(ctx, key)
+	if err != nil {
+		return 0, err
+	}
+	_ = p.client.Set(bounded, prefix+key, strconv.FormatInt(v.Version, 10), 20*time.Second).Err() // a cache that fails is no error
+	p.keep(key, v.Version)
+	return v.Version, nil
+}
+
+func (p plain) keep(key string, v int64) { p.local.Add(key, v, 1, local.Lifetime{TTL: localTTL}) }
+
+func (p plain) invalidate(ctx context.Context, keys ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, plainBudget)
+	defer cancel()
+	_, err := p.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+		for _, key := range keys {
+			pipe.Del(ctx, prefix+key)
+		}
+		return nil
+	})
+	for _, key := range keys {
+		p.local.Remove(key)
+	}
+	return err
+}
+
+func (p plain) invalidateTag(ctx context.Context, tag string) error {
+	var keys []string
+	for i := range plainKeys {
+		if group(i) == tag {
+			keys = append(keys, plainKey(i))
+		}
+	}
+	return p.invalidate(ctx, keys...)
+}
+
+func (p plain) invalidateAll(ctx context.Context) error { return p.invalidate(ctx, Keys()...) }
+
+func (p plain) mutate(ctx context.Context, key string, write func(context.Context) error) error {
+	if err := write(ctx); err != nil {
+		return err
+	}
+	return p.invalidate(ctx, key)
+}

@@ -1,0 +1,203 @@
+package faultlink
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+)
+
+// mode is the fault in force.
+type mode int
+
+const (
+	passing mode = iota
+	cut
+	frozen
+	dropping
+)
+
+// Link is a proxy in front of one server. All methods are safe for concurrent
+// use. Whoever called Listen calls Close.
+type Link struct {
+	target   string
+	listener *net.TCPListener
+	running  sync.WaitGroup // accept, and each connection
+
+	// mu is held for reading while bytes are passed on, so that whoever holds it
+	// for writing knows that none are.
+	mu      sync.RWMutex // guards all below
+	closed  bool
+	mode    mode
+	changed chan struct{} // closed, and replaced, when mode changes
+	delay   time.Duration
+	conns   []*conn // the oldest first
+}
+
+// Listen starts a link to target, a host:port, on a loopback port of its own.
+// Nothing is asked of the target yet: if it cannot be reached, the link resets
+// the connections that clients make.
+func Listen(target string) (*Link, error) {
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return nil, fmt.Errorf("faultlink: listen: %w", err)
+	}
+	l := &Link{target: target, listener: listener, changed: make(chan struct{})}
+	l.running.Go(l.accept)
+	return l, nil
+}
+
+// Addr returns the host:port at which clients reach the server. It stays the same
+// through all faults.
+func (l *Link) Addr() string { return l.listener.Addr().String() }
+
+// Close resets all connections, whatever fault is in force, refuses new ones, and
+// returns when the link's goroutines have ended. Closing again is harmless.
+func (l *Link) Close() error {
+	err := l.listener.Close()
+	l.mu.Lock()
+	l.closed = true
+	l.killLocked(len(l.conns))
+	l.mu.Unlock()
+	l.running.Wait()
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// Cut resets all connections, and each new one as soon as it is accepted. A
+// client sees a new one fail in its dial or in its first read or write.
+func (l *Link) Cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.setLocked(cut)
+	l.killLocked(len(l.conns))
+}
+
+// Freeze holds back all that comes from clients and server, the end of a
+// connection too. Clients can still connect; the server learns of them after
+// Restore. A connection that was dropped before stays so.
+func (l *Link) Freeze() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.setLocked(frozen)
+}
+
+// Drop is Freeze without a way back for the connections at hand, and for those
+// made until Restore: what comes from either side is thrown away, what was held
+// back by a Freeze as well. The link leaves such a connection open and silent,
+// until after Restore it finds that one side has closed it, and then resets both.
+func (l *Link) Drop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.setLocked(dropping)
+	for _, c := range l.conns {
+		c.dropped = true
+	}
+}
+
+// Restore ends Cut, Freeze or Drop. It leaves the delay as it is.
+func (l *Link) Restore() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.setLocked(passing)
+}
+
+// Delay makes each chunk wait for d before it is passed on, and the end of a
+// direction too; 0 is no delay. A chunk is what one read gave, up to 32 KiB. What
+// comes while it waits keeps its place behind it and then waits as well, so a
+// byte can take 2d, and a stream of many chunks takes d for each. Chunks that wait
+// already wait out their time.
+func (l *Link) Delay(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.delay = d
+}
+
+// KillAll resets all connections. New ones are treated as before.
+func (l *Link) KillAll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.killLocked(len(l.conns))
+}
+
+// KillOne resets the oldest connection, and reports whether there was one.
+func (l *Link) KillOne() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := min(1, len(l.conns))
+	l.killLocked(n)
+	return n == 1
+}
+
+// Conns returns the number of connections from clients, the silent ones included.
+// The link may accept a connection somewhat later than the client's dial returns;
+// until then it counts for nothing, here and in all faults, but once a byte has
+// come back through it, it is there.
+func (l *Link) Conns() int {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return len(l.conns)
+}
+
+func (l *Link) setLocked(m mode) {
+	if l.mode == m {
+		return
+	}
+	l.mode = m
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// killLocked resets the n oldest connections.
+func (l *Link) killLocked(n int) {
+	for _, c := range l.conns[:n] {
+		c.abortLocked()
+	}
+	l.conns = slices.Delete(l.conns, 0, n)
+}
+
+// acceptAgain is the pause after an accept that failed, as for want of files.
+const acceptAgain = 5 * time.Millisecond
+
+func (l *Link) accept() {
+	for {
+		client, err := l.listener.AcceptTCP()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			time.Sleep(acceptAgain)
+			continue
+		}
+		if c := l.admit(client); c != nil {
+			l.running.Go(c.carry)
+		}
+	}
+}
+
+// admit puts a connection on the list, or resets it and returns nil.
+func (l *Link) admit(client *net.TCPConn) *conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || l.mode == cut {
+		reset(client)
+		return nil
+	}
+	c := newConn(l, client)
+	c.dropped = l.mode == dropping
+	l.conns = append(l.conns, c)
+	return c
+}
+
+// forget takes c off the list, if killLocked has not.
+func (l *Link) forget(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i := slices.Index(l.conns, c); i >= 0 {
+		l.conns = slices.Delete(l.conns, i, i+1)
+	}
+}

@@ -1,0 +1,117 @@
+package history
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"sort"
+)
+
+// longAgo is before all records.
+const longAgo = math.MinInt64
+
+// peak is the highest version in a stretch of a timeline, with the instance that
+// declared it, and the highest of all other instances: by these two the highest
+// version without any one instance is known.
+type peak struct {
+	version  int64
+	instance int
+	others   int64
+}
+
+var noPeak = peak{version: math.MinInt64, others: math.MinInt64}
+
+// join returns the peak of two stretches.
+func (p peak) join(q peak) peak {
+	if q.version > p.version {
+		p, q = q, p
+	}
+	if p.instance == q.instance {
+		p.others = max(p.others, q.others)
+	} else {
+		p.others = max(p.others, q.version)
+	}
+	return p
+}
+
+// without returns the highest version that another instance has declared.
+func (p peak) without(instance int) int64 {
+	if p.instance == instance {
+		return p.others
+	}
+	return p.version
+}
+
+// timeline is the invalidations of a key, in the order of their ends, below a
+// binary tree of peaks: those of node i's halves are at 2i and 2i+1, the root is at
+// 1, and single invalidations begin at half of the length. The nil timeline is
+// empty.
+type timeline struct {
+	invalidated []Invalidated
+	peaks       []peak
+}
+
+func newTimeline(invalidated []Invalidated) *timeline {
+	slices.SortStableFunc(invalidated, func(a, b Invalidated) int { return cmp.Compare(a.End, b.End) })
+	leaves := 1
+	for leaves < len(invalidated) {
+		leaves *= 2
+	}
+	t := &timeline{invalidated, slices.Repeat([]peak{noPeak}, 2*leaves)}
+	for i, inv := range invalidated {
+		t.peaks[leaves+i] = peak{inv.Version, inv.Instance, math.MinInt64}
+	}
+	for i := leaves - 1; i > 0; i-- {
+		t.peaks[i] = t.peaks[2*i].join(t.peaks[2*i+1])
+	}
+	return t
+}
+
+// between returns the earliest invalidation that ended after since and before
+// until, and that holds for. If holds is true of a stretch's peak, it must be true
+// of one of the invalidations in it.
+func (t *timeline) between(since, until int64, holds func(peak) bool) (inv Invalidated, ok bool) {
+	if t == nil {
+		return Invalidated{}, false
+	}
+	from := 0
+	if since > longAgo {
+		from = sort.Search(len(t.invalidated), func(i int) bool { return t.invalidated[i].End > since })
+	}
+	i, ok := t.first(from, holds)
+	if !ok || t.invalidated[i].End >= until {
+		return Invalidated{}, false
+	}
+	return t.invalidated[i], true
+}
+
+// first returns the index of the first invalidation from some index on that holds
+// is true of, in a number of steps that is logarithmic.
+func (t *timeline) first(from int, holds func(peak) bool) (index int, ok bool) {
+	leaves := len(t.peaks) / 2
+	if from >= len(t.invalidated) {
+		return 0, false
+	}
+	for i := leaves + from; ; i++ {
+		for i%2 == 0 {
+			i /= 2 // the widest stretch that begins here
+		}
+		if holds(t.peaks[i]) {
+			return t.descend(i, holds) - leaves, true
+		}
+		if (i+1)&i == 0 {
+			return 0, false // it was the last of its width
+		}
+	}
+}
+
+// descend returns the first leaf below i that holds is true of.
+func (t *timeline) descend(i int, holds func(peak) bool) int {
+	for i < len(t.peaks)/2 {
+		i *= 2
+		if !holds(t.peaks[i]) {
+			i++
+		}
+	}
+	return i
+}

@@ -1,0 +1,151 @@
+package mutants_test
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var run = flag.Bool("mutants", false, "run the checkers on every mutant")
+
+// root is the module's.
+const root = "../.."
+
+// change replaces a piece of a file that must be there once.
+type change struct{ file, old, new string }
+
+// simulate is the checker that finds most mutants. The seeds are fixed: a mutant that was
+// found once is found again.
+var simulate = []string{"./internal/simulation", "-run", "TestFleets", "-args", "-first", "1", "-seeds", "150"}
+
+var mutants = []struct {
+	guard   string
+	changes []change
+	checker []string
+	finds   string // what it says
+}{
+	{"lease check", []change{{
+		"cache/cachetest/lease.go",
+		"		if l.standsLocked() == nil {\n			return\n		}\n		held = true\n",
+		"		held = true\n",
+	}}, simulate, "stale"},
+	{"lease check on Redis", []change{{
+		"redis/scripts/fill.lua", "if record() ~= ARGV[1] then return {0} end", "record()",
+	}}, []string{"./internal/racefills", "-run", "TestNoStaleFillOnRedis"}, "old values"},
+	{"unique token", []change{{
+		"cache/cachetest/lease.go", "rec.serial != l.token", "rec.owner != l.r",
+	}, {
+		"cache/cachetest/lease.go",
+		"record{Record: cache.Record{State: cache.StateLease}}",
+		"record{Record: cache.Record{State: cache.StateLease}, owner: r}",
+	}, {
+		"cache/cachetest/server.go", "	bans     []cache.Token\n", "	bans     []cache.Token\n	owner    *Remote\n",
+	}}, simulate, "stale"},
+	{"doom", []change{{
+		"cache/follower.go", "		c.reads.Silence(key)\n		c.loads.Silence(key)\n", "",
+	}}, simulate, "stale"},
+	{"registering before the GET", []change{{
+		"cache/fetch.go", "	t.rec, t.err = t.get(ctx)\n", "	t.rec, t.err = t.get(ctx)\n	t.f.Forget()\n",
+	}, {
+		"loader/flight.go", "func (f *Flight[V]) silence(", "// Forget makes f as new.\nfunc (f *Flight[V]) Forget() {\n	f.mu.Lock()\n	defer f.mu.Unlock()\n	f.fate = 0\n}\n\nfunc (f *Flight[V]) silence(",
+	}}, simulate, "stale"},
+	{"second drop", []change{{
+		"cache/write.go",
+		"	err := c.settle(ctx, op, remoteKeys, mark, change(ctx, remoteKeys))\n	c.drop(keys)\n",
+		"	err := c.settle(ctx, op, remoteKeys, mark, change(ctx, remoteKeys))\n",
+	}}, simulate, "stale"},
+	{"second drop of tags", []change{{
+		"cache/tags.go", "	c.known.drop(tags...)\n	return err\n", "	return err\n",
+	}}, simulate, "stale"},
+	{"continuity check", []change{{
+		"cache/cachetest/log.go", "if told.Before(s.lost) {", "if false {",
+	}}, simulate, "stale"},
+	{"tag stamp", []change{{
+		"cache/known.go", "	case st.all && stamp.Before(st.at):\n		j.wrong = true\n", "",
+	}}, simulate, "stale"},
+	{"recorded positions of tags", []change{{
+		"cache/known.go", "return at == nil || stamp.Before(*at)", "return false",
+	}}, simulate, "stale"},
+	{"tombstone", []change{{
+		"cache/mutate.go", "	m.begin(ctx)\n", "",
+	}}, simulate, "stale"},
+	{"deletion before the entry", []change{{
+		"cache/cachetest/remote.go",
+		"	err := r.do(ctx, op, func(s *Server) {\n		for _, key := range keys {\n			change(s, key)\n		}\n	})\n	if err != nil || len(keys) == 0 {\n		return err\n	}\n	return r.Announce(ctx, keys...)\n",
+		"	if err := r.Announce(ctx, keys...); err != nil {\n		return err\n	}\n	return r.do(ctx, op, func(s *Server) {\n		for _, key := range keys {\n			change(s, key)\n		}\n	})\n",
+	}}, simulate, "stale"},
+}
+
+// TestMutantsAreFound takes minutes, and so runs only with -mutants.
+func TestMutantsAreFound(t *testing.T) {
+	for _, m := range mutants {
+		t.Run(m.guard, func(t *testing.T) {
+			overlay := mutate(t, m.changes)
+			if !*run {
+				return // the changes still fit
+			}
+			args := append([]string{"test", "-overlay", overlay, "-vet=off"}, m.checker...)
+			cmd := exec.Command("go", args...)
+			cmd.Dir = root
+			out, err := cmd.CombinedOutput()
+			said := string(out)
+			if err == nil {
+				t.Fatalf("the mutant was not found:\n%s", said)
+			}
+			if !strings.Contains(said, "--- FAIL") || !strings.Contains(said, m.finds) {
+				t.Fatalf("the mutant failed in another way: %v\n%s", err, said)
+			}
+			t.Logf("found: %s", firstLine(said, m.finds))
+		})
+	}
+}
+
+// mutate writes the changed files, and returns the overlay that puts them in place.
+func mutate(t *testing.T, changes []change) string {
+	t.Helper()
+	dir, replaced := t.TempDir(), make(map[string]string)
+	for _, c := range changes {
+		original, err := filepath.Abs(filepath.Join(root, c.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := original
+		if already, ok := replaced[original]; ok {
+			from = already
+		}
+		text, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(text), c.old); n != 1 {
+			t.Fatalf("%s has %d times %q, want once", c.file, n, c.old)
+		}
+		replaced[original] = filepath.Join(dir, strings.ReplaceAll(c.file, "/", "_"))
+		changed := strings.Replace(string(text), c.old, c.new, 1)
+		if err := os.WriteFile(replaced[original], []byte(changed), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := json.Marshal(map[string]any{"Replace": replaced})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func firstLine(text, with string) string {
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, with) {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
+}

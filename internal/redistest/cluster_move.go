@@ -1,0 +1,67 @@
+package redistest
+
+import (
+	"context"
+	"net"
+)
+
+const (
+	moveBatch   = 100  // keys in one MIGRATE
+	moveTimeout = 5000 // of one MIGRATE, in ms
+)
+
+// MoveSlot moves key's slot, with all keys that it has, to the node to, as resharding does: while it runs, the node that had the
+// slot answers for the keys that it still has, and redirects for the others. When it returns, every node knows the new owner.
+// All nodes have to be up; it waits until they know that of each other.
+func (c *Cluster) MoveSlot(key string, to *Server) {
+	c.t.Helper()
+	Eventually(c.t, clusterWithin, "redistest: every node says that the cluster is ok", c.formed)
+	from := c.Node(key)
+	if from == to {
+		return
+	}
+	slot, err := from.client.ClusterKeySlot(context.Background(), key).Result()
+	if err != nil {
+		c.t.Fatalf("redistest: move: %v", err)
+	}
+	to.do("cluster", "setslot", slot, "importing", from.nodeID())
+	from.do("cluster", "setslot", slot, "migrating", to.nodeID())
+	for from.migrateSome(slot, to) {
+	}
+	// The new owner first: if the old one forgot the slot before, nobody would have it.
+	to.do("cluster", "setslot", slot, "node", to.nodeID())
+	for _, node := range c.nodes {
+		node.do("cluster", "setslot", slot, "node", to.nodeID())
+	}
+}
+
+func (s *Server) nodeID() string {
+	s.t.Helper()
+	id, err := s.do("cluster", "myid").Text()
+	if err != nil {
+		s.t.Fatalf("redistest: move: %v", err)
+	}
+	return id
+}
+
+// migrateSome moves some keys of a slot, and reports whether there were any.
+func (s *Server) migrateSome(slot int64, to *Server) bool {
+	s.t.Helper()
+	keys, err := s.client.ClusterGetKeysInSlot(context.Background(), int(slot), moveBatch).Result()
+	if err != nil {
+		s.t.Fatalf("redistest: move: %v", err)
+	}
+	if len(keys) == 0 {
+		return false
+	}
+	host, port, err := net.SplitHostPort(to.Addr())
+	if err != nil {
+		s.t.Fatalf("redistest: move: %v", err)
+	}
+	args := []any{"migrate", host, port, "", 0, moveTimeout, "replace", "keys"}
+	for _, key := range keys {
+		args = append(args, key)
+	}
+	s.do(args...)
+	return true
+}

@@ -1,0 +1,105 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nearside-go/nearside/internal/history"
+)
+
+// run starts the clients of an instance.
+func (i *instance) run() {
+	for range clients {
+		log := i.w.history.Client()
+		i.wg.Go(func() {
+			for {
+				select {
+				case <-i.over:
+					return
+				case <-time.After(i.w.upTo(6 * time.Millisecond)):
+				}
+				i.act(log)
+			}
+		})
+	}
+}
+
+func (i *instance) act(log *history.Client) {
+	switch n := i.w.intN(100); {
+	case n < 84:
+		i.read(log, i.w.intN(keys))
+	case n < 90:
+		i.write(log, []int{i.w.intN(keys - mutated)}, func(ctx context.Context, written []int) error { return i.cache.Invalidate(ctx, written...) })
+	case n < 93:
+		first := i.w.intN(keys - mutated)
+		written := []int{first, (first + groups) % (keys - mutated)} // of one group
+		i.write(log, written, func(ctx context.Context, _ []int) error { return i.cache.InvalidateTags(ctx, group(first)) })
+	case n < 94:
+		i.write(log, []int{i.w.intN(keys - mutated)}, func(ctx context.Context, _ []int) error { return i.cache.InvalidateAll(ctx) })
+	case n < 96:
+		i.mutate(log, i.w.intN(keys-mutated))
+	default:
+		i.mutate(log, keys-1-i.w.intN(mutated))
+	}
+}
+
+func (i *instance) read(log *history.Client, key int) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second+i.w.upTo(time.Second))
+	defer cancel()
+	if i.w.intN(20) == 0 { // an impatient one
+		var leave context.CancelFunc
+		ctx, leave = context.WithTimeout(ctx, i.w.upTo(8*time.Millisecond))
+		defer leave()
+	}
+	start := i.w.now()
+	v, err := i.cache.GetOrLoad(ctx, key, i.w.load)
+	if err == nil {
+		log.Read(history.Read{Instance: i.number, Key: keyName(key), Version: v.Version, Start: start, End: i.w.now()})
+	}
+}
+
+// write commits to keys and invalidates them, again and again until that works.
+func (i *instance) write(log *history.Client, written []int, invalidate func(context.Context, []int) error) {
+	versions := make(map[int]int64)
+	for _, key := range written {
+		versions[key] = i.w.commit(log, key)
+	}
+	start := i.w.now()
+	for range 20 {
+		if invalidate(context.Background(), written) == nil {
+			i.invalidated(log, versions, start)
+			return
+		}
+		time.Sleep(i.w.upTo(10 * time.Millisecond))
+	}
+}
+
+func (i *instance) invalidated(log *history.Client, versions map[int]int64, start int64) {
+	end := i.w.now()
+	for key, v := range versions {
+		log.Invalidated(history.Invalidated{Instance: i.number, Key: keyName(key), Version: v, Start: start, End: end})
+	}
+	time.Sleep(time.Nanosecond) // what is read from here on is read later
+}
+
+func (i *instance) mutate(log *history.Client, key int) {
+	var v, start int64
+	err := i.cache.Mutate(context.Background(), []int{key}, func(context.Context) error {
+		if i.isDead() {
+			return errDead // the dead commit nothing
+		}
+		v, start = i.w.commit(log, key), i.w.now()
+		return nil
+	})
+	if errors.Is(err, errDead) && v == 0 {
+		return
+	}
+	for n := 0; err != nil && n < 20; n++ {
+		time.Sleep(i.w.upTo(10 * time.Millisecond))
+		err = i.cache.Invalidate(context.Background(), key)
+	}
+	if err == nil {
+		i.invalidated(log, map[int]int64{key: v}, start)
+	}
+}

@@ -1,0 +1,58 @@
+package simulation_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/internal/history"
+	"github.com/nearside-go/nearside/internal/simulation"
+)
+
+var (
+	seeds = flag.Int("seeds", 4, "how many fleets to play")
+	first = flag.Uint64("first", rand.Uint64(), "the seed of the first one; the others follow")
+)
+
+const long = 10 * time.Second
+
+// play plays the fleet of one seed, and has it judged.
+func play(t *testing.T, seed uint64, wrap func(cache.Remote) cache.Remote) (h history.History, v history.Verdict) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		var err error
+		if h, err = simulation.Play(seed, long, wrap); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return h, history.Judge(h, simulation.Bounds())
+}
+
+func sound(r cache.Remote) cache.Remote { return r }
+
+func TestFleets(t *testing.T) {
+	t.Logf("%d seeds from %d on", *seeds, *first)
+	var reads, invalidations, stale int
+	var longest time.Duration
+	for i := range *seeds {
+		seed := *first + uint64(i)
+		h, v := play(t, seed, sound)
+		if len(v.Violations) > 0 {
+			path := fmt.Sprintf("%s/history-%d.jsonl", os.TempDir(), seed)
+			t.Fatalf("seed %d, saved as %s (%v):\n%v", seed, path, history.Save(path, h), v)
+		}
+		reads, invalidations, stale = reads+v.Reads, invalidations+v.Invalidations, stale+v.Stale
+		for _, d := range v.LongestStaleness {
+			longest = max(longest, d)
+		}
+	}
+	if reads == 0 || invalidations == 0 {
+		t.Fatal("nothing happened")
+	}
+	t.Logf("%d reads, %d invalidations, %d reads stale for longer than a delivery, for %v at most, none beyond the bound", reads, invalidations, stale, longest)
+}

@@ -1,0 +1,185 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/internal/history"
+	"github.com/nearside-go/nearside/local"
+)
+
+// What the fleet is configured for, and judged by.
+const (
+	localTTL      = time.Second
+	mutateTimeout = time.Second
+	stall         = 600 * time.Millisecond // at most, of a log
+	delivery      = 20 * time.Millisecond  // of an entry, without a fault
+	instances     = 3
+	clients       = 4 // of an instance
+	keys          = 12
+	mutated       = 3 // of these, the last, which only Mutate writes
+	groups        = 3
+)
+
+// chance is a source of random numbers that goroutines share.
+type chance struct {
+	mu sync.Mutex // guards r
+	r  *rand.Rand
+}
+
+func (c *chance) intN(n int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.r.IntN(n)
+}
+
+func (c *chance) upTo(d time.Duration) time.Duration { return time.Duration(c.intN(int(d))) + 1 }
+
+// world is a fleet, its source and what happened.
+type world struct {
+	chance
+	began   time.Time
+	server  *cachetest.Server
+	wrap    func(cache.Remote) cache.Remote
+	history history.Recorder
+
+	source   sync.Mutex // guards versions
+	versions [keys]int64
+
+	fleet   []*instance
+	started int
+	faults  *history.Client
+	calm    atomic.Bool // no faults any more
+}
+
+func newWorld(seed uint64, wrap func(cache.Remote) cache.Remote) *world {
+	w := &world{chance: chance{r: rand.New(rand.NewPCG(seed, 0))}, began: time.Now(), server: cachetest.NewServer(), wrap: wrap}
+	w.faults = w.history.Client()
+	return w
+}
+
+func (w *world) now() int64 { return int64(time.Since(w.began)) }
+
+// value is what is cached.
+type value struct {
+	Version int64
+	Key     int
+}
+
+func keyName(i int) string { return fmt.Sprintf("k%d", i) }
+
+func group(i int) string { return fmt.Sprintf("g%d", i%groups) }
+
+// load reads the source, and takes its time before and after.
+func (w *world) load(_ context.Context, key int) (value, error) {
+	time.Sleep(w.upTo(3 * time.Millisecond))
+	w.source.Lock()
+	v := value{w.versions[key], key}
+	w.source.Unlock()
+	slow := 3 * time.Millisecond
+	if w.intN(10) == 0 {
+		slow = 40 * time.Millisecond
+	}
+	time.Sleep(w.upTo(slow))
+	if w.intN(50) == 0 {
+		return v, errors.New("the source failed")
+	}
+	return v, nil
+}
+
+// commit gives key its next version.
+func (w *world) commit(log *history.Client, key int) int64 {
+	start := w.now()
+	time.Sleep(w.upTo(2 * time.Millisecond))
+	w.source.Lock()
+	w.versions[key]++
+	v := w.versions[key]
+	w.source.Unlock()
+	time.Sleep(w.upTo(2 * time.Millisecond))
+	log.Commit(history.Commit{Key: keyName(key), Version: v, Start: start, End: w.now()})
+	return v
+}
+
+// instance is one instance of the fleet.
+type instance struct {
+	w      *world
+	number int
+	remote *cachetest.Remote
+	cache  *cache.Cache[int, value]
+	over   chan struct{} // closed when it is to stop
+	wg     sync.WaitGroup
+
+	mu    sync.Mutex // guards all below
+	dead  bool       // nothing that it sends arrives
+	stall time.Duration
+}
+
+var errDead = errors.New("simulation: this instance is dead")
+
+func (w *world) newInstance() (*instance, error) {
+	w.started++
+	i := &instance{w: w, number: w.started, remote: w.server.Remote(), over: make(chan struct{})}
+	i.remote.Inject(i.fault)
+	c, err := cache.New(cache.Options[int, value]{
+		Name: "sim", TTL: 20 * time.Second, MaxAge: time.Minute, Remote: w.wrap(i.remote),
+		LoadTimeout: 2 * time.Second, MutateTimeout: mutateTimeout,
+		Local: local.Options{TTL: localTTL},
+		Tags:  func(key int, v value) []string { return []string{group(key), fmt.Sprint("odd", v.Version%2)} },
+	})
+	i.cache = c
+	return i, err
+}
+
+// fault makes most commands slow, and some fail, before or after they are carried out.
+func (i *instance) fault(op string) cachetest.Fault {
+	i.mu.Lock()
+	dead, stall := i.dead, i.stall
+	i.mu.Unlock()
+	w := i.w
+	switch {
+	case op == "log":
+		return cachetest.Fault{Delay: w.upTo(3*time.Millisecond) + stall}
+	case dead:
+		return cachetest.Fault{Err: errDead}
+	case w.calm.Load():
+		return cachetest.Fault{Delay: w.upTo(time.Millisecond)}
+	}
+	f := cachetest.Fault{Delay: w.upTo(2 * time.Millisecond), Hold: w.upTo(2 * time.Millisecond)}
+	if op == "bury" {
+		return f // without its tombstones a Mutate does not promise to survive its process
+	}
+	switch n := w.intN(200); {
+	case n < 2:
+		f.Err = errors.New("simulation: refused")
+	case n < 4:
+		f.Err, f.Applied = errors.New("simulation: the reply is lost"), true
+	case n < 5:
+		f.Hold = cachetest.DefaultBudget
+	}
+	return f
+}
+
+func (i *instance) set(dead bool, stall time.Duration) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.dead, i.stall = dead, stall
+}
+
+func (i *instance) isDead() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.dead
+}
+
+// stop ends the clients.
+func (i *instance) stop() {
+	close(i.over)
+	i.wg.Wait()
+}

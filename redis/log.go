@@ -1,0 +1,251 @@
+package redis
+
+import (
+	"context"
+	"hash/crc32"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/nearside-go/nearside/cache"
+)
+
+// partition is one log: a stream, and what this Store knows of it.
+type partition struct {
+	s   *Store
+	key string
+
+	mu        sync.Mutex     // guards all below
+	heard     cache.Position // the newest that is known to be in the stream
+	told      cache.Position // the last that the followers are being told; zero before the first session
+	done      cache.Position // the last that they have been told
+	started   bool           // there is a reader
+	following bool           // it is connected, and tells
+	knew      time.Time      // when all entries until then were told
+	followers []*follower
+
+	entries, malformed, sessions, gaps uint64
+
+	lastEntry any // at told; of the reader
+
+	depth    int64
+	lag      time.Duration
+	appended time.Time // when this Store's last entry was; zero once it has come back
+	last     cache.Position
+	odd      sync.Once // reports the first malformed entry
+
+	settle  sync.Once
+	settled chan struct{} // closed once the first session has begun, or failed
+}
+
+// follower is told of one cache's entries.
+type follower struct {
+	cache string
+	cache.Follower
+}
+
+func newPartitions(s *Store) []*partition {
+	logs := make([]*partition, s.opts.LogPartitions)
+	for i := range logs {
+		key := s.opts.Prefix + ":log"
+		if len(logs) > 1 {
+			key += ":" + strconv.Itoa(i)
+		}
+		logs[i] = &partition{s: s, key: key, settled: make(chan struct{})}
+	}
+	return logs
+}
+
+// log returns the log of the cache that a name concerns.
+func (s *Store) log(name string) *partition {
+	name = cacheOf(name)
+	return s.logs[int(crc32.Checksum([]byte(name), castagnoli)%uint32(len(s.logs)))]
+}
+
+// cacheOf returns the name of the cache that name concerns.
+func cacheOf(name string) string {
+	name, _, _ = strings.Cut(name, ":")
+	return name
+}
+
+// Follow makes f hear of the log. The first follower of a partition starts its reader.
+func (s *Store) Follow(name string, f cache.Follower) (stop func()) {
+	p := s.log(name)
+	own := &follower{name, f}
+	p.mu.Lock()
+	p.followers = append(p.followers[:len(p.followers):len(p.followers)], own)
+	following, told := p.following, p.told
+	if !p.started {
+		p.started = true
+		s.inBackground(p.read)
+	}
+	p.mu.Unlock()
+	if following {
+		f.Since(told, false)
+	}
+	return func() { p.unfollow(own) }
+}
+
+func (p *partition) unfollow(f *follower) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var others []*follower
+	for _, other := range p.followers {
+		if other != f {
+			others = append(others, other)
+		}
+	}
+	p.followers = others
+}
+
+// await returns when the reader has begun, or failed to. What is read from Redis before
+// is of little use: it cannot be told whether it is right, and the local copies of it
+// are dropped when the reader begins. It waits for half a budget, once: a log that hangs
+// must not cost more.
+func (p *partition) await() {
+	select {
+	case <-p.settled:
+		return
+	default:
+	}
+	p.mu.Lock()
+	started := p.started
+	p.mu.Unlock()
+	if !started {
+		return
+	}
+	select {
+	case <-p.settled:
+	case <-time.After(p.s.opts.Timeout / 2):
+		p.settle.Do(func() { close(p.settled) })
+	}
+}
+
+// Position is the newest position of the log that this Store has heard of.
+func (s *Store) Position(name string) cache.Position {
+	p := s.log(name)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.heard
+}
+
+// Told is the last position that the followers were told, and when that was all.
+func (s *Store) Told(name string) (cache.Position, time.Time) {
+	p := s.log(name)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.done, p.knew
+}
+
+// End is the position of the last entry.
+func (s *Store) End(ctx context.Context, name string) (cache.Position, error) {
+	p := s.log(name)
+	return send(ctx, s.reads, func(ctx context.Context) (cache.Position, error) {
+		return endOf(s.client.XRevRangeN(ctx, p.key, "+", "-", 1))
+	})
+}
+
+func endOf(reply *goredis.XMessageSliceCmd) (end cache.Position, err error) {
+	last, err := reply.Result()
+	if err == nil && len(last) > 0 {
+		end, _ = parsePosition(last[0].ID)
+	}
+	return end, err
+}
+
+// appendAfter sends what fill adds to a batch, and entries of names behind it. It
+// returns the position of the last one.
+func (s *Store) appendAfter(ctx context.Context, names []string, fill func(*batch)) (at cache.Position, err error) {
+	if len(names) == 0 {
+		return at, nil
+	}
+	p := s.log(names[0])
+	before := s.Position(names[0])
+	at, err = p.send(ctx, names, fill)
+	if err == nil && !before.Before(at) {
+		// The log was lost, and goes on before what was heard of it.
+		at, err = p.appendBeyond(ctx, before, names)
+	}
+	if err == nil {
+		p.hear(at)
+	}
+	return at, err
+}
+
+// appendBeyond lifts the log beyond a position, and appends names.
+func (p *partition) appendBeyond(ctx context.Context, before cache.Position, names []string) (cache.Position, error) {
+	lift, _ := encodeEntry(p.s.origin, nil)
+	_, err := send(ctx, p.s.writes, func(ctx context.Context) (string, error) {
+		return p.add(ctx, p.s.client, formatPosition(cache.Position{Time: before.Time + 1}), lift).Result()
+	})
+	if err != nil && !isTooSmall(err) {
+		return cache.Position{}, err
+	}
+	return p.send(ctx, names, func(*batch) {})
+}
+
+func (p *partition) send(ctx context.Context, names []string, fill func(*batch)) (cache.Position, error) {
+	return send(ctx, p.s.writes, func(ctx context.Context) (at cache.Position, err error) {
+		var added *goredis.StringCmd
+		commands := func(b *batch) {
+			fill(b)
+			for rest := names; len(rest) > 0; {
+				var entry []byte
+				entry, rest = encodeEntry(p.s.origin, rest)
+				added = p.add(ctx, b.pipe, "*", entry)
+			}
+		}
+		if err := p.s.exec(ctx, commands); err != nil {
+			return at, err
+		}
+		at, ok := parsePosition(added.Val())
+		if !ok {
+			return at, errReply
+		}
+		return at, nil
+	})
+}
+
+func (p *partition) add(ctx context.Context, c goredis.Cmdable, id string, entry []byte) *goredis.StringCmd {
+	return c.XAdd(ctx, &goredis.XAddArgs{
+		Stream: p.key, MaxLen: int64(p.s.opts.LogLength), Approx: true,
+		ID: id, Values: []any{entryField, entry},
+	})
+}
+
+// hear notes an entry that this Store appended.
+func (p *partition) hear(at cache.Position) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.heard = p.heard.Later(at)
+	if p.told.Before(at) {
+		p.last, p.appended = at, time.Now()
+	}
+}
+
+// addTo adds the partition's counts, and returns whether it has a reader, and one that
+// is connected, as numbers.
+func (p *partition) addTo(s *Stats) (started, following int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.LogEntries += p.entries
+	s.LogMalformed += p.malformed
+	s.LogSessions += p.sessions
+	s.LogGaps += p.gaps
+	s.LogDepth += p.depth
+	lag := p.lag
+	if !p.appended.IsZero() {
+		lag = max(lag, time.Since(p.appended))
+	}
+	s.LogLag = max(s.LogLag, lag)
+	if p.started {
+		started = 1
+	}
+	if p.following {
+		following = 1
+	}
+	return started, following
+}

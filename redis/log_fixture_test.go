@@ -1,0 +1,293 @@
+package redis_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/internal/faultlink"
+	"github.com/nearside-go/nearside/internal/redistest"
+	"github.com/nearside-go/nearside/redis"
+)
+
+const (
+	// soon is a bound for what takes milliseconds on a machine that is not busy.
+	soon = 10 * time.Second
+
+	// quickLog is a LogTimeout for tests that wait for it, and slack what a busy
+	// machine may add to it.
+	quickLog = 250 * time.Millisecond
+	slack    = 500 * time.Millisecond
+)
+
+// instance is one of a fleet: a Cache, on a Store of its own.
+type instance struct {
+	*cache.Cache[string, string]
+	store  *redis.Store
+	prefix string
+	seen   *logSeen
+	marks  *marks
+}
+
+// logSeen is what an instance reported of the log.
+type logSeen struct {
+	mu   sync.Mutex // guards all below
+	log  []redis.LogInfo
+	at   []time.Time
+	told []cache.ToldInfo
+	gaps int
+	text bytes.Buffer
+}
+
+func (s *logSeen) noteLog(_ context.Context, i redis.LogInfo) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.log, s.at = append(s.log, i), append(s.at, time.Now())
+}
+
+func (s *logSeen) noteTold(_ context.Context, i cache.ToldInfo) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = append(s.told, i)
+}
+
+func (s *logSeen) noteGap(context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gaps++
+}
+
+func (s *logSeen) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+// logs are what the Store reported to Trace.Log.
+func (s *logSeen) logs() []redis.LogInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log[:len(s.log):len(s.log)]
+}
+
+// lostAt is when the log was first reported to be lost.
+func (s *logSeen) lostAt() (at time.Time, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, info := range s.log {
+		if !info.Following {
+			return s.at[i], true
+		}
+	}
+	return at, false
+}
+
+// tolds are what the Cache reported to Trace.Told.
+func (s *logSeen) tolds() []cache.ToldInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.told[:len(s.told):len(s.told)]
+}
+
+// lines counts the lines of the log file with that text.
+func (s *logSeen) lines(text string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Count(s.text.String(), text)
+}
+
+// settle makes an instance on a Store, and returns when it follows the log.
+func settle(t *testing.T, newStore func(redis.Options) *redis.Store, s redis.Options, o cache.Options[string, string]) *instance {
+	t.Helper()
+	if s.Timeout == 0 {
+		s.Timeout = patient.Timeout
+	}
+	if s.Prefix == "" {
+		s.Prefix = prefix(t)
+	}
+	seen := &logSeen{}
+	s.Trace = &redis.Trace{Log: seen.noteLog}
+	s.Logger = slog.New(slog.NewTextHandler(seen, nil))
+	o.Trace = &cache.Trace{Told: seen.noteTold, Gap: seen.noteGap}
+	store := newStore(s)
+	i := &instance{cacheOn(t, store, o), store, s.Prefix, seen, &marks{}}
+	t.Cleanup(store.Follow("marks", i.marks))
+	follows(t, store)
+	return i
+}
+
+// enter is settle for a Store of its own client, at addr.
+func enter(t *testing.T, addr string, s redis.Options, o cache.Options[string, string]) *instance {
+	t.Helper()
+	return settle(t, func(s redis.Options) *redis.Store { return opened(t, addr, s) }, s, o)
+}
+
+// enterWith is settle for a Store that borrows client.
+func enterWith(t *testing.T, client goredis.UniversalClient, s redis.Options, o cache.Options[string, string]) *instance {
+	t.Helper()
+	return settle(t, func(s redis.Options) *redis.Store {
+		store, err := redis.New(client, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		return store
+	}, s, o)
+}
+
+// logKey is the Redis key of the instance's log.
+func (i *instance) logKey() string { return i.prefix + ":log" }
+
+// hold makes a fill key with value, and wants all others to read it from there, so
+// that all have it in their local tiers.
+func hold(t *testing.T, key, value string, a *instance, others ...*instance) {
+	t.Helper()
+	wantLoad(t, a.Cache, key, value)
+	for _, b := range others {
+		wantGet(t, b.Cache, key, value)
+	}
+}
+
+// invalidate wants an Invalidate to succeed.
+func invalidate(t *testing.T, a *instance, keys ...string) {
+	t.Helper()
+	if err := a.Invalidate(t.Context(), keys...); err != nil {
+		t.Error("Invalidate:", err)
+	}
+}
+
+// missesSoon waits until the instance misses key.
+func missesSoon(t *testing.T, i *instance, key string) {
+	t.Helper()
+	redistest.Eventually(t, soon, "the instance misses "+key, func() bool {
+		_, err := i.Get(t.Context(), key)
+		return errors.Is(err, cache.ErrMiss)
+	})
+}
+
+// misses reads keys for a while, and wants no value.
+func misses(t *testing.T, i *instance, keys ...string) {
+	t.Helper()
+	for range 10 {
+		for _, key := range keys {
+			if v, err := i.Get(t.Context(), key); !errors.Is(err, cache.ErrMiss) {
+				t.Errorf("Get(%q) = %q, %v; want a miss", key, v, err)
+				return
+			}
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+// marks follows the entries that mark a place in the log.
+type marks struct{ last atomic.Pointer[string] }
+
+func (m *marks) Since(cache.Position, bool) {}
+func (m *marks) Lost()                      {}
+
+func (m *marks) Invalidated(name string, _ cache.Position, _ bool) { m.last.Store(&name) }
+
+// upToDate appends an entry that concerns no cache, and waits until the instances have
+// been told of it, and so of all before. It does so again when the log may have gone
+// with the entry.
+func upToDate(t *testing.T, server *redistest.Server, instances ...*instance) {
+	t.Helper()
+	upToDateOn(t, server.Client(), instances...)
+}
+
+func upToDateOn(t *testing.T, client goredis.Cmdable, instances ...*instance) {
+	t.Helper()
+	for _, i := range instances {
+		var name string
+		var again time.Time
+		redistest.Eventually(t, soon, "the instance has read all of the log", func() bool {
+			if time.Now().After(again) {
+				name = "marks:" + rand.Text()
+				again = time.Now().Add(slack)
+				i.addOn(t, client, "*", "e", logEntry(name))
+			}
+			last := i.marks.last.Load()
+			return last != nil && *last == name
+		})
+	}
+}
+
+// wantLogGaps wants n gaps, in the Store, in the Cache, and in what they report.
+func (i *instance) wantLogGaps(t *testing.T, what string, n int) {
+	t.Helper()
+	reported := 0
+	for _, info := range i.seen.logs() {
+		if info.Gap {
+			reported++
+		}
+	}
+	i.seen.mu.Lock()
+	traced := i.seen.gaps
+	i.seen.mu.Unlock()
+	got := []int{int(i.store.Stats().LogGaps), int(i.Stats().Gaps), reported, traced, i.seen.lines("log entries may have been missed")}
+	for _, g := range got {
+		if g != n {
+			t.Errorf("%s: gaps counted by Store and Cache, traced by them, and logged: %d; want %d each", what, got, n)
+			return
+		}
+	}
+}
+
+// lineTo starts a link to the server.
+func lineTo(t *testing.T, server *redistest.Server) *faultlink.Link {
+	t.Helper()
+	link, err := faultlink.Listen(server.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = link.Close() })
+	return link
+}
+
+// position is the ID of a position.
+func position(p cache.Position) string {
+	return fmt.Sprintf("%d-%d", p.Time, p.Seq)
+}
+
+// logEntry is the entry of names by a Store that is not of this process.
+func logEntry(names ...string) string {
+	entry := []byte("\x01a stran.")
+	for _, name := range names {
+		entry = binary.AppendUvarint(entry, uint64(len(name)))
+		entry = append(entry, name...)
+	}
+	return string(entry)
+}
+
+// add appends an entry to the log of instance, as if by another program.
+func (i *instance) add(t *testing.T, server *redistest.Server, id string, values ...any) {
+	t.Helper()
+	i.addOn(t, server.Client(), id, values...)
+}
+
+func (i *instance) addOn(t *testing.T, client goredis.Cmdable, id string, values ...any) {
+	t.Helper()
+	if err := client.XAdd(t.Context(), &goredis.XAddArgs{Stream: i.logKey(), ID: id, Values: values}).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// del removes keys from the server behind everybody's back.
+func del(t *testing.T, server *redistest.Server, keys ...string) {
+	t.Helper()
+	if err := server.Client().Del(t.Context(), keys...).Err(); err != nil {
+		t.Fatal(err)
+	}
+}

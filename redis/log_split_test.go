@@ -1,0 +1,74 @@
+package redis_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/internal/redistest"
+	"github.com/nearside-go/nearside/local"
+)
+
+// A primary that Sentinel cannot reach is replaced, and lives on: the clients of the
+// Stores are sent to the promoted server, and a log that is read goes on being read
+// where nothing is appended any more. Local.TTL bounds what is served then.
+func TestALogThatIsReadFromAPrimaryOfThePast(t *testing.T) {
+	t.Parallel()
+	const ttl = 100 * time.Millisecond
+	p := newPair(t)
+	o := cache.Options[string, string]{Tags: tagsOf, Local: local.Options{TTL: ttl}}
+	a, b := p.enterWith(t, false, o), p.enterWith(t, false, o)
+	hold(t, "k", "old", a, b)
+	hold(t, "tagged", "old|t", a, b)
+	hasRecords(t, p.primary, a, "t")
+	p.replicated(t, a)
+	redistest.Eventually(t, soon, "the replica has all records", func() bool {
+		return p.replica.Client().Exists(t.Context(), a.prefix+":c:0:k", a.prefix+":c:0:tagged", a.tagKey("t"), a.tagKey("")).Val() == 4
+	})
+	p.detach(t)
+	p.current.Store(p.replica)
+	killAllButReaders(t, p.primary)
+	redistest.Eventually(t, soon, "invalidations go to the promoted server", func() bool {
+		return a.Invalidate(t.Context(), "k") == nil && a.InvalidateTags(t.Context(), "t") == nil &&
+			p.replica.Client().Exists(t.Context(), a.prefix+":c:0:k").Val() == 0
+	})
+	done := time.Now()
+	for time.Since(done) < ttl+slack {
+		asked := time.Now()
+		for _, key := range []string{"k", "tagged"} {
+			if v, err := b.Get(t.Context(), key); err == nil && asked.Sub(done) > ttl+slack/2 {
+				t.Fatalf("%v after the invalidation, with a Local.TTL of %v: Get(%s) = %q", asked.Sub(done), ttl, key, v)
+			}
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+	redistest.Eventually(t, soon, "the log is read from the promoted server", func() bool {
+		return b.store.Position("c") == a.store.Position("c")
+	})
+}
+
+// killAllButReaders closes the connections of the server but those that wait for a log.
+func killAllButReaders(t *testing.T, server *redistest.Server) {
+	t.Helper()
+	redistest.Eventually(t, soon, "both logs are being read", func() bool {
+		return strings.Count(clientList(t, server), "cmd=xread ") == 2
+	})
+	for line := range strings.Lines(clientList(t, server)) {
+		id, _, _ := strings.Cut(strings.TrimPrefix(line, "id="), " ")
+		if !strings.Contains(line, "cmd=xread ") && !strings.Contains(line, "cmd=client|list") {
+			if err := server.Client().Do(t.Context(), "client", "kill", "id", id).Err(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func clientList(t *testing.T, server *redistest.Server) string {
+	t.Helper()
+	list, err := server.Client().ClientList(t.Context()).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}

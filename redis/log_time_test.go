@@ -1,0 +1,80 @@
+package redis_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/internal/redistest"
+	"github.com/nearside-go/nearside/redis"
+)
+
+var deliveries = flag.Int("deliveries", 50, "how many invalidations TestDeliveryTime measures in each fleet")
+
+// A fleet of n Stores, each with a connection of its own for the log, of which one
+// invalidates what all hold. It prints how long after the return of Invalidate the
+// others have dropped their copies, and what an invalidation costs Redis. Not parallel:
+// the times are worth reporting only if nothing else runs.
+//
+//	go test ./redis -run DeliveryTime -v -deliveries 5000
+func TestDeliveryTime(t *testing.T) {
+	for _, n := range []int{2, 10, 50} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) { measureDelivery(t, n) })
+	}
+}
+
+func measureDelivery(t *testing.T, n int) {
+	server := redistest.Start(t)
+	a := join(t, server, redis.Options{}, cache.Options[string, string]{})
+	told := make(chan time.Time, n)
+	others := make([]*cache.Cache[string, string], n-1)
+	for i := range others {
+		others[i] = join(t, server, redis.Options{}, cache.Options[string, string]{Trace: &cache.Trace{
+			Told: func(context.Context, cache.ToldInfo) { told <- time.Now() },
+		}})
+	}
+	var each, last []time.Duration // of each other instance, and of the slowest
+	server.ResetCommands()
+	for range *deliveries {
+		wantLoad(t, a, "k", "v")
+		for _, b := range others {
+			wantGet(t, b, "k", "v")
+		}
+		if err := a.Invalidate(t.Context(), "k"); err != nil {
+			t.Fatal(err)
+		}
+		returned := time.Now()
+		slowest := time.Duration(0)
+		for range others {
+			select {
+			case at := <-told:
+				took := max(at.Sub(returned), 0)
+				each, slowest = append(each, took), max(slowest, took)
+			case <-time.After(soon):
+				t.Fatal("an instance was not told")
+			}
+		}
+		last = append(last, slowest)
+		for _, b := range others {
+			wantMiss(t, b, "k")
+		}
+	}
+	cost, calls := "", server.Commands()
+	for _, name := range []string{"unlink", "xadd", "xread", "xrange", "xlen"} {
+		cost += fmt.Sprintf(" %s %.1f", name, float64(calls[name])/float64(*deliveries))
+	}
+	median, p99 := quantiles(each)
+	slowMedian, slowP99 := quantiles(last)
+	t.Logf("%d Stores, %d invalidations: each other instance after %v (median) and %v (p99), the last of all after %v and %v; commands per invalidation:%s",
+		n, *deliveries, median, p99, slowMedian, slowP99, cost)
+}
+
+func quantiles(d []time.Duration) (median, p99 time.Duration) {
+	slices.Sort(d)
+	at := func(q float64) time.Duration { return d[int(q*float64(len(d)-1))].Round(time.Microsecond) }
+	return at(0.5), at(0.99)
+}
