@@ -138,7 +138,7 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 		t.mark()
 		if a, rec, led, err = t.lead(ctx, replace); led {
 			if t.stored {
-				t.c.record(context.WithoutCancel(ctx), a.entry.tags, t.stamp, a.since)
+				t.c.recordLater(ctx, a.entry.tags, t.stamp, a.since)
 			}
 			return a, nil
 		}

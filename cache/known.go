@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,7 +29,6 @@ type known struct {
 	floor    uint64       // whatever was last found right before this drop is wrong
 	follows  bool         // the log is being read
 	since    Position     // every entry after it was told
-	latest   Position     // of the entries that were told
 	sessions int          // how often since was set
 	begun    time.Time    // when it was last set
 	tags     map[string]tagState
@@ -76,30 +77,40 @@ func (k *known) drop(tags ...string) {
 func (k *known) told(tag string, at Position) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.latest = k.latest.Later(at)
 	st := k.tags[tag]
 	st.at, st.all = st.at.Later(at), true
 	k.setLocked(tag, st)
-	k.countLocked()
 }
 
-// setLocked forgets all tags when there are too many of them: then whatever they
-// would have declared wrong is so, and records from before are asked about.
 func (k *known) setLocked(tag string, st tagState) {
 	if k.tags == nil {
 		k.tags = make(map[string]tagState)
 	}
 	if _, ok := k.tags[tag]; !ok && len(k.tags) >= maxKnownTags {
-		clear(k.tags)
-		k.floor = k.drops.Load() + 1
-		k.since = k.since.Later(k.latest)
-		k.begun = time.Now()
+		k.forgetLocked()
 	}
 	k.tags[tag] = st
 }
 
-// countLocked counts the drop that forgetting the tags is.
-func (k *known) countLocked() { k.drops.Store(max(k.drops.Load(), k.floor)) }
+// forgetLocked forgets half of the tags: those that were only asked about, and then those
+// that were dropped longest ago. Whatever they would have declared wrong is so, and
+// records from before are asked about.
+func (k *known) forgetLocked() {
+	tags := slices.SortedFunc(maps.Keys(k.tags), func(a, b string) int {
+		return cmp.Compare(k.tags[a].dropped, k.tags[b].dropped)
+	})
+	for _, tag := range tags[:len(tags)/2] {
+		if tag == "" {
+			continue
+		}
+		st := k.tags[tag]
+		k.floor, k.since = max(k.floor, st.dropped), k.since.Later(st.at)
+		if st.when.After(k.begun) {
+			k.begun = st.when
+		}
+		delete(k.tags, tag)
+	}
+}
 
 // begin notes that every entry after at will be told. Unless complete says that
 // none was missed since it was called before, nothing that this instance holds can be
@@ -113,7 +124,7 @@ func (k *known) begin(at Position, complete bool) (lost, first bool) {
 	}
 	k.sessions++
 	k.begun = time.Now()
-	k.since, k.latest = at, at
+	k.since = at
 	for tag, st := range k.tags {
 		// It may be called late, after what comes behind at was told.
 		if st.all = st.all && at.Before(st.at); !st.all {
@@ -185,12 +196,13 @@ type judgement struct {
 	session int
 }
 
-// judge says whether a record with that stamp and those tags is right.
-func (k *known) judge(stamp Position, tags []string) (j judgement) {
+// judge says whether a record with that stamp and those tags is right. Lately says
+// that the log was heard of a short while ago.
+func (k *known) judge(stamp Position, tags []string, lately bool) (j judgement) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	j.session, j.follows = k.sessions, k.follows
-	recent := k.follows && !stamp.Before(k.since)
+	j.session, j.follows = k.sessions, k.follows && lately
+	recent := j.follows && !stamp.Before(k.since)
 	k.judgeLocked(&j, stamp, recent, "")
 	for _, tag := range tags {
 		k.judgeLocked(&j, stamp, recent, tag)
@@ -202,7 +214,7 @@ func (k *known) judgeLocked(j *judgement, stamp Position, recent bool, tag strin
 	switch st := k.tags[tag]; {
 	case st.all && stamp.Before(st.at):
 		j.wrong = true
-	case recent, st.all && k.follows:
+	case recent, st.all && j.follows:
 	default:
 		j.unknown = append(j.unknown, tag)
 	}
@@ -218,12 +230,11 @@ func (k *known) learn(j judgement, stamp Position, answers []*Position) (right b
 		if answers[i] == nil || answers[i].Never() { // which another instance is about to replace
 			continue
 		}
-		if k.follows && k.sessions == j.session {
+		if j.follows && k.follows && k.sessions == j.session {
 			st := k.tags[tag]
 			st.at, st.all = st.at.Later(*answers[i]), true
 			k.setLocked(tag, st)
 		}
 	}
-	k.countLocked()
 	return !slices.ContainsFunc(answers, func(at *Position) bool { return at == nil || stamp.Before(*at) })
 }

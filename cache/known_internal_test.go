@@ -12,7 +12,7 @@ func pos(n uint64) Position { return Position{Time: n} }
 
 // verdict is what judge says of a record, in words.
 func verdict(k *known, stamp uint64, tags ...string) string {
-	switch j := k.judge(pos(stamp), tags); {
+	switch j := k.judge(pos(stamp), tags, true); {
 	case j.wrong:
 		return "wrong"
 	case len(j.unknown) > 0:
@@ -23,7 +23,7 @@ func verdict(k *known, stamp uint64, tags ...string) string {
 
 // ask is judge and, of what is unknown, learn.
 func (k *known) ask(stamp uint64, tags []string, answers ...*Position) (right bool) {
-	j := k.judge(pos(stamp), tags)
+	j := k.judge(pos(stamp), tags, true)
 	return k.learn(j, pos(stamp), answers)
 }
 
@@ -93,7 +93,7 @@ func TestLearn(t *testing.T) {
 
 	// What was told while the question was on its way counts more.
 	k = began()
-	j := k.judge(pos(3), []string{"t"})
+	j := k.judge(pos(3), []string{"t"}, true)
 	k.told("t", pos(9))
 	k.learn(j, pos(3), []*Position{at(1), at(2)})
 	if got := verdict(k, 8, "t"); got != "wrong" {
@@ -107,7 +107,7 @@ func TestLearn(t *testing.T) {
 		"lost and back": func(k *known) { k.lose(); k.begin(pos(9), false) },
 	} {
 		k = began()
-		j = k.judge(pos(3), []string{"t"})
+		j = k.judge(pos(3), []string{"t"}, true)
 		meanwhile(k)
 		if !k.learn(j, pos(3), []*Position{at(1), at(2)}) {
 			t.Errorf("%s: the answer does not count", name)
@@ -164,7 +164,7 @@ func TestManyTags(t *testing.T) {
 		"drop": func(k *known, tag string, _ uint64) { k.drop(tag) },
 		"told": func(k *known, tag string, n uint64) { k.told(tag, pos(n)) },
 		"learn": func(k *known, tag string, n uint64) {
-			j := k.judge(pos(3), []string{tag})
+			j := k.judge(pos(3), []string{tag}, true)
 			k.learn(j, pos(3), []*Position{at(n), at(n)}[:len(j.unknown)])
 		},
 	} {

@@ -48,17 +48,17 @@ type Log interface {
 	// RecordTags records that each of tags was last invalidated at that position, if
 	// it is recorded at was; with a zero was, if nothing is recorded of it. It keeps
 	// these records, and others that there are, but for those that are Never, for at
-	// least so long as keep.
+	// least so long as keep. With a zero keep there is no record then.
 	RecordTags(ctx context.Context, was, at Position, keep time.Duration, tags ...string) error
 }
 
-// Follower is told of the entries of a log. Its methods must be fast, and are called
-// one after the other, those that tell of entries in the order of the log.
+// Follower is told of the entries of a log. Its methods must be fast, must not call
+// Follow, and are called one after the other, those that tell of entries in the order of
+// the log.
 type Follower interface {
 	// Since says that every entry after at will be told: when the log is first
 	// read, and when it is read again after Lost. Complete says that none was
-	// missed; otherwise entries before at may never be told. For a Follower that
-	// is new it may be called beside the other methods.
+	// missed; otherwise entries before at may never be told.
 	Since(at Position, complete bool)
 
 	// Lost says that the log cannot be read at present.

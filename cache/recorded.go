@@ -41,9 +41,19 @@ func (r *recorded) done(tags []string, while time.Duration) {
 	r.setLocked(tags, time.Now().Add(while))
 }
 
+// setLocked forgets some of the tags when there are too many: they are recorded once
+// more.
 func (r *recorded) setLocked(tags []string, next time.Time) {
-	if r.next == nil || len(r.next) > maxKnownTags {
+	if r.next == nil {
 		r.next = make(map[string]time.Time)
+	}
+	if len(r.next) > maxKnownTags {
+		for tag := range r.next {
+			delete(r.next, tag)
+			if len(r.next) <= maxKnownTags/2 {
+				break
+			}
+		}
 	}
 	for _, tag := range tags {
 		r.next[tag] = next
@@ -74,19 +84,24 @@ func (c *Cache[K, V]) record(ctx context.Context, tags []string, stamp Position,
 	names, bar := c.tagNames(due), Position{math.MaxUint64, rand.Uint64()}
 	err := c.opts.Remote.RecordTags(ctx, Position{}, bar, recordTakes, names...)
 	if err == nil {
-		err = c.unbar(ctx, tags, names, bar, stamp, since)
+		if err = c.unbar(ctx, tags, names, bar, stamp, since); err != nil {
+			_ = c.opts.Remote.RecordTags(ctx, bar, Position{}, 0, names...) // or it lapses
+		}
 	}
 	if err == nil {
 		err = c.areRecorded(ctx, names)
 	}
-	if err == nil {
+	switch err {
+	case nil:
 		c.recorded.done(due, c.opts.MaxAge/2)
-	} else if err != errChanged {
+	case errChanged:
+		c.recorded.done(due, 0)
+	default:
 		c.remoteFailed(ctx, "record tags", err)
 	}
 }
 
-// recordLater does that in the background, for Set, whose budget is spent.
+// recordLater does that in the background: nobody has to wait for it.
 func (c *Cache[K, V]) recordLater(ctx context.Context, tags []string, stamp Position, since uint64) {
 	if !c.gate.enter() {
 		return

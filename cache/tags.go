@@ -74,7 +74,9 @@ func (t *fetch[K, V]) isRight(ctx context.Context, rec Record) (right bool, at t
 	if t.c.distrusted.has(t.c.tagPrefix) {
 		return false, at
 	}
-	j := t.c.known.judge(rec.Stamp, rec.Tags)
+	// A log that nothing was heard of for as long as a local copy is trusted may have
+	// lost its connection, with nobody the wiser.
+	j := t.c.known.judge(rec.Stamp, rec.Tags, time.Since(t.heard) < t.c.opts.Local.TTL)
 	if j.wrong || len(j.unknown) == 0 {
 		return !j.wrong, t.heard
 	}

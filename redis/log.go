@@ -18,24 +18,26 @@ type partition struct {
 	s   *Store
 	key string
 
+	count int // how many entries the reader asks for at once; its own
+
+	turn sync.Mutex // held while followers are told; before mu
+
 	mu        sync.Mutex     // guards all below
 	heard     cache.Position // the newest that is known to be in the stream
-	told      cache.Position // the last that the followers are being told; zero before the first session
-	done      cache.Position // the last that they have been told
+	told      place          // the last that the followers are being told; zero before the first session
+	toldAll   cache.Position // the last that they have been told
+	knew      time.Time      // when all entries until then were told
 	started   bool           // there is a reader
 	following bool           // it is connected, and tells
-	knew      time.Time      // when all entries until then were told
 	followers []*follower
 
 	entries, malformed, sessions, gaps uint64
 
-	lastEntry any // at told; of the reader
-
 	depth    int64
 	lag      time.Duration
-	appended time.Time // when this Store's last entry was; zero once it has come back
-	last     cache.Position
-	odd      sync.Once // reports the first malformed entry
+	own      cache.Position // of the last entry that this Store appended
+	appended time.Time      // when that was; zero once it has come back
+	odd      sync.Once      // reports the first malformed entry
 
 	settle  sync.Once
 	settled chan struct{} // closed once the first session has begun, or failed
@@ -74,10 +76,12 @@ func cacheOf(name string) string {
 // Follow makes f hear of the log. The first follower of a partition starts its reader.
 func (s *Store) Follow(name string, f cache.Follower) (stop func()) {
 	p := s.log(name)
+	p.turn.Lock()
+	defer p.turn.Unlock()
 	own := &follower{name, f}
 	p.mu.Lock()
 	p.followers = append(p.followers[:len(p.followers):len(p.followers)], own)
-	following, told := p.following, p.told
+	following, told := p.following, p.told.at
 	if !p.started {
 		p.started = true
 		s.inBackground(p.read)
@@ -137,23 +141,22 @@ func (s *Store) Told(name string) (cache.Position, time.Time) {
 	p := s.log(name)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.done, p.knew
+	return p.toldAll, p.knew
 }
 
 // End is the position of the last entry.
 func (s *Store) End(ctx context.Context, name string) (cache.Position, error) {
-	p := s.log(name)
-	return send(ctx, s.reads, func(ctx context.Context) (cache.Position, error) {
-		return endOf(s.client.XRevRangeN(ctx, p.key, "+", "-", 1))
-	})
+	return s.log(name).end(ctx)
 }
 
-func endOf(reply *goredis.XMessageSliceCmd) (end cache.Position, err error) {
-	last, err := reply.Result()
-	if err == nil && len(last) > 0 {
-		end, _ = parsePosition(last[0].ID)
-	}
-	return end, err
+func (p *partition) end(ctx context.Context) (cache.Position, error) {
+	return send(ctx, p.s.reads, func(ctx context.Context) (end cache.Position, err error) {
+		last, err := p.s.client.XRevRangeN(ctx, p.key, "+", "-", 1).Result()
+		if len(last) > 0 {
+			end, _ = parsePosition(last[0].ID)
+		}
+		return end, err
+	})
 }
 
 // appendAfter sends what fill adds to a batch, and entries of names behind it. It
@@ -221,8 +224,8 @@ func (p *partition) hear(at cache.Position) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.heard = p.heard.Later(at)
-	if p.told.Before(at) {
-		p.last, p.appended = at, time.Now()
+	if p.told.at.Before(at) {
+		p.own, p.appended = at, time.Now()
 	}
 }
 

@@ -55,7 +55,7 @@ func suffer(t *testing.T, store *redis.Store, change ...func(*cache.Options[stri
 func recorded(t *testing.T, server *redistest.Server) {
 	t.Helper()
 	redistest.Eventually(t, 5*time.Second, "the position of the cache is recorded", func() bool {
-		return server.Client().Exists(t.Context(), "nearside:ill::").Val() == 1
+		return recordedPosition.MatchString(server.Client().Get(t.Context(), "nearside:ill::").Val())
 	})
 }
 

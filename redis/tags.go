@@ -99,7 +99,7 @@ func (s *Store) RecordTags(ctx context.Context, was, at cache.Position, keep tim
 		stands = formatPosition(was)
 	}
 	to := formatPosition(at)
-	if was.Never() && at == (cache.Position{}) {
+	if keep == 0 {
 		to = "" // nothing
 	}
 	ctx, cancel := s.oneBudget(ctx)

@@ -2,6 +2,7 @@ package cachetest
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -72,12 +73,13 @@ func (s *Server) since(told cache.Position) (entries []logEntry, end cache.Posit
 	if told.Before(s.lost) {
 		return nil, s.end, true
 	}
-	for i, e := range s.log {
+	first, _ := slices.BinarySearchFunc(s.log, told, func(e logEntry, told cache.Position) int {
 		if told.Before(e.at) {
-			return s.log[i:len(s.log):len(s.log)], s.end, false
+			return 1
 		}
-	}
-	return nil, s.end, false
+		return -1
+	})
+	return s.log[first:len(s.log):len(s.log)], s.end, false
 }
 
 // Follow tells f of the log.

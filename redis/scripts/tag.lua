@@ -1,20 +1,28 @@
 -- Records where a tag was last invalidated.
 -- KEYS[1]  the key of the tag
--- ARGV[1]  the position, two decimal numbers with a dash between them
+-- ARGV[1]  the position, two decimal numbers with a dash between them; '' for none
 -- ARGV[2]  the TTL, ms; a record that stands longer still does
 -- ARGV[3]  what may stand there: a position, that and no other; '', nothing; 'earlier',
 --   nothing, an earlier position, or one that is never
 -- Reply: 1, or an error, after which there is no record: then its values are misses
-local current = string.match(record(), '^P\2(%d+%-%d+)$')
-if current and tonumber(string.match(current, '%d+')) > 18446744073709551615 then current = nil end -- no position has that
+local most = '18446744073709551615' -- of a position's numbers
+-- position returns bytes as one, and nil if they are not.
+local function position(bytes)
+  local time, seq = string.match(bytes, '^P\2(%d+)%-(%d+)$')
+  for _, number in ipairs({time, seq}) do
+    if #number > #most or (#number == #most and number > most) then return nil end
+  end
+  return time and time .. '-' .. seq
+end
 -- never says whether a position is behind all that there will be.
-local function never(position) return string.find(position, '18446744073709551615-', 1, true) == 1 end
+local function never(position) return string.find(position, most .. '-', 1, true) == 1 end
 local function earlier(a, b)
   local time, seq = string.match(a, '(%d+)-(%d+)')
   local laterTime, laterSeq = string.match(b, '(%d+)-(%d+)')
   time, seq, laterTime, laterSeq = tonumber(time), tonumber(seq), tonumber(laterTime), tonumber(laterSeq)
   return time < laterTime or (time == laterTime and seq < laterSeq)
 end
+local current = position(record())
 local may = current == ARGV[3] or (not current and (ARGV[3] == '' or ARGV[3] == 'earlier'))
 if current and ARGV[3] == 'earlier' then may = never(current) or earlier(current, ARGV[1]) end
 local ttl = tonumber(ARGV[2])
