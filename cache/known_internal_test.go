@@ -201,6 +201,57 @@ func TestManyTags(t *testing.T) {
 	}
 }
 
+// What there is too much of goes first, and takes nothing with it that it need not: a copy
+// is wrong only if a tag was dropped since it was looked at that is forgotten.
+func TestManyTagsLeaveCopiesAlone(t *testing.T) {
+	var k known
+	k.begin(pos(5), false)
+	k.drop("dropped")
+	k.told("dropped", pos(6))
+	var copied atomic.Uint64
+	copied.Store(k.drops.Load())
+	for i := range 3 * maxKnownTags {
+		k.ask(3, []string{fmt.Sprint(i)}, at(1), at(2))
+	}
+	if !k.right([]string{"asked", "dropped"}, &copied) {
+		t.Error("a copy is wrong because of tags that were only asked about")
+	}
+	if got := verdict(&k, 5, "dropped"); got != "wrong" {
+		t.Errorf("what was dropped is forgotten before what was asked about: %s", got)
+	}
+	for i := range maxKnownTags / 4 {
+		k.drop(fmt.Sprint("later ", i))
+	}
+	copied.Store(k.drops.Load())
+	for i := range maxKnownTags / 4 {
+		k.drop(fmt.Sprint("latest ", i))
+	}
+	for i := range maxKnownTags {
+		k.ask(3, []string{fmt.Sprint("again ", i)}, at(1), at(2))
+	}
+	if k.right([]string{"latest 1"}, &copied) {
+		t.Error("a copy is right although its tag was dropped")
+	}
+	if !k.right([]string{"dropped", "later 1"}, &copied) {
+		t.Error("a copy is wrong because of tags that were dropped before it was looked at")
+	}
+}
+
+// A log that nothing was heard of for long may have lost its connection unnoticed.
+func TestWhatIsKnownIsOfNoUseInSilence(t *testing.T) {
+	var k known
+	k.begin(pos(5), false)
+	k.ask(3, []string{"t"}, at(1), at(2))
+	if j := k.judge(pos(9), []string{"t"}, false); j.wrong || !slices.Equal(j.unknown, []string{"", "t"}) {
+		t.Errorf("in silence: %+v", j)
+	} else if !k.learn(j, pos(9), []*Position{at(1), at(8)}) || k.learn(j, pos(9), []*Position{at(1), at(10)}) {
+		t.Error("the answers do not count")
+	}
+	if got := verdict(&k, 3, "t"); got != "right" {
+		t.Errorf("what was learned in silence is kept: %s", got)
+	}
+}
+
 // A single call may drop more tags than are remembered. Drops are counted upwards all
 // the same: a load that began meanwhile is judged by that count.
 func TestManyTagsAtOnce(t *testing.T) {

@@ -97,6 +97,45 @@ func TestOthersTryAgainAfterABar(t *testing.T) {
 	})
 }
 
+// TestWhoGivesUpTakesItsBarAway: the next fill of anybody records the tag.
+func TestWhoGivesUpTakesItsBarAway(t *testing.T) {
+	for name, fault := range map[string]func(*testing.T, *instance, *instance){
+		"an error": func(t *testing.T, a, _ *instance) {
+			a.remote.Inject(on("end", cachetest.Fault{Err: errDown}))
+			wantLoad(t, a, "k", constant("v red"), "v red")
+		},
+		"a tag that changed": func(t *testing.T, a, b *instance) {
+			a.remote.Inject(on("end", cachetest.Fault{Delay: late}))
+			wantLoad(t, a, "k", constant("v red"), "v red")
+			time.Sleep(late / 2)
+			invalidateTags(t, b, "red")
+		},
+	} {
+		for _, who := range []string{"another", "itself"} {
+			t.Run(name+", "+who, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s, a, b := taggedPair(t)
+					fault(t, a, b)
+					deliver(2 * late)
+					a.remote.Inject(nil)
+					next := b
+					if who == "itself" {
+						next = a
+						if name == "an error" { // after which it waits before it tries again
+							time.Sleep(barTime)
+						}
+					}
+					invalidate(t, b, "another")
+					synctest.Wait()
+					wantLoad(t, next, "next", constant("v red"), "v red")
+					synctest.Wait()
+					wantGet(t, newTagged(t, s), "next", "v red")
+				})
+			})
+		}
+	}
+}
+
 // TestTagIsInvalidatedWhileItIsRecorded: at each step, and perhaps
 // evicted, and perhaps missed. The old value
 // is right for nobody.

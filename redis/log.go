@@ -73,7 +73,12 @@ func cacheOf(name string) string {
 	return name
 }
 
-// Follow makes f hear of the log. The first follower of a partition starts its reader.
+// Follow makes f hear of the log. The first follower of a partition starts its reader. It
+// takes its turn with the reader, or f might rely on a log that nobody reads:
+//
+//  1. Follow sees that the log is being read.
+//  2. The connection ends. The reader tells everybody, f too, that it is lost.
+//  3. Follow tells f since when the log is read.
 func (s *Store) Follow(name string, f cache.Follower) (stop func()) {
 	p := s.log(name)
 	p.turn.Lock()

@@ -104,7 +104,7 @@ func (s *suite) barredTags() {
 }
 
 // barsAreBrief: a bar stands for its time, which nobody else makes longer, and what
-// replaces it stands for its own.
+// replaces it stands for its own. Who put it can take it away.
 func (s *suite) barsAreBrief() {
 	unit := s.LeaseTTL / 2
 	bar := cache.Position{Time: math.MaxUint64, Seq: 7}
@@ -113,6 +113,14 @@ func (s *suite) barsAreBrief() {
 	s.recordTags(s.B, cache.Position{Time: math.MaxUint64, Seq: 8}, long, "c::left")
 	s.replaceTags(s.A, bar, cache.Position{Time: 1}, long, "c::replaced")
 	s.invalidateTags(s.B, long, "c::invalidated")
+	s.recordTags(s.A, bar, long, "c::removed", "c::kept")
+	s.replaceTags(s.B, cache.Position{Time: math.MaxUint64, Seq: 8}, cache.Position{}, 0, "c::removed")
+	s.wantTag("c::removed", bar)
+	s.replaceTags(s.A, bar, cache.Position{}, 0, "c::removed")
+	if got := s.tagPositions(s.B, "c::removed")[0]; got != nil {
+		s.Errorf("a bar that was taken away is at %v", got)
+	}
+	s.wantTag("c::kept", bar)
 	s.Sleep(2 * unit)
 	got := s.tagPositions(s.B, "c::left", "c::replaced", "c::invalidated")
 	if got[0] != nil {

@@ -1,0 +1,143 @@
+package redis_test
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/internal/redistest"
+	"github.com/nearside-go/nearside/redis"
+)
+
+// A connection that is back is used at once, however long there was none.
+func TestALogThatIsBackIsReadAgainSoon(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	link := lineTo(t, server)
+	a := enter(t, server.Addr(), redis.Options{}, cache.Options[string, string]{})
+	b := enter(t, link.Addr(), quick, cache.Options[string, string]{})
+	for range 3 {
+		hold(t, "k", "old", a, b)
+		link.Cut()
+		redistest.Eventually(t, soon, "the outage is noticed", func() bool { return !b.Stats().Following })
+		<-time.After(2 * time.Second)
+		invalidate(t, a, "k")
+		link.Restore()
+		began := time.Now()
+		missesSoon(t, b, "k")
+		if took := time.Since(began); took > slack {
+			t.Errorf("the log was read again %v after the link was back", took)
+		}
+	}
+	b.wantLogGaps(t, "b", 0)
+}
+
+// A log may lose the entry that a Store has appended last, and not the one that it was
+// told last: then nothing was missed, and what is appended next must still come behind
+// all that the Store has heard of.
+func TestALogThatLostOnlyWhatWasNotToldIsLifted(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	link := lineTo(t, server)
+	a := tagged(t, server)
+	b := enterByTwoWays(t, server, link, quick, cache.Options[string, string]{Tags: tagsOf})
+	upToDate(t, server, a, b)
+	told := b.store.Position("c")
+	hold(t, "kept", "kept|u", a, b)
+	hasRecords(t, server, a, "u")
+	upToDate(t, server, a, b)
+	if err := errors.Join(a.Close(), a.store.Close()); err != nil { // or it would lift the log
+		t.Fatal(err)
+	}
+	link.Drop() // from now on b appends, and is not told
+	client := server.Client()
+	entries, err := client.XRange(t.Context(), a.logKey(), "-", "+").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := cache.Position{Time: told.Time + 3_600_000}
+	b.add(t, server, position(later), "e", logEntry()) // the clock of a server is an hour ahead
+	if err := b.store.Announce(t.Context(), "c:0:lost"); err != nil {
+		t.Fatal(err)
+	}
+	heard := b.store.Position("c")
+	if !later.Before(heard) {
+		t.Fatalf("the Store has heard of %v, and appended behind %v", heard, later)
+	}
+	atOnce(t, server, func(pipe goredis.Pipeliner) { // another server takes over, which lacks it
+		pipe.Del(t.Context(), a.logKey())
+		for _, e := range entries {
+			pipe.XAdd(t.Context(), &goredis.XAddArgs{Stream: a.logKey(), ID: e.ID, Values: e.Values})
+		}
+	})
+	link.Restore()
+	redistest.Eventually(t, soon, "the log is lifted", func() bool {
+		end, err := b.store.End(t.Context(), "c")
+		return err == nil && heard.Before(end)
+	})
+	upToDate(t, server, b)
+	b.wantLogGaps(t, "b", 0)
+	hold(t, "k", "old|t", b)
+	invalidateTags(t, tagged(t, server), "t")
+	missesSoon(t, b, "k")
+	misses(t, tagged(t, server), "k")
+}
+
+// slowFollower notes what it is told. Its first Since takes until go is closed.
+type slowFollower struct {
+	entered, proceed chan struct{}
+	once             sync.Once
+
+	mu   sync.Mutex // guards told
+	told []string
+}
+
+func (f *slowFollower) note(what string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.told = append(f.told, what)
+}
+
+func (f *slowFollower) Since(cache.Position, bool) {
+	f.once.Do(func() {
+		close(f.entered)
+		<-f.proceed
+	})
+	f.note("since")
+}
+
+func (f *slowFollower) Lost() { f.note("lost") }
+
+func (f *slowFollower) Invalidated(string, cache.Position, bool) { f.note("invalidated") }
+
+// A follower that is new hears of the log from Follow, all others from its reader. If the
+// connection ends between, "lost" must not come first: the follower would rely on a log
+// that nobody reads.
+func TestANewFollowerIsNotToldOfTheLogAfterItIsLost(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	link := lineTo(t, server)
+	b := enter(t, link.Addr(), quick, cache.Options[string, string]{})
+	f := &slowFollower{entered: make(chan struct{}), proceed: make(chan struct{})}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		t.Cleanup(b.store.Follow("new", f))
+	}()
+	<-f.entered
+	link.Cut()
+	<-time.After(slack) // long enough for it to be noticed
+	close(f.proceed)
+	<-done
+	redistest.Eventually(t, soon, "the outage is noticed", func() bool { return !b.Stats().Following })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if want := []string{"since", "lost"}; !slices.Equal(f.told, want) {
+		t.Errorf("the follower was told %v, want %v", f.told, want)
+	}
+}
