@@ -124,15 +124,13 @@ func TestAnotherEntryAtTheSamePositionIsAGap(t *testing.T) {
 			redistest.Eventually(t, soon, "the far instance is told", func() bool { return far.store.Position("c") == lost })
 			hold(t, "k", "old", a, far)
 			p.away.Store(true)
-			p.promote()
 			// The record of k went to the primary alone, and an Invalidate of it is one entry.
-			redistest.Eventually(t, soon, "the promoted server takes an entry", func() bool {
-				return a.store.Announce(t.Context(), "c:0:k") == nil
-			})
+			a.addOn(t, p.replica.Client(), "*", "e", logEntry("c:0:k"))
 			same, err := p.replica.Client().XRange(t.Context(), a.logKey(), position(lost), position(lost)).Result()
 			if err != nil || len(same) != 1 {
-				t.Fatalf("the promoted server has no entry at %v: %v, %v", lost, same, err)
+				t.Fatalf("the replica has no entry at %v: %v, %v", lost, same, err)
 			}
+			p.promote()
 			p.away.Store(false)
 			followed(t, far.Cache)
 			upToDate(t, p.replica, far)

@@ -22,12 +22,21 @@ type change struct{ file, old, new string }
 // found once is found again.
 var simulate = []string{"./internal/simulation", "-run", "TestFleets", "-args", "-first", "1", "-seeds", "150"}
 
-var mutants = []struct {
+// fleet is the one that finds what only a real Redis shows.
+var fleet = []string{"./internal/consistency", "-run", "TestFleet", "-args", "-for", "8s", "-seed", "1"}
+
+// tests are tests of package redis, which force what a fleet does by chance.
+func tests(names string) []string { return []string{"./redis", "-run", names} }
+
+// mutant is a guard that is taken out, and the checker that finds that.
+type mutant struct {
 	guard   string
 	changes []change
 	checker []string
 	finds   string // what it says
-}{
+}
+
+var mutants = []mutant{
 	{"lease check", []change{{
 		"cache/cachetest/lease.go",
 		"		if l.standsLocked() == nil {\n			return\n		}\n		held = true\n",
@@ -80,9 +89,39 @@ var mutants = []struct {
 	}}, simulate, "stale"},
 }
 
+// onRedis has the guards of the log on Redis, which the simulation has no part in.
+var onRedis = []mutant{
+	{"telling", []change{{
+		"redis/apply.go", "		r.applyOne(ctx, m, followers)\n", "		_, _ = m, followers\n",
+	}}, fleet, "late"},
+	{"continuity check on Redis", []change{{
+		"redis/reader.go", "return len(messages) > 0 && messages[0].Values[entryField] == p.entry", "return true",
+	}}, tests("TestAfterAnOutageOfTheLogNothingOldIsServed|TestALogThatIsLostWhileItIsReadIsAGap"), "gap"},
+	{"which entry it is", []change{{
+		"redis/reader.go", "len(messages) > 0 && messages[0].Values[entryField] == p.entry", "len(messages) > 0",
+	}}, tests("TestAnotherEntryAtTheSamePositionIsAGap"), "want a miss"},
+	{"deletion before the entry on Redis", []change{{
+		"redis/log.go",
+		"			fill(b)\n			for rest := names; len(rest) > 0; {\n				var entry []byte\n				entry, rest = encodeEntry(p.s.origin, rest)\n				added = p.add(ctx, b.pipe, \"*\", entry)\n			}\n",
+		"			for rest := names; len(rest) > 0; {\n				var entry []byte\n				entry, rest = encodeEntry(p.s.origin, rest)\n				added = p.add(ctx, b.pipe, \"*\", entry)\n			}\n			fill(b)\n",
+	}}, tests("TestWhatIsInvalidatedIsGoneBeforeItIsTold"), "want"},
+	{"tombstone on Redis", []change{{
+		"redis/scripts/bury.lua", "local set = redis.pcall('SET', KEYS[1], tombstone(tokens), 'PX', string.format('%.0f', ttl))", "local set = {ok = 1}",
+	}}, tests("TestAProcessThatIsKilledInAMutateLeavesNoOldValue"), "misses k"},
+	{"the lift of the log", []change{{
+		"redis/reader.go", "		if !end.at.Before(heard) {\n			return end, nil\n		}\n", "		return end, nil\n",
+	}}, tests("TestALogThatBeginsAnewIsLifted|TestALogThatLostOnly"), "lifted"},
+	{"the second entry of a tag", []change{{
+		"redis/tags.go", "	return s.appendAfter(ctx, tags, records)\n", "	return at, s.send(ctx, records)\n",
+	}}, tests("TestWhatIsInvalidatedIsGoneBeforeItIsTold"), "want"},
+	{"judging in silence", []change{{
+		"cache/known.go", "k.sessions, k.follows && lately", "k.sessions, k.follows",
+	}}, tests("TestLocalTTLBoundsWhatAHalfOpenLogLeaves"), "after the invalidation"},
+}
+
 // TestMutantsAreFound takes minutes, and so runs only with -mutants.
 func TestMutantsAreFound(t *testing.T) {
-	for _, m := range mutants {
+	for _, m := range append(mutants, onRedis...) {
 		t.Run(m.guard, func(t *testing.T) {
 			overlay := mutate(t, m.changes)
 			if !*run {
