@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,7 +39,6 @@ func measureDelivery(t *testing.T, n int) {
 		}})
 	}
 	var each, last []time.Duration // of each other instance, and of the slowest
-	server.ResetCommands()
 	for range *deliveries {
 		wantLoad(t, a, "k", "v")
 		for _, b := range others {
@@ -63,14 +63,47 @@ func measureDelivery(t *testing.T, n int) {
 			wantMiss(t, b, "k")
 		}
 	}
-	cost, calls := "", server.Commands()
-	for _, name := range []string{"unlink", "xadd", "xread", "xrange", "xlen"} {
-		cost += fmt.Sprintf(" %s %.1f", name, float64(calls[name])/float64(*deliveries))
-	}
+	cost := costOf(t, server, *deliveries, func() {
+		if err := a.Invalidate(t.Context(), "k"); err != nil {
+			t.Fatal(err)
+		}
+		for range others {
+			<-told
+		}
+	})
 	median, p99 := quantiles(each)
 	slowMedian, slowP99 := quantiles(last)
-	t.Logf("%d Stores, %d invalidations: each other instance after %v (median) and %v (p99), the last of all after %v and %v; commands per invalidation:%s",
+	t.Logf("%d Stores, %d invalidations: each other instance after %v (median) and %v (p99), the last of all after %v and %v; an invalidation costs Redis%s",
 		n, *deliveries, median, p99, slowMedian, slowP99, cost)
+}
+
+// costOf says which commands Redis carries out each time that something is done n times,
+// and how long that takes it, by INFO commandstats.
+func costOf(t *testing.T, server *redistest.Server, n int, do func()) string {
+	t.Helper()
+	server.ResetCommands()
+	for range n {
+		do()
+	}
+	info, err := server.Client().Info(t.Context(), "commandstats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var costs []string
+	total := 0.0
+	for line := range strings.Lines(info) {
+		var calls, usec float64
+		name, stats, ok := strings.Cut(strings.TrimPrefix(line, "cmdstat_"), ":")
+		if _, err := fmt.Sscanf(stats, "calls=%f,usec=%f", &calls, &usec); !ok || err != nil || calls < float64(n)/10 {
+			continue
+		}
+		costs = append(costs, fmt.Sprintf(" %.1f %s (%.1f us)", calls/float64(n), name, usec/float64(n)))
+		if name != "get" && name != "unlink" { // whose time is that of the script
+			total += usec / float64(n)
+		}
+	}
+	slices.Sort(costs)
+	return fmt.Sprintf(" %.0f us:%s", total, strings.Join(costs, ","))
 }
 
 func quantiles(d []time.Duration) (median, p99 time.Duration) {
