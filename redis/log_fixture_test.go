@@ -263,7 +263,7 @@ func position(p cache.Position) string {
 
 // logEntry is the entry of names by a Store that is not of this process.
 func logEntry(names ...string) string {
-	entry := []byte("\x01a stran.")
+	entry := []byte("\x01a stran." + rand.Text()[:8])
 	for _, name := range names {
 		entry = binary.AppendUvarint(entry, uint64(len(name)))
 		entry = append(entry, name...)
