@@ -32,7 +32,9 @@ func (s *Store) Announce(ctx context.Context, keys ...string) error {
 //     the record of its tag, which does not tell yet. It keeps the value.
 //  3. The record is written.
 //
-// With two, the second entry reaches it.
+// With two, the second entry reaches it. Nor would it do to name the tags in the second
+// alone: who records a tag's position looks for what was invalidated in the log, and has to
+// find it there as soon as the record may be evicted.
 //
 // It does so for as many tags at a time as share a round trip. An error reply to some
 // does not keep the others from being sent.
