@@ -16,7 +16,7 @@ type banned struct {
 	mu       sync.Mutex     // guards all below
 	mutating map[string]int // how many Mutates run
 	held     map[string]time.Time
-	kept     int // of held, when it was last looked through
+	look     time.Time // when held is next looked through; zero if there are none
 }
 
 func (b *banned) add(names []string) {
@@ -53,19 +53,42 @@ func (b *banned) hold(names []string, d time.Duration) {
 		b.held = make(map[string]time.Time)
 	}
 	now := time.Now()
+	b.forgetLocked(now)
 	for _, k := range names {
 		b.held[k] = now.Add(d)
 	}
+	if b.look.IsZero() {
+		b.look = now.Add(d)
+	}
 	b.any.Store(true)
-	if len(b.held) < 2*b.kept+1024 {
+}
+
+// forgetLocked removes those whose time is over, when the last one's is that was left
+// the time before: so each is looked at twice at most, and there are never more than
+// were held within two times HoldOff.
+func (b *banned) forgetLocked(now time.Time) {
+	if now.Before(b.look) {
 		return
 	}
+	b.look = time.Time{}
 	for k, until := range b.held {
 		if !now.Before(until) {
 			delete(b.held, k)
+		} else if until.After(b.look) {
+			b.look = until
 		}
 	}
-	b.kept = len(b.held)
+	b.restLocked()
+}
+
+// mutates reports whether a Mutate of name runs.
+func (b *banned) mutates(name string) bool {
+	if !b.any.Load() {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.mutating[name] > 0
 }
 
 func (b *banned) has(name string) bool {
@@ -74,16 +97,9 @@ func (b *banned) has(name string) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.mutating[name] > 0 {
-		return true
-	}
-	until, ok := b.held[name]
-	if ok && !time.Now().Before(until) {
-		delete(b.held, name)
-		b.restLocked()
-		return false
-	}
-	return ok
+	now := time.Now()
+	b.forgetLocked(now)
+	return b.mutating[name] > 0 || now.Before(b.held[name])
 }
 
 func (b *banned) restLocked() {

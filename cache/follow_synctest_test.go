@@ -272,3 +272,32 @@ func TestToldOfOthersOnly(t *testing.T) {
 		}
 	})
 }
+
+// What is in two entries is told twice.
+func TestToldOfEachEntry(t *testing.T) {
+	for name, c := range map[string]struct {
+		do   func(*testing.T, *instance) error
+		want uint64
+	}{
+		"Invalidate":     {func(t *testing.T, a *instance) error { return a.Invalidate(t.Context(), "k", "l") }, 2},
+		"Set":            {func(t *testing.T, a *instance) error { return a.Set(t.Context(), "k", "v") }, 1},
+		"InvalidateTags": {func(t *testing.T, a *instance) error { return a.InvalidateTags(t.Context(), "t", "u") }, 4},
+		"InvalidateAll":  {func(t *testing.T, a *instance) error { return a.InvalidateAll(t.Context()) }, 2},
+		"Mutate": {func(t *testing.T, a *instance) error {
+			return a.Mutate(t.Context(), []string{"k"}, func(ctx) error { return nil })
+		}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, a, b := taggedPair(t)
+				if err := c.do(t, a); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if n := b.Stats().Told; n != c.want {
+					t.Errorf("told %d times, want %d", n, c.want)
+				}
+			})
+		})
+	}
+}

@@ -84,7 +84,7 @@ func TestBannedKeysAreForgotten(t *testing.T) {
 			if b.has(name(round * 1000)) {
 				t.Fatal("a key is banned after its hold")
 			}
-			if n := len(b.held); n > 5000 {
+			if n := len(b.held); n > 2000 {
 				t.Fatalf("%d keys are remembered, of 1000 that are held", n)
 			}
 		}
@@ -103,6 +103,42 @@ func TestBannedKeysAreForgotten(t *testing.T) {
 		b.remove([]string{name(-2)})
 		if b.has(name(-2)) {
 			t.Error("a ban goes on after its end")
+		}
+	})
+}
+
+// However few they are, and though nobody asks for them: the log tells of keys that this
+// instance has never seen.
+func TestBannedKeysOfOthersAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b banned
+		for i := range 100 {
+			b.hold([]string{strconv.Itoa(i)}, time.Second)
+			time.Sleep(100 * time.Millisecond)
+			if n := len(b.held); n > 20 {
+				t.Fatalf("%d keys are remembered, of 10 that are held", n)
+			}
+		}
+		b.add([]string{"mutated"})
+		if !b.has("mutated") || b.has("another") || !b.has("99") {
+			t.Error("the wrong keys are banned")
+		}
+		time.Sleep(time.Second)
+		if b.has("another") || len(b.held) > 0 || !b.any.Load() {
+			t.Errorf("%d keys are remembered, and none is held; any is %v, and one is mutated", len(b.held), b.any.Load())
+		}
+		b.remove([]string{"mutated"})
+		if b.any.Load() {
+			t.Error("none is banned, and reads go on asking")
+		}
+		b.hold([]string{"last"}, time.Second)
+		time.Sleep(time.Second - 1)
+		if !b.has("last") {
+			t.Error("a hold ends early")
+		}
+		time.Sleep(1)
+		if b.has("another") || b.any.Load() {
+			t.Error("reads go on asking after the last hold")
 		}
 	})
 }

@@ -38,17 +38,20 @@ type Log interface {
 
 	// InvalidateTags appends tags to the log, and returns a position that is not
 	// before it. Whoever reads the tags' positions from then on, for so long as
-	// keep, finds none that is older than the call.
+	// keep, finds none that is older than the call. Like Invalidate it may take more
+	// than one Budget beyond some hundred tags.
 	InvalidateTags(ctx context.Context, tags []string, keep time.Duration) (Position, error)
 
 	// TagPositions returns where each of tags was last invalidated, as far as
-	// that is recorded; nil for a tag of which nothing is.
+	// that is recorded; nil for a tag of which nothing is. A cache asks for the tags
+	// of one value, and its own: MaxTags and one at most.
 	TagPositions(ctx context.Context, tags ...string) ([]*Position, error)
 
 	// RecordTags records that each of tags was last invalidated at that position, if
 	// it is recorded at was; with a zero was, if nothing is recorded of it. It keeps
 	// these records, and others that there are, but for those that are Never, for at
-	// least so long as keep. With a zero keep there is no record then.
+	// least so long as keep; with a zero keep there is no record then. They are as many
+	// as for TagPositions.
 	RecordTags(ctx context.Context, was, at Position, keep time.Duration, tags ...string) error
 }
 

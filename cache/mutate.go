@@ -16,8 +16,9 @@ var errNoKeys = errors.New("cache: Mutate was given no keys")
 // Options.MutateTimeout and a budget later.
 //
 // The context of write is ctx with that timeout. When write fails its error is
-// returned, unchanged, and when it panics the panic goes on; the keys are misses then,
-// since nobody knows whether it has committed. Besides, Mutate returns the errors of
+// returned, unchanged, and when it panics the panic goes on. The keys are misses then,
+// as after a write that succeeded: a write that fails may have committed, as one whose
+// reply was lost, and nobody can tell. Besides, Mutate returns the errors of
 // Invalidate, after a write that succeeded; an error for no keys, with nothing
 // written; and it panics if write is nil.
 //

@@ -23,7 +23,7 @@ type Stats struct {
 	TagErrors    uint64 // not stored: the tags are over a limit
 
 	Following    bool   // the log is being read: this instance is told of the others' invalidations
-	Told         uint64 // invalidations of other instances that this one was told of
+	Told         uint64 // names in the entries of other instances: see Trace.Told
 	Gaps         uint64 // times that some may have been missed, so that the local tier was dropped
 	WrongLocals  uint64 // local entries that were not served because of a tag, the whole cache or a gap
 	WrongRecords uint64 // records in the remote tier that were not served because of a tag or the whole cache

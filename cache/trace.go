@@ -35,7 +35,10 @@ type Trace struct {
 	Corrupt func(context.Context, CorruptInfo)
 
 	// Told: another instance invalidated a key, a tag or the whole cache, and
-	// this one has heard of it. It has no context of a call.
+	// this one has heard of it. What is told twice is counted and traced twice: a
+	// tag and the whole cache, whose first entry is for those who follow the log
+	// and the second for who began to in between, and the keys of a Mutate, before
+	// and after the write. It has no context of a call.
 	Told func(context.Context, ToldInfo)
 
 	// Gap: invalidations may have been missed, and the local tier was dropped.

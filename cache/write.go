@@ -122,9 +122,10 @@ func (c *Cache[K, V]) dropLocal(keys []K) {
 // the older value stays. Prefer Invalidate, and let the next read load.
 //
 // A load that is under way is not stored over it. Of a Set and an Invalidate that
-// run side by side, either may win; under a tombstone nothing is stored. Other
-// instances drop their local copies as after an Invalidate. It returns the codec's error, or that of the tags, with
-// nothing changed, a [*RemoteError], with the same consequences as that of
+// run side by side, either may win; under a tombstone, of a Mutate or of HoldOff,
+// nothing is stored, and Set is an Invalidate. Other instances drop their local
+// copies as after an Invalidate. It returns the codec's error, or that of the tags,
+// with nothing changed, a [*RemoteError], with the same consequences as that of
 // Invalidate, or ErrClosed. Like Invalidate it does not stop at ctx's end.
 func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 	if !c.gate.enter() {
@@ -156,10 +157,14 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 		ctx, cancel := context.WithTimeoutCause(ctx, c.opts.Remote.Budget(), ErrBudget)
 		defer cancel()
 		lease, err := c.opts.Remote.Seize(ctx, remoteKeys[0], c.opts.LoadTimeout)
-		if err != nil || lease == nil {
-			return err // without a lease a tombstone stands: nothing may be stored
+		switch {
+		case err != nil || lease == nil: // a tombstone stands: nothing may be stored
+		case c.banned.mutates(remoteKeys[0]): // one ought to stand
+			err = lease.Release(ctx)
+		default:
+			_, err = lease.Fill(ctx, fill)
 		}
-		if _, err = lease.Fill(ctx, fill); err != nil {
+		if err != nil {
 			return err
 		}
 		return c.opts.Remote.Announce(ctx, remoteKeys...)

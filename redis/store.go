@@ -16,6 +16,10 @@ import (
 // Store is the remote tier of any number of caches, on one Redis server,
 // failover pair or Cluster. It implements [cache.Remote]. All its methods are
 // safe for concurrent use.
+//
+// A name is used by one cache of a Store at a time: of two, each takes what the other
+// invalidates for its own, and keeps its local copies. That is so of other Schemas too,
+// where tags are concerned. A second cache of a name needs a Store of its own.
 type Store struct {
 	client  goredis.UniversalClient
 	owned   bool // the client is closed with the Store, and heeds contexts

@@ -32,8 +32,22 @@ func (s *Store) Announce(ctx context.Context, keys ...string) error {
 //     the record of its tag, which does not tell yet. It keeps the value.
 //  3. The record is written.
 //
-// With two, the second entry reaches it.
-func (s *Store) InvalidateTags(ctx context.Context, tags []string, keep time.Duration) (cache.Position, error) {
+// With two, the second entry reaches it. Nor would it do to name the tags in the second
+// alone: who records a tag's position looks for what was invalidated in the log, and has to
+// find it there as soon as the record may be evicted.
+//
+// It does so for as many tags at a time as share a round trip. An error reply to some
+// does not keep the others from being sent.
+func (s *Store) InvalidateTags(ctx context.Context, tags []string, keep time.Duration) (at cache.Position, err error) {
+	err = inBatches(tags, func(tags []string) error {
+		last, err := s.invalidateTagsBatch(ctx, tags, keep)
+		at = at.Later(last)
+		return err
+	})
+	return at, err
+}
+
+func (s *Store) invalidateTagsBatch(ctx context.Context, tags []string, keep time.Duration) (cache.Position, error) {
 	ctx, cancel := s.oneBudget(ctx)
 	defer cancel()
 	at, err := s.appendAfter(ctx, tags, func(*batch) {})
@@ -69,8 +83,8 @@ func (s *Store) forget(ctx context.Context, tags []string, why error) error {
 	})
 }
 
-// TagPositions reads the records of tags, in one round trip to each node. What is no
-// record counts as none.
+// TagPositions reads the records of tags, in one round trip to each node: they are those
+// of one value, and few. What is no record counts as none.
 func (s *Store) TagPositions(ctx context.Context, tags ...string) ([]*cache.Position, error) {
 	return send(ctx, s.reads, func(ctx context.Context) ([]*cache.Position, error) {
 		pipe := s.client.Pipeline()
@@ -92,7 +106,8 @@ func (s *Store) TagPositions(ctx context.Context, tags ...string) ([]*cache.Posi
 	})
 }
 
-// RecordTags writes the records of the tags that are recorded at was.
+// RecordTags writes the records of the tags that are recorded at was. They are those of one
+// value, too.
 func (s *Store) RecordTags(ctx context.Context, was, at cache.Position, keep time.Duration, tags ...string) error {
 	stands := ""
 	if was != (cache.Position{}) {

@@ -12,7 +12,7 @@ import (
 	"github.com/nearside-go/nearside/cache"
 )
 
-// batchSize is how many keys share a round trip, and a budget. More keys take more
+// batchSize is how many keys, or tags, share a round trip, and a budget. More take more
 // budgets, if Redis answers.
 const batchSize = 500
 
@@ -44,9 +44,15 @@ func (s *Store) lift(ctx context.Context, ban string, keys []string, hold time.D
 
 // replace changes the records of keys and appends keys to the log.
 func (s *Store) replace(ctx context.Context, keys []string, change func(*batch, string)) error {
+	return inBatches(keys, func(keys []string) error { return s.replaceBatch(ctx, keys, change) })
+}
+
+// inBatches calls do with as many of names at a time as share a round trip, until Redis
+// does not answer. It returns the first error.
+func inBatches(names []string, do func([]string) error) error {
 	var first error
-	for keys := range slices.Chunk(keys, batchSize) {
-		err := s.replaceBatch(ctx, keys, change)
+	for names := range slices.Chunk(names, batchSize) {
+		err := do(names)
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, cache.ErrUnavailable) {
 			return err
 		}

@@ -1,4 +1,5 @@
--- Puts a tombstone at a key whatever its record, or adds a ban to the one there.
+-- Puts a tombstone at a key whatever its record, or adds a ban to the one there. One of
+-- another version is replaced, by one with a ban that nobody lifts.
 -- KEYS[1]  the key
 -- ARGV[1]  the token of the ban
 -- ARGV[2]  its TTL, ms; a tombstone that stands longer still does

@@ -11,9 +11,12 @@ for i = 1, #tokens, 16 do
   local ban = string.sub(tokens, i, i + 15)
   if ban ~= ARGV[1] then others = others .. ban end
 end
-if stood and ARGV[1] == '' and hold == 0 then return 1 end
 local ttl = hold
-if others ~= '' or (stood and ARGV[1] == '') then ttl = math.max(hold, redis.call('PTTL', KEYS[1])) end
+if others ~= '' or (stood and ARGV[1] == '') then
+  local left = redis.call('PTTL', KEYS[1])
+  if others == tokens and left >= hold then return 1 end
+  ttl = math.max(hold, left)
+end
 if ttl > 0 then
   local set = redis.pcall('SET', KEYS[1], tombstone(others), 'PX', string.format('%.0f', ttl))
   if not set.err then return 1 end
