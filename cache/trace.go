@@ -38,7 +38,8 @@ type Trace struct {
 	// this one has heard of it. What is told twice is counted and traced twice: a
 	// tag and the whole cache, whose first entry is for those who follow the log
 	// and the second for who began to in between, and the keys of a Mutate, before
-	// and after the write. It has no context of a call.
+	// and after the write. Told and Gap have no context of a call. The reading of
+	// the log waits for them: they must not make a Cache on the same Remote.
 	Told func(context.Context, ToldInfo)
 
 	// Gap: invalidations may have been missed, and the local tier was dropped.

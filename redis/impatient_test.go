@@ -73,6 +73,7 @@ func TestNewRefusesClientsThatCannotBeReliedOn(t *testing.T) {
 	addr := redistest.Refused(t)
 	for want, client := range map[string]goredis.UniversalClient{
 		"Ring":          goredis.NewRing(&goredis.RingOptions{Addrs: map[string]string{"a": addr}}),
+		"log":           struct{ *goredis.Client }{goredis.NewClient(&goredis.Options{Addr: addr})},
 		"from replicas": goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{addr}, RouteRandomly: true}),
 	} {
 		defer client.Close()

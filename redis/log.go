@@ -18,7 +18,9 @@ type partition struct {
 	s   *Store
 	key string
 
-	count int // how many entries the reader asks for at once; its own
+	// The reader's own.
+	count int  // how many entries it asks for at once
+	tried bool // it has read, or tried to
 
 	turn sync.Mutex // held while followers are told; before mu
 

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -73,8 +72,6 @@ func (p *partition) connect(ctx context.Context) (*goredis.Client, error) {
 			return nil, err
 		}
 		o = *node.Options()
-	default:
-		return nil, errors.New("redis: the log cannot be read with a client of this type")
 	}
 	o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = 1, 0, 1, 0
 	o.PipelinePoolSize = -1 // pipelines use that connection too
@@ -221,18 +218,19 @@ func (p *partition) lose(ctx context.Context, err error) {
 	p.following = false
 	followers := p.followers
 	p.mu.Unlock()
-	tell := was && ctx.Err() == nil // else the Store is closed
-	if tell {
+	closed := ctx.Err() != nil // the Store is
+	if was && !closed {
 		for _, f := range followers {
 			f.Lost()
 		}
 	}
 	p.turn.Unlock()
 	p.settle.Do(func() { close(p.settled) })
-	if tell {
+	if (was || !p.tried) && !closed {
 		p.s.opts.Logger.WarnContext(ctx, "the log cannot be read", "error", err)
 		p.report(ctx, LogInfo{Err: err})
 	}
+	p.tried = true
 }
 
 func (p *partition) report(ctx context.Context, i LogInfo) {

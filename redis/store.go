@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -81,8 +82,8 @@ var errURL = errors.New("redis: open: not a URL that goredis.ParseURL takes")
 // ClusterClient, with whatever timeouts. Close leaves it open; close it after the
 // Store. Its errors are those of the options, that of a nil client, and that of one
 // with which no invalidation could be relied on: a Ring, which moves keys to other shards while
-// one is away, and gives them back what it had, and a ClusterClient that reads
-// from replicas, which lag.
+// one is away, and gives them back what it had, a ClusterClient that reads
+// from replicas, which lag, and one of another type.
 //
 // The budget holds although such a client may ignore its context: a command that
 // is overdue is abandoned, and ends in the background at the client's own time.
@@ -98,12 +99,15 @@ func unreliable(client goredis.UniversalClient) error {
 	switch c := client.(type) {
 	case nil:
 		return errors.New("redis: there is no client")
+	case *goredis.Client:
 	case *goredis.Ring:
 		return errors.New("redis: a Ring may bring back what was invalidated while a shard was away")
 	case *goredis.ClusterClient:
 		if o := c.Options(); o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
 			return errors.New("redis: a client that reads from replicas may read what was invalidated")
 		}
+	default:
+		return fmt.Errorf("redis: the log cannot be read with a %T", client)
 	}
 	return nil
 }
