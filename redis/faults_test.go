@@ -315,3 +315,24 @@ func TestSplitBrain(t *testing.T) {
 	})
 	wantOldUntilMaxAge(t, start, &source{value: "new"}, a, b, c)
 }
+
+// Its value reaches its waiters, and no tier.
+func TestALeaseThatIsEvictedFencesItsFillOut(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	a := join(t, server, redis.Options{}, cache.Options[string, string]{})
+	load := newBlocked(t, "v", nil)
+	done := start(t, a, load.load)
+	<-load.started
+	del(t, server, record(t, "k"))
+	close(load.let)
+	wantCall(t, done, "v")
+	wantMiss(t, a, "k")
+	if n := server.Client().Exists(t.Context(), record(t, "k")).Val(); n != 0 {
+		t.Error("something is stored")
+	}
+	if n := a.Stats().RefusedFills; n != 1 {
+		t.Errorf("%d fills were refused, want 1", n)
+	}
+	wantLoad(t, a, "k", "new")
+}
