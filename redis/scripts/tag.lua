@@ -6,7 +6,9 @@
 --   nothing, an earlier position, or one that is never
 -- Reply: 1, or an error, after which there is no record: then its values are misses
 local current = string.match(record(), '^P\2(%d+%-%d+)$')
-if current and tonumber(string.match(current, '%d+')) > 18446744073709551615 then current = nil end -- no position has that
+-- No position has a larger time than that. As numbers they are too large for some servers.
+local digits = string.match(current or '', '^0*(%d*)')
+if #digits > 20 or (#digits == 20 and digits > '18446744073709551615') then current = nil end
 -- never says whether a position is behind all that there will be.
 local function never(position) return string.find(position, '18446744073709551615-', 1, true) == 1 end
 local function earlier(a, b)
