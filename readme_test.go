@@ -1,6 +1,7 @@
 package nearside_test
 
 import (
+	"io/fs"
 	"os"
 	"regexp"
 	"strings"
@@ -48,6 +49,32 @@ func TestReadmeLinks(t *testing.T) {
 			if _, err := os.Stat(dir + m[1]); err != nil {
 				t.Errorf("%s points to %s: %v", doc, m[1], err)
 			}
+		}
+	}
+}
+
+// TestDocsNameTestsThatExist: what a document says that a test shows, one does. A name
+// may be the beginning of one, as in a pattern for -run.
+func TestDocsNameTestsThatExist(t *testing.T) {
+	var tests strings.Builder
+	err := fs.WalkDir(os.DirFS("."), ".", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, "_test.go") {
+			var source []byte
+			source, err = os.ReadFile(path)
+			tests.Write(source)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("docs/consistency.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range regexp.MustCompile(`\bTest[A-Z]\w*`).FindAllString(string(text), -1) {
+		if !strings.Contains(tests.String(), "\nfunc "+name) {
+			t.Errorf("there is no %s", name)
 		}
 	}
 }

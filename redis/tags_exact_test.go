@@ -114,6 +114,7 @@ func TestATagThatIsInvalidatedDuringTheLoad(t *testing.T) {
 				invalidates(t, fleet[who])
 				close(load.let)
 				wantCall(t, done, "old|t")
+				upToDate(t, server, fleet...)
 				for _, i := range append(fleet, tagged(t, server)) {
 					misses(t, i, "k")
 				}

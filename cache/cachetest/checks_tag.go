@@ -181,10 +181,13 @@ func (s *suite) manyNames() {
 		}
 	}
 	s.recordTags(s.A, cache.Position{}, long, tags...)
-	s.invalidateTags(s.A, long, tags...)
+	at := s.invalidateTags(s.A, long, tags...)
 	heard := make(map[string]bool)
 	for _, c := range s.heard(b, s.A, "c") {
 		heard[c.name] = true
+		if at.Before(c.at) {
+			s.Fatalf("InvalidateTags returned %v, and %s was told at %v", at, c.name, c.at)
+		}
 	}
 	for i, got := range s.tagPositions(s.B, tags...) {
 		if got == nil || *got == (cache.Position{}) || !heard[tags[i]] {

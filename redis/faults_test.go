@@ -1,0 +1,338 @@
+package redis_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/internal/redistest"
+	"github.com/nearside-go/nearside/local"
+	"github.com/nearside-go/nearside/redis"
+)
+
+// These are rows of the table of faults in docs/consistency.md that are shown nowhere
+// else: what is served, and for how long at most.
+
+// maxAge bounds what these tests leave behind. A TTL of a third of that is renewed by
+// their reads.
+const maxAge = 1500 * time.Millisecond
+
+var aging = cache.Options[string, string]{TTL: maxAge / 3, MaxAge: maxAge, Tags: tagsOf}
+
+// wantOldUntilMaxAge reads k through all of fleet, which has held "old" since then. It is
+// what is there for longer than a TTL, and for no longer than maxAge.
+func wantOldUntilMaxAge(t *testing.T, since time.Time, src *source, fleet ...*instance) {
+	t.Helper()
+	last := since
+	for n := 0; n < 10*len(fleet); {
+		for _, i := range fleet {
+			asked := time.Now()
+			v, err := i.GetOrLoad(t.Context(), "k", src.load)
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case v == "old" && asked.Sub(since) > maxAge+slack/5: // the local clock ticks
+				t.Fatalf("the old value is served %v after its load, with a MaxAge of %v", asked.Sub(since), maxAge)
+			case v == "old":
+				last, n = asked, 0
+			default:
+				n++
+			}
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+	if lived := last.Sub(since); lived < maxAge*3/4 {
+		t.Errorf("the old value was served for %v, with a MaxAge of %v", lived, maxAge)
+	}
+}
+
+// Nobody invalidates what was written.
+func TestACrashBeforeTheInvalidationLeavesTheOldValueForMaxAge(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	a, b := enter(t, server.Addr(), redis.Options{}, aging), enter(t, server.Addr(), redis.Options{}, aging)
+	src := &source{value: "new"}
+	start := time.Now()
+	hold(t, "k", "old", a, b)
+	wantOldUntilMaxAge(t, start, src, a, b)
+}
+
+// The tombstones of a Mutate are evicted, another instance fills the old value, and the
+// process dies between its write and its invalidation.
+func TestATombstoneThatIsEvictedProvidesForNoCrash(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	a, b := enter(t, server.Addr(), redis.Options{}, aging), enter(t, server.Addr(), redis.Options{}, aging)
+	m := startMutator(t, server)
+	redistest.Eventually(t, soon, "the tombstone stands", func() bool {
+		return server.Client().GetRange(t.Context(), record(t, "k"), 0, 0).Val() == "T"
+	})
+	upToDate(t, server, a, b)
+	wantLoad(t, a.Cache, "k", "v")
+	wantMiss(t, a.Cache, "k")
+	del(t, server, record(t, "k"))
+	start := time.Now()
+	hold(t, "k", "old", a, b)
+	m.kill()
+	wantOldUntilMaxAge(t, start, &source{value: "new"}, a, b)
+}
+
+// What an instance distrusts because its Invalidate failed, it trusts when it is started
+// anew.
+func TestDistrustEndsWithTheProcess(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	err := server.Client().Do(t.Context(), "acl", "setuser", "app", "on", ">secret", "~*", "+@all", "-@scripting").Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+	enters := func() *instance { return enter(t, "app:secret@"+server.Addr(), redis.Options{}, aging) }
+	a, b := enters(), enter(t, server.Addr(), redis.Options{}, aging)
+	start := time.Now()
+	hold(t, "k", "old", b, a)
+	if err := a.Invalidate(t.Context(), "k"); err == nil {
+		t.Fatal("Invalidate succeeded without the right to run scripts")
+	}
+	wantMiss(t, a.Cache, "k")
+	_ = a.Close()
+	wantOldUntilMaxAge(t, start, &source{value: "new"}, enters(), b)
+}
+
+// wantLocalCopyUntil reads k, which was invalidated then, and of which b is not told:
+// its local copy is served, and for no longer than Local.TTL.
+func wantLocalCopyUntil(t *testing.T, b *instance, since time.Time, ttl time.Duration) {
+	t.Helper()
+	wantGet(t, b.Cache, "k", "old")
+	for {
+		asked := time.Now()
+		v, err := b.Get(t.Context(), "k")
+		if errors.Is(err, cache.ErrMiss) {
+			break
+		}
+		if took := asked.Sub(since); took > ttl {
+			t.Fatalf("%v after the invalidation, with a Local.TTL of %v: Get = %q, %v", took, ttl, v, err)
+		}
+		<-time.After(time.Millisecond)
+	}
+	misses(t, b, "k")
+}
+
+// Local.TTL bounds what an instance serves that is not told although its log is read.
+func TestLocalTTLBoundsWhatIsNotTold(t *testing.T) {
+	t.Parallel()
+	const ttl = 500 * time.Millisecond
+	for name, c := range map[string]struct {
+		logs int
+		do   func(t *testing.T, server *redistest.Server, a *instance)
+	}{
+		"an entry of a later release": {1, func(t *testing.T, server *redistest.Server, a *instance) {
+			del(t, server, a.prefix+":c:0:k")
+			a.add(t, server, "*", "e", "\x02"+logEntry("c:0:k")[1:])
+		}},
+		"another number of logs": {3, func(t *testing.T, _ *redistest.Server, a *instance) { invalidate(t, a, "k") }},
+		"Redis without memory": {1, func(t *testing.T, server *redistest.Server, a *instance) {
+			maxMemory(t, server, 1)
+			if err := a.Invalidate(t.Context(), "k"); err == nil {
+				t.Error("Invalidate succeeded, though nobody can be told")
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Start(t)
+			o := cache.Options[string, string]{Local: local.Options{TTL: ttl}}
+			a := enter(t, server.Addr(), redis.Options{}, o)
+			b := enter(t, server.Addr(), redis.Options{LogPartitions: c.logs}, o)
+			hold(t, "k", "old", a)
+			hasRecords(t, server, a) // who reads another log has to ask
+			wantGet(t, b.Cache, "k", "old")
+			c.do(t, server, a)
+			wantLocalCopyUntil(t, b, time.Now(), ttl)
+			if s := b.Stats(); s.Told != 0 || !s.Following {
+				t.Errorf("told %d times, following: %v; want 0, and true", s.Told, s.Following)
+			}
+		})
+	}
+}
+
+// Two versions of a service side by side: keys are those of a Schema, tags those of a name.
+func TestInvalidationsAndSchemas(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	with := func(schema int) *instance {
+		return enter(t, server.Addr(), redis.Options{}, cache.Options[string, string]{Schema: schema, Tags: tagsOf})
+	}
+	older, newer, another := with(1), with(2), with(2)
+	hold(t, "k", "older|t", older)
+	hold(t, "k", "newer|t", newer, another)
+	invalidate(t, older, "k")
+	upToDate(t, server, newer, another)
+	wantMiss(t, older.Cache, "k")
+	for _, i := range []*instance{newer, another, with(2)} {
+		wantGet(t, i.Cache, "k", "newer|t")
+	}
+	for name, declare := range map[string]func(){
+		"tag": func() { invalidateTags(t, older, "t") },
+		"all": func() { invalidateAll(t, older) },
+	} {
+		hold(t, name, "newer|t", newer, another)
+		declare()
+		upToDate(t, server, newer, another)
+		for _, i := range []*instance{newer, another, with(2)} {
+			wantMiss(t, i.Cache, name)
+		}
+	}
+}
+
+// Replies come within the budget, one at a time; two of them do not.
+func TestARedisThatIsFarAwayServesHitsAndIsFilledWithNothing(t *testing.T) {
+	t.Parallel()
+	const budget, delay = 600 * time.Millisecond, 400 * time.Millisecond
+	server := redistest.Start(t)
+	fill(t, server, "hit")
+	link := newSlowLink(t, server.Addr())
+	s := suffer(t, opened(t, link.Addr().String(), redis.Options{Timeout: budget, LogTimeout: time.Minute}), copiesLast(time.Millisecond))
+	s.wantLoaded(t, "a connection, and the scripts", "v")
+	s.wantLoaded(t, "hit", "old") // and it has asked about the cache
+	recorded(t, server)
+	link.delay.Store(int64(delay))
+	for i := range 3 {
+		s.wantLoaded(t, "hit", "old")
+		if v, err := s.GetOrLoad(t.Context(), "miss", loads("v")); err != nil || v != "v" {
+			t.Errorf("GetOrLoad = %q, %v", v, err)
+		}
+		if s.Stats().Loads != uint64(i)+2 {
+			t.Errorf("%d loads after %d misses", s.Stats().Loads-1, i+1)
+		}
+		if got := server.Client().GetRange(t.Context(), stored("miss"), 0, 0).Val(); got == "V" {
+			t.Error("the value is in Redis")
+		}
+		<-time.After(2 * time.Millisecond) // the local copy ends
+	}
+}
+
+// A node of a Cluster dies. The keys of the others are served, and reads of its own pay a
+// budget each, since the others' answers keep the breaker closed.
+func TestADeadNodeOfAClusterCostsTheReadsOfItsKeysABudget(t *testing.T) {
+	t.Parallel()
+	const budget = 200 * time.Millisecond
+	cluster := redistest.StartCluster(t, 3, "--cluster-require-full-coverage", "no")
+	client := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: cluster.Addrs()})
+	t.Cleanup(func() { _ = client.Close() })
+	noCopies := cache.Options[string, string]{Local: local.Options{TTL: time.Millisecond}}
+	a := enterWith(t, client, redis.Options{Timeout: budget}, noCopies)
+	on := func(is func(*redistest.Server) bool) (key string) {
+		for i := 0; key == "" || !is(cluster.Node(a.prefix+":c:0:"+key)); i++ {
+			key = fmt.Sprint("k", i)
+		}
+		return key
+	}
+	log := cluster.Node(a.logKey())
+	lost := on(func(node *redistest.Server) bool { return node != log })
+	dead := cluster.Node(a.prefix + ":c:0:" + lost)
+	kept := on(func(node *redistest.Server) bool { return node != dead })
+	redistest.Eventually(t, soon, "both keys are in Redis", func() bool {
+		_, lostErr := a.GetOrLoad(t.Context(), lost, yields[string]("v"))
+		_, keptErr := a.GetOrLoad(t.Context(), kept, yields[string]("v"))
+		return errors.Join(lostErr, keptErr) == nil &&
+			client.Exists(t.Context(), a.prefix+":c:0:"+lost).Val()+client.Exists(t.Context(), a.prefix+":c:0:"+kept).Val() == 2
+	})
+	dead.Pause() // a node that hangs is as dead as it gets
+	defer dead.Resume()
+	for range 10 {
+		start := time.Now()
+		if v, err := a.GetOrLoad(t.Context(), lost, yields[string]("loaded")); err != nil || v != "loaded" {
+			t.Errorf("GetOrLoad of a key of the dead node = %q, %v", v, err)
+		}
+		if took := time.Since(start); took > budget+slack {
+			t.Errorf("it took %v, with a budget of %v", took, budget)
+		}
+		<-time.After(2 * time.Millisecond)
+		wantGet(t, a.Cache, kept, "v")
+	}
+	if s := a.store.Stats(); s.BreakerOpened != 0 {
+		t.Errorf("the breaker opened %d times", s.BreakerOpened)
+	}
+	if s := a.Stats(); s.RemoteTimeouts+s.RemoteErrors < 10 {
+		t.Errorf("%d reads failed, want 10", s.RemoteTimeouts+s.RemoteErrors)
+	}
+}
+
+// A deletion that was acknowledged is lost with the primary that made it.
+func TestAFailoverThatLosesADeletionBringsTheOldValueBack(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	a, b := p.enterWith(t, false, aging), p.enterWith(t, false, aging)
+	recordsInTheEnd(t, p.primary, a, "t")
+	p.replicated(t, a) // the replica takes a while to begin
+	start := time.Now()
+	hold(t, "k", "old", a, b)
+	redistest.Eventually(t, soon, "the replica has the value", func() bool {
+		return p.replica.Client().Exists(t.Context(), a.prefix+":c:0:k", a.tagKey("")).Val() == 2
+	})
+	p.detach(t)
+	invalidate(t, a, "k")
+	missesSoon(t, b, "k")
+	p.promote()
+	redistest.Eventually(t, soon, "the old value is back", func() bool {
+		v, err := b.Get(t.Context(), "k")
+		return err == nil && v == "old"
+	})
+	wantOldUntilMaxAge(t, start, &source{value: "new"}, a, b)
+}
+
+// Two primaries, and an instance on each: neither hears of the other. When that is ended
+// the one that was left behind drops its copies.
+func TestSplitBrain(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	a, b := p.enterWith(t, false, aging), p.enterWith(t, false, aging)
+	recordsInTheEnd(t, p.primary, a, "t")
+	p.replicated(t, a) // the replica takes a while to begin
+	start := time.Now()
+	hold(t, "k", "old", a, b)
+	hold(t, "l", "old", a, b)
+	redistest.Eventually(t, soon, "the replica has the values", func() bool {
+		return p.replica.Client().Exists(t.Context(), a.prefix+":c:0:k", a.prefix+":c:0:l", a.tagKey("")).Val() == 3
+	})
+	p.detach(t)
+	invalidate(t, a, "k") // on the old primary; the other one has the value
+	c := settle(t, func(s redis.Options) *redis.Store { return opened(t, p.replica.Addr(), s) }, quick, aging)
+	invalidate(t, c, "l") // on the new one
+	missesSoon(t, b, "k")
+	wantGet(t, b.Cache, "l", "old")
+	wantGet(t, c.Cache, "k", "old")
+	wantMiss(t, c.Cache, "l")
+	p.promote()
+	redistest.Eventually(t, soon, "a gap is noticed", func() bool { return a.Stats().Gaps == 1 && b.Stats().Gaps == 1 })
+	redistest.Eventually(t, soon, "what was invalidated on the new primary is a miss", func() bool {
+		_, err := b.Get(t.Context(), "l")
+		return errors.Is(err, cache.ErrMiss)
+	})
+	wantOldUntilMaxAge(t, start, &source{value: "new"}, a, b, c)
+}
+
+// Its value reaches its waiters, and no tier.
+func TestALeaseThatIsEvictedFencesItsFillOut(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	a := join(t, server, redis.Options{}, cache.Options[string, string]{})
+	load := newBlocked(t, "v", nil)
+	done := start(t, a, load.load)
+	<-load.started
+	del(t, server, record(t, "k"))
+	close(load.let)
+	wantCall(t, done, "v")
+	wantMiss(t, a, "k")
+	if n := server.Client().Exists(t.Context(), record(t, "k")).Val(); n != 0 {
+		t.Error("something is stored")
+	}
+	if n := a.Stats().RefusedFills; n != 1 {
+		t.Errorf("%d fills were refused, want 1", n)
+	}
+	wantLoad(t, a, "k", "new")
+}
