@@ -74,6 +74,7 @@ func TestAPausedRedisIsSentOnlyTheCommandsThatOpenedTheBreaker(t *testing.T) {
 			server := redistest.Start(t)
 			s := suffer(t, store(t, server.Addr(), redis.Options{ProbeInterval: never}))
 			s.wantLoaded(t, "a connection in the pool", "v")
+			recorded(t, server)
 			server.ResetCommands()
 			server.Pause()
 			for i := range 100 {

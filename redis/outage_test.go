@@ -57,6 +57,11 @@ func recorded(t *testing.T, server *redistest.Server) {
 	redistest.Eventually(t, 5*time.Second, "the position of the cache is recorded", func() bool {
 		return recordedPosition.MatchString(server.Client().Get(t.Context(), "nearside:ill::").Val())
 	})
+	redistest.Eventually(t, 5*time.Second, "nobody looks at that any more", func() bool {
+		server.ResetCommands()
+		<-time.After(20 * time.Millisecond)
+		return commands(server)["get"] == 0
+	})
 }
 
 // loads returns a loader of value that takes a millisecond.
