@@ -13,20 +13,21 @@ const slack = 300 * time.Millisecond
 // How long after the end of a fault entries of the log may still be held up by it. What
 // was held up is read at once when the log is read again, and takes slack from then.
 const (
-	// reconnects: the connection of the log is gone, and the reader waits until it makes
-	// another, 200 ms at most, with a jitter of half of it.
-	reconnects = 200*time.Millisecond + 100*time.Millisecond
+	// reconnects: the connection of the log is gone. The reader has failed to make another
+	// at the fault's very end, and waits before it tries again: for 200 ms at most, the
+	// jitter included.
+	reconnects = 200 * time.Millisecond
 
-	// noticed, then reconnects: a connection that was made at the fault's very end is
-	// dead like those before it. Silence on it counts for as long as LogTimeout.
-	noticed = logTimeout + reconnects
+	// notices: the connection was made at the fault's very end, or before, and is silent
+	// for good. The reader gives it up after LogTimeout, and makes another.
+	notices = logTimeout + reconnects
 
-	// rerouted: the old server may let the reader wait until its XREAD ends, which is
-	// for a quarter of LogTimeout. go-redis asks where slots are at most each 200 ms:
-	// until then the reader is told to go elsewhere.
-	rerouted = logTimeout/4 + 200*time.Millisecond + reconnects
+	// asksAround: the node that had the slot lets the reader wait until its XREAD ends, for
+	// a quarter of LogTimeout. The reader is sent elsewhere, and asks go-redis where, which
+	// looks at the slots once in 200 ms: until then it is led to the same node.
+	asksAround = logTimeout/4 + 200*time.Millisecond + reconnects
 
-	longestRecovery = max(reconnects, noticed, rerouted)
+	longestRecovery = max(reconnects, notices, asksAround)
 )
 
 // nothing is the recovery from a fault that holds up no entry, and so excuses nothing.

@@ -48,7 +48,7 @@ func TestWhatExcusesNothing(t *testing.T) {
 // nothing beyond Local.TTL.
 func TestWhatExcuses(t *testing.T) {
 	const log = 500 * int64(time.Millisecond) // LogTimeout
-	reconnects := 300 * int64(time.Millisecond)
+	reconnects := 200 * int64(time.Millisecond)
 	for _, tt := range []struct {
 		kind     string
 		recovery int64
@@ -77,8 +77,8 @@ func TestWhatExcuses(t *testing.T) {
 	}
 }
 
-// A process of the fleet knows of no fault that is not judged.
-func TestBoundsAreOfFaults(t *testing.T) {
+// Whatever excuses ends with Local.TTL.
+func TestLocalTTLBoundsAll(t *testing.T) {
 	for _, cluster := range []bool{false, true} {
 		for kind, bound := range consistency.Bounds(time.Second, cluster).Faulty {
 			if bound.Longest != time.Second+time.Duration(delivery) || bound.Recovery <= 0 {

@@ -45,9 +45,10 @@ func TestFleet(t *testing.T) {
 	if *local > 0 {
 		locals = []time.Duration{*local}
 	}
-	for _, local := range locals {
+	for i, local := range locals {
 		t.Run("local "+local.String(), func(t *testing.T) {
-			r := play(t, consistency.Options{For: *duration / time.Duration(len(locals)), Local: local, Seed: *seed, Cluster: *cluster})
+			o := consistency.Options{For: *duration / time.Duration(len(locals)), Local: local, Seed: *seed + uint64(i), Cluster: *cluster}
+			r := play(t, o)
 			if n := len(r.Verdict.Violations); n > 0 {
 				keep(t, r)
 				t.Errorf("%v", r.Verdict)

@@ -12,7 +12,7 @@ import (
 type deaf struct{ *redis.Store }
 
 // deafTo is of how many entries one is lost.
-const deafTo = 30
+const deafTo = 8
 
 func (d deaf) Follow(name string, f cache.Follower) (stop func()) {
 	return d.Store.Follow(name, deafFollower{f})

@@ -114,8 +114,8 @@ func faults(cluster bool) []fault {
 	kinds := []fault{
 		link("connections cut", true, reconnects, each(func(m *member, i int) { m.links[i].Cut() })),
 		link("connections frozen", true, reconnects, each(func(m *member, i int) { m.links[i].Freeze() })),
-		link("connections half open", true, noticed, each(func(m *member, i int) { m.links[i].Drop() })),
-		link("connections half open, new ones work", false, noticed, each(func(m *member, i int) { m.links[i].Drop() })),
+		link("connections half open", true, notices, each(func(m *member, i int) { m.links[i].Drop() })),
+		link("connections half open, new ones work", false, notices, each(func(m *member, i int) { m.links[i].Drop() })),
 		link("connections reset", false, reconnects, each(func(m *member, i int) { m.links[i].KillAll() })),
 		{kind: "process killed", longer: true, after: breakerCloses, strike: func(f *Fleet, r *rand.Rand) (int, func()) {
 			m := f.someone(r)
@@ -140,7 +140,7 @@ func faults(cluster bool) []fault {
 		stop("node of the log stopped", reconnects, (*Fleet).logServer),
 		kill("another node killed, back empty", nothing, (*Fleet).anotherServer),
 		stop("another node stopped", nothing, (*Fleet).anotherServer),
-		move("slot of the log moved", rerouted, func(*rand.Rand) string { return logKey }),
+		move("slot of the log moved", asksAround, func(*rand.Rand) string { return logKey }),
 		move("slot of a key moved", nothing, func(r *rand.Rand) string { return prefix + ":c:0:" + plainKey(r.IntN(20)) }))
 }
 
