@@ -56,20 +56,21 @@ func take(kind string, do func(ctx context.Context, s *redistest.Server)) fault 
 	}}
 }
 
-// serverOf chooses a server of a fleet.
-type serverOf func(*Fleet) *redistest.Server
+// serverOf chooses a server of a fleet. That of the log, or another: it alone can hold up
+// entries, the others only calls.
+type serverOf func(*Fleet, *rand.Rand) *redistest.Server
 
-func (f *Fleet) logServer() *redistest.Server {
+func (f *Fleet) logServer(*rand.Rand) *redistest.Server {
 	if f.cluster == nil {
 		return f.servers[0]
 	}
 	return f.cluster.Node(logKey)
 }
 
-func (f *Fleet) anotherServer() *redistest.Server {
-	log := f.logServer()
+func (f *Fleet) anotherServer(r *rand.Rand) *redistest.Server {
+	log := f.logServer(r)
 	for {
-		if s := f.someServer(f.random); s != log {
+		if s := f.someServer(r); s != log {
 			return s
 		}
 	}
@@ -77,16 +78,16 @@ func (f *Fleet) anotherServer() *redistest.Server {
 
 // kill and stop make faults of what happens to a server. They end when it serves again.
 func kill(kind string, recovery time.Duration, which serverOf) fault {
-	return fault{kind: kind, longer: true, recovery: recovery, strike: func(f *Fleet, _ *rand.Rand) (int, func()) {
-		s := which(f)
+	return fault{kind: kind, longer: true, recovery: recovery, strike: func(f *Fleet, r *rand.Rand) (int, func()) {
+		s := which(f, r)
 		s.Kill()
 		return history.All, func() { s.Restart(); f.serves(s) }
 	}}
 }
 
 func stop(kind string, recovery time.Duration, which serverOf) fault {
-	return fault{kind: kind, longer: true, recovery: recovery, strike: func(f *Fleet, _ *rand.Rand) (int, func()) {
-		s := which(f)
+	return fault{kind: kind, longer: true, recovery: recovery, strike: func(f *Fleet, r *rand.Rand) (int, func()) {
+		s := which(f, r)
 		s.Pause()
 		return history.All, func() { s.Resume(); f.serves(s) }
 	}}

@@ -14,7 +14,7 @@ import (
 // Options say what fleet to run.
 type Options struct {
 	For     time.Duration
-	Local   time.Duration // Local.TTL
+	Local   time.Duration // Local.TTL; required
 	Seed    uint64
 	Cluster bool // three primaries instead of one server
 	Plain   bool // plain cache-aside instead of nearside
@@ -99,7 +99,7 @@ func (f *Fleet) disturb() {
 		return
 	}
 	kinds := faults(f.o.Cluster)
-	time.Sleep(time.Second)
+	time.Sleep(500 * time.Millisecond)
 	for {
 		f.random.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
 		for _, kind := range kinds {
