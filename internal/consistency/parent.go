@@ -128,11 +128,14 @@ func (f *Fleet) look(recovery time.Duration) {
 	f.tellAll(resume)
 }
 
-// settle ends the writes when everything has recovered, tombstones of those that were
-// killed too, and looks at what is held of each key.
+// settle looks at what is left behind of the last fault, and once more when the tombstones
+// of those that were killed have lapsed.
 func (f *Fleet) settle() {
 	f.t.Helper()
-	time.Sleep(longestRecovery + mutateTimeout)
+	if !f.o.Plain {
+		f.look(longestRecovery)
+	}
+	time.Sleep(mutateTimeout)
 	f.tellAll(quiet)
 	time.Sleep(slack)
 	if !f.o.Plain {
