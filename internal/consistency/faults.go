@@ -185,11 +185,14 @@ func (f *Fleet) strike(what fault) {
 	f.history.Faults = append(f.history.Faults, history.Fault{Kind: what.kind, Instance: instance, Start: start, End: history.Now()})
 }
 
+const standsAtMost = 2500 * time.Millisecond
+
 // standing is how long a fault stands: one in four for longer than the shorter Local.TTL
 // that fleets have.
 func (f *Fleet) standing() time.Duration {
 	if f.random.IntN(4) == 0 {
-		return 1200*time.Millisecond + time.Duration(f.random.Int64N(int64(1300*time.Millisecond)))
+		const longer = 1200 * time.Millisecond
+		return longer + time.Duration(f.random.Int64N(int64(standsAtMost-longer)))
 	}
 	return 100*time.Millisecond + time.Duration(f.random.Int64N(int64(time.Second)))
 }
