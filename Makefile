@@ -6,7 +6,7 @@ fuzzruns := 40000
 fills    := 1000000
 seeds    := 5000
 time     := 60s
-fleet    := # -cluster, -seed N, -save FILE
+fleet    := # -cluster, -local D, -seed N, -save FILE
 
 .NOTPARALLEL:
 .PHONY: test redis lint unit examples fuzz bench race-fills sim consistency mutants

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// The bounds that the fleet is configured for, and judged by.
+// What the instances are configured with, besides Config.
 const (
-	localTTL      = time.Second
 	logTimeout    = 500 * time.Millisecond
 	mutateTimeout = 2 * time.Second
+	budget        = 100 * time.Millisecond
 	loadTakes     = 3 * time.Millisecond // at most
 )
 
@@ -20,8 +20,10 @@ type Config struct {
 	Seed     uint64            // of what its clients do
 	Source   string            // address of the source
 	Redis    map[string]string // address of each server, and of the link that leads to it
+	Local    time.Duration     // Local.TTL
 	Cluster  bool
 	Plain    bool
+	Deaf     bool
 	File     string // for its history
 	Readers  int
 	Writers  int

@@ -3,6 +3,7 @@ package consistency
 import (
 	"context"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/nearside-go/nearside/internal/history"
@@ -12,9 +13,11 @@ import (
 // fault is a kind of fault. Strike breaks something, and returns whose fault it is and
 // what mends it.
 type fault struct {
-	kind   string
-	longer bool // it stands for a while before it is mended
-	strike func(f *Fleet, r *rand.Rand) (instance int, mend func())
+	kind     string
+	longer   bool          // it stands for a while before it is mended
+	recovery time.Duration // nothing, or how long it holds up the log after its end
+	after    time.Duration // without another fault
+	strike   func(f *Fleet, r *rand.Rand) (instance int, mend func())
 }
 
 func (f *Fleet) someone(r *rand.Rand) *member { return f.members[r.IntN(len(f.members))] }
@@ -22,8 +25,8 @@ func (f *Fleet) someone(r *rand.Rand) *member { return f.members[r.IntN(len(f.me
 func (f *Fleet) someServer(r *rand.Rand) *redistest.Server { return f.servers[r.IntN(len(f.servers))] }
 
 // link makes a fault of what is done to all links of one member.
-func link(kind string, longer bool, do func(*member)) fault {
-	return fault{kind, longer, func(f *Fleet, r *rand.Rand) (int, func()) {
+func link(kind string, longer bool, recovery time.Duration, do func(*member)) fault {
+	return fault{kind: kind, longer: longer, recovery: recovery, strike: func(f *Fleet, r *rand.Rand) (int, func()) {
 		m := f.someone(r)
 		do(m)
 		return m.config.Instance, func() {
@@ -42,9 +45,10 @@ func each(what func(*member, int)) func(*member) {
 	}
 }
 
-// take makes a fault of what is taken from a server.
+// take makes a fault of what is taken from the servers. It holds up nothing: the log is
+// read on, and a reader that misses entries in it drops its local tier.
 func take(kind string, do func(ctx context.Context, s *redistest.Server)) fault {
-	return fault{kind, false, func(f *Fleet, r *rand.Rand) (int, func()) {
+	return fault{kind: kind, strike: func(f *Fleet, r *rand.Rand) (int, func()) {
 		for _, s := range f.servers {
 			do(context.Background(), s)
 		}
@@ -52,47 +56,98 @@ func take(kind string, do func(ctx context.Context, s *redistest.Server)) fault 
 	}}
 }
 
+// serverOf chooses a server of a fleet. That of the log, or another: it alone can hold up
+// entries, the others only calls.
+type serverOf func(*Fleet, *rand.Rand) *redistest.Server
+
+func (f *Fleet) logServer(*rand.Rand) *redistest.Server {
+	if f.cluster == nil {
+		return f.servers[0]
+	}
+	return f.cluster.Node(logKey)
+}
+
+func (f *Fleet) anotherServer(r *rand.Rand) *redistest.Server {
+	log := f.logServer(r)
+	for {
+		if s := f.someServer(r); s != log {
+			return s
+		}
+	}
+}
+
+// kill and stop make faults of what happens to a server. They end when it serves again.
+func kill(kind string, recovery time.Duration, which serverOf) fault {
+	return fault{kind: kind, longer: true, recovery: recovery, strike: func(f *Fleet, r *rand.Rand) (int, func()) {
+		s := which(f, r)
+		s.Kill()
+		return history.All, func() { s.Restart(); f.serves(s) }
+	}}
+}
+
+func stop(kind string, recovery time.Duration, which serverOf) fault {
+	return fault{kind: kind, longer: true, recovery: recovery, strike: func(f *Fleet, r *rand.Rand) (int, func()) {
+		s := which(f, r)
+		s.Pause()
+		return history.All, func() { s.Resume(); f.serves(s) }
+	}}
+}
+
+// serves waits for a node of a Cluster to say that it is one again: after a restart, and
+// when it was stopped for long, it takes no commands for seconds.
+func (f *Fleet) serves(s *redistest.Server) {
+	f.t.Helper()
+	if f.cluster == nil {
+		return
+	}
+	redistest.Eventually(f.t, 20*time.Second, "the node serves", func() bool {
+		info, err := s.Client().ClusterInfo(context.Background()).Result()
+		return err == nil && strings.Contains(info, "cluster_state:ok")
+	})
+}
+
+// breakerCloses after Redis is back, at the latest. When a process is killed in a Mutate
+// that Redis could not be told of, nothing is promised.
+const breakerCloses = 2*time.Second + budget
+
 // faults are those of a fleet on one server, or on a Cluster.
 func faults(cluster bool) []fault {
 	kinds := []fault{
-		link("connections cut", true, each(func(m *member, i int) { m.links[i].Cut() })),
-		link("connections frozen", true, each(func(m *member, i int) { m.links[i].Freeze() })),
-		link("connections half open", true, each(func(m *member, i int) { m.links[i].Drop() })),
-		link("connections half open, new ones work", false, each(func(m *member, i int) { m.links[i].Drop() })),
-		link("connections reset", false, each(func(m *member, i int) { m.links[i].KillAll() })),
-		{"process killed", true, func(f *Fleet, r *rand.Rand) (int, func()) {
+		link("connections cut", true, reconnects, each(func(m *member, i int) { m.links[i].Cut() })),
+		link("connections frozen", true, reconnects, each(func(m *member, i int) { m.links[i].Freeze() })),
+		link("connections half open", true, notices, each(func(m *member, i int) { m.links[i].Drop() })),
+		link("connections half open, new ones work", false, notices, each(func(m *member, i int) { m.links[i].Drop() })),
+		link("connections reset", false, reconnects, each(func(m *member, i int) { m.links[i].KillAll() })),
+		{kind: "process killed", longer: true, after: breakerCloses, strike: func(f *Fleet, r *rand.Rand) (int, func()) {
 			m := f.someone(r)
 			m.kill()
 			return m.config.Instance, func() { f.start(m) }
 		}},
-		{"Redis killed, back empty", true, func(f *Fleet, r *rand.Rand) (int, func()) {
-			s := f.someServer(r)
-			s.Kill()
-			return history.All, s.Restart
-		}},
-		{"Redis stopped", true, func(f *Fleet, r *rand.Rand) (int, func()) {
-			s := f.someServer(r)
-			s.Pause()
-			return history.All, s.Resume
-		}},
 		take("log trimmed", func(ctx context.Context, s *redistest.Server) {
-			_ = s.Client().XTrimMaxLen(ctx, prefix+":log", 0).Err() // where the log does not live, that is an error
+			_ = s.Client().XTrimMaxLen(ctx, logKey, 0).Err() // where the log does not live, that is an error
 		}),
-		take("log deleted", func(ctx context.Context, s *redistest.Server) { _ = s.Client().Del(ctx, prefix+":log").Err() }),
+		take("log deleted", func(ctx context.Context, s *redistest.Server) { _ = s.Client().Del(ctx, logKey).Err() }),
 		take("Redis flushed", func(ctx context.Context, s *redistest.Server) { _ = s.Client().FlushAll(ctx).Err() }),
 		take("positions of tags evicted", func(ctx context.Context, s *redistest.Server) { del(ctx, s, prefix+":c::*") }),
 		take("leases and tombstones evicted", func(ctx context.Context, s *redistest.Server) { del(ctx, s, prefix+":c:0:*", "L", "T") }),
 	}
-	if cluster {
-		kinds = append(kinds, move("slot of the log moved", func(*rand.Rand) string { return prefix + ":log" }),
-			move("slot of a key moved", func(r *rand.Rand) string { return prefix + ":c:0:" + plainKey(r.IntN(20)) }))
+	if !cluster {
+		return append(kinds,
+			kill("Redis killed, back empty", reconnects, (*Fleet).logServer),
+			stop("Redis stopped", reconnects, (*Fleet).logServer))
 	}
-	return kinds
+	return append(kinds,
+		kill("node of the log killed, back empty", reconnects, (*Fleet).logServer),
+		stop("node of the log stopped", reconnects, (*Fleet).logServer),
+		kill("another node killed, back empty", nothing, (*Fleet).anotherServer),
+		stop("another node stopped", nothing, (*Fleet).anotherServer),
+		move("slot of the log moved", asksAround, func(*rand.Rand) string { return logKey }),
+		move("slot of a key moved", nothing, func(r *rand.Rand) string { return prefix + ":c:0:" + plainKey(r.IntN(20)) }))
 }
 
 // move makes a fault of a slot that moves to another node.
-func move(kind string, key func(*rand.Rand) string) fault {
-	return fault{kind, false, func(f *Fleet, r *rand.Rand) (int, func()) {
+func move(kind string, recovery time.Duration, key func(*rand.Rand) string) fault {
+	return fault{kind: kind, recovery: recovery, strike: func(f *Fleet, r *rand.Rand) (int, func()) {
 		f.cluster.MoveSlot(key(r), f.someServer(r))
 		return history.All, func() {}
 	}}
@@ -116,11 +171,28 @@ func del(ctx context.Context, s *redistest.Server, pattern string, kinds ...stri
 
 // strike lets one fault happen, and records it.
 func (f *Fleet) strike(what fault) {
+	f.t.Helper()
+	time.Sleep(what.after)
+	for _, s := range f.servers {
+		f.serves(s)
+	}
 	start := history.Now()
 	instance, mend := what.strike(f, f.random)
 	if what.longer {
-		time.Sleep(100*time.Millisecond + rand.N(1500*time.Millisecond))
+		time.Sleep(f.standing())
 	}
 	mend()
 	f.history.Faults = append(f.history.Faults, history.Fault{Kind: what.kind, Instance: instance, Start: start, End: history.Now()})
+}
+
+const standsAtMost = 2500 * time.Millisecond
+
+// standing is how long a fault stands: one in four for longer than the shorter Local.TTL
+// that fleets have.
+func (f *Fleet) standing() time.Duration {
+	if f.random.IntN(4) == 0 {
+		const longer = 1200 * time.Millisecond
+		return longer + time.Duration(f.random.Int64N(int64(standsAtMost-longer)))
+	}
+	return 100*time.Millisecond + time.Duration(f.random.Int64N(int64(time.Second)))
 }

@@ -15,8 +15,10 @@ import (
 	"github.com/nearside-go/nearside/redis"
 )
 
-// prefix begins the keys of the fleet in Redis.
-const prefix = "fleet"
+const (
+	prefix = "fleet" // of the keys in Redis
+	logKey = prefix + ":log"
+)
 
 // value is what is cached: a version, and the group of its key.
 type value struct {
@@ -28,16 +30,21 @@ type nearside = cache.Cache[string, value]
 
 // open returns an instance of the fleet. What it returns second closes it.
 func (c Config) open() (*nearside, func(), error) {
-	o := redis.Options{Prefix: prefix, Timeout: 100 * time.Millisecond, LeaseTTL: time.Second, LogTimeout: logTimeout, LogLength: 2000}
+	o := redis.Options{Prefix: prefix, Timeout: budget, LeaseTTL: time.Second, LogTimeout: logTimeout, LogLength: 2000}
 	client := c.client()
 	store, err := redis.New(client, o)
 	if err != nil {
 		return nil, nil, err
 	}
+	var remote cache.Remote = store
+	if c.Deaf {
+		remote = deaf{store}
+	}
+	ttl := max(20*time.Second, 2*c.Local)
 	near, err := cache.New(cache.Options[string, value]{
-		Name: "c", TTL: 20 * time.Second, MaxAge: time.Minute, Remote: store,
+		Name: "c", TTL: ttl, MaxAge: 3 * ttl, Remote: remote,
 		LoadTimeout: 5 * time.Second, MutateTimeout: mutateTimeout,
-		Local: local.Options{TTL: localTTL},
+		Local: local.Options{TTL: c.Local},
 		Tags: func(_ string, v value) []string {
 			return []string{v.Group, v.Group + "/" + strconv.FormatInt(v.Version%3, 10)}
 		},

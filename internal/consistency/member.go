@@ -90,13 +90,12 @@ func (m *member) kill() {
 	_ = m.cmd.Wait()
 }
 
-// tell sends a command and returns the answer.
-func (m *member) tell(command string) string {
+// tell sends a command. What it is answered is to be heard.
+func (m *member) tell(command string) {
 	m.t.Helper()
 	if _, err := fmt.Fprintln(m.stdin, command); err != nil {
 		m.t.Errorf("process %d: %v", m.config.Instance, err)
 	}
-	return m.hear()
 }
 
 func (m *member) hear() string {

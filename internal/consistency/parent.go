@@ -3,12 +3,7 @@ package consistency
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"math/rand/v2"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -19,9 +14,11 @@ import (
 // Options say what fleet to run.
 type Options struct {
 	For     time.Duration
+	Local   time.Duration // Local.TTL; required
 	Seed    uint64
 	Cluster bool // three primaries instead of one server
 	Plain   bool // plain cache-aside instead of nearside
+	Deaf    bool // instances that are not told of some entries of the log
 	Calm    bool // without faults
 }
 
@@ -31,13 +28,6 @@ const (
 	readers   = 6 // of a process
 	writers   = 2
 	primaries = 3
-)
-
-// The bounds by which the fleet is judged. A machine on which all of it shares two cores
-// delays everybody by slack now and then.
-const (
-	slack    = 300 * time.Millisecond
-	recovery = localTTL + 2*logTimeout + time.Second
 )
 
 // Fleet is a fleet at work.
@@ -81,7 +71,7 @@ func (f *Fleet) build() {
 	} else {
 		f.servers = []*redistest.Server{redistest.Start(f.t)}
 	}
-	c := Config{Source: f.addr, Cluster: f.o.Cluster, Plain: f.o.Plain, Readers: readers, Writers: writers, Seed: f.o.Seed}
+	c := Config{Source: f.addr, Local: f.o.Local, Cluster: f.o.Cluster, Plain: f.o.Plain, Deaf: f.o.Deaf, Readers: readers, Writers: writers, Seed: f.o.Seed}
 	for range processes {
 		f.members = append(f.members, newMember(f.t, c, f.addrs()))
 	}
@@ -100,15 +90,16 @@ func (f *Fleet) start(m *member) {
 }
 
 // disturb lets one fault after the other happen, each kind as often as the others, with
-// time to recover in between.
+// time to recover in between, and now and then a look at what is left behind.
 func (f *Fleet) disturb() {
+	f.t.Helper()
 	until := time.Now().Add(f.o.For)
 	if f.o.Calm {
 		time.Sleep(f.o.For)
 		return
 	}
 	kinds := faults(f.o.Cluster)
-	time.Sleep(time.Second)
+	time.Sleep(500 * time.Millisecond)
 	for {
 		f.random.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
 		for _, kind := range kinds {
@@ -116,16 +107,35 @@ func (f *Fleet) disturb() {
 				return
 			}
 			f.strike(kind)
-			time.Sleep(300*time.Millisecond + time.Duration(f.random.Int64N(int64(time.Second))))
+			if !f.o.Plain && f.random.IntN(2) == 0 {
+				f.look(kind.recovery)
+			} else {
+				time.Sleep(300*time.Millisecond + time.Duration(f.random.Int64N(int64(time.Second))))
+			}
 		}
 	}
 }
 
-// settle ends the writes when everything has recovered, and has everybody say what is
-// held of each key: those that were there, and one that starts now.
+// look has everybody say what is held of each key when a fault has been recovered from:
+// those that were there, and one that starts now. The writes end with the fault, lest a
+// later invalidation takes away what was left behind.
+func (f *Fleet) look(recovery time.Duration) {
+	f.t.Helper()
+	f.tellAll(quiet)
+	time.Sleep(recovery + slack)
+	f.tellAll(rest)
+	f.late()
+	f.tellAll(resume)
+}
+
+// settle looks at what is left behind of the last fault, and once more when the tombstones
+// of those that were killed have lapsed.
 func (f *Fleet) settle() {
 	f.t.Helper()
-	time.Sleep(recovery + mutateTimeout)
+	if !f.o.Plain {
+		f.look(longestRecovery)
+	}
+	time.Sleep(mutateTimeout)
 	f.tellAll(quiet)
 	time.Sleep(slack)
 	if !f.o.Plain {
@@ -134,19 +144,26 @@ func (f *Fleet) settle() {
 		f.late()
 	}
 	f.tellAll(rest)
-	for _, m := range f.members {
+	f.tellAll(end, func(m *member, said string) {
 		var s Summary
-		if err := json.Unmarshal([]byte(m.tell(end)), &s); err != nil {
+		if err := json.Unmarshal([]byte(said), &s); err != nil {
 			f.t.Errorf("process %d: %v", m.config.Instance, err)
 		}
 		f.sums = append(f.sums, s)
-	}
+	})
 }
 
-func (f *Fleet) tellAll(command string) {
+// tellAll tells all members at the same time, and returns when they have answered.
+func (f *Fleet) tellAll(command string, heard ...func(m *member, said string)) {
 	f.t.Helper()
 	for _, m := range f.members {
 		m.tell(command)
+	}
+	for _, m := range f.members {
+		said := m.hear()
+		for _, h := range heard {
+			h(m, said)
+		}
 	}
 }
 
@@ -167,7 +184,7 @@ func (f *Fleet) finalVersions() {
 // late is an instance that starts at rest. It serves what Redis holds.
 func (f *Fleet) late() {
 	f.t.Helper()
-	c := Config{Redis: make(map[string]string), Cluster: f.o.Cluster}
+	c := Config{Redis: make(map[string]string), Local: f.o.Local, Cluster: f.o.Cluster}
 	for _, addr := range f.addrs() {
 		c.Redis[addr] = addr
 	}
@@ -181,70 +198,4 @@ func (f *Fleet) late() {
 			f.history.Rests = append(f.history.Rests, history.Rest{Tier: "redis", Key: key, Version: v.Version, At: history.Now()})
 		}
 	}
-}
-
-// Result is what a fleet did.
-type Result struct {
-	History history.History
-	Verdict history.Verdict
-	Summary Summary // of the processes that lived to the end
-	Options Options
-}
-
-func (f *Fleet) result() *Result {
-	f.t.Helper()
-	r := &Result{History: f.history, Options: f.o}
-	files, err := filepath.Glob(filepath.Join(f.dir, "*.jsonl"))
-	if err != nil || len(files) != f.started {
-		f.t.Fatalf("%d files of %d processes, %v", len(files), f.started, err)
-	}
-	for _, path := range files {
-		h, err := history.Load(path)
-		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) { // which is where a process was killed
-			f.t.Fatal(err)
-		}
-		r.History.Merge(h)
-	}
-	missing, err := f.source.Missing(context.Background(), r.History, Keys(), f.begun, history.Now())
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	r.History.Commits = append(r.History.Commits, missing...)
-	for _, s := range f.sums {
-		r.Summary.Failed += s.Failed
-		r.Summary.Loads += s.Loads
-		r.Summary.Misses += s.Misses
-		r.Summary.Gaps += s.Gaps
-	}
-	r.Verdict = history.Judge(r.History, Bounds())
-	return r
-}
-
-// Bounds are what the fleet is judged by.
-func Bounds() history.Options {
-	o := history.Options{Delivery: slack, Faulty: make(map[string]history.Bound)}
-	for _, kind := range faults(true) {
-		o.Faulty[kind.kind] = history.Bound{Longest: localTTL + slack, Recovery: recovery}
-	}
-	return o
-}
-
-// String is a table.
-func (r *Result) String() string {
-	var b strings.Builder
-	v := r.Verdict
-	fmt.Fprintf(&b, "| | |\n|---|---|\n")
-	fmt.Fprintf(&b, "| reads | %d |\n| commits | %d |\n| invalidations of a key | %d |\n", v.Reads, v.Commits, v.Invalidations)
-	fmt.Fprintf(&b, "| reads that failed | %d |\n", r.Summary.Failed)
-	fmt.Fprintf(&b, "| reads that were stale for more than %v | %d |\n", slack, v.Stale)
-	fmt.Fprintf(&b, "| **stale beyond the bound, or left behind at rest** | **%d** |\n", len(v.Violations))
-	if r.Summary.Misses > 0 {
-		fmt.Fprintf(&b, "| loads for each miss | %.3f |\n", float64(r.Summary.Loads)/float64(r.Summary.Misses))
-	}
-	fmt.Fprintf(&b, "\n| fault | how often | longest staleness of a read that it touched | bound |\n|---|---|---|---|\n")
-	fmt.Fprintf(&b, "| none | | %v | %v |\n", v.LongestStaleness[""].Round(time.Millisecond), slack)
-	for _, kind := range faults(r.Options.Cluster) {
-		fmt.Fprintf(&b, "| %s | %d | %v | %v |\n", kind.kind, v.Faults[kind.kind], v.LongestStaleness[kind.kind].Round(time.Millisecond), localTTL+slack)
-	}
-	return b.String()
 }

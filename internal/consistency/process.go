@@ -11,7 +11,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/nearside-go/nearside/internal/history"
 	"github.com/nearside-go/nearside/local"
@@ -28,9 +27,10 @@ type Summary struct {
 // The commands that a process reads from its standard input, a line each. It answers
 // each with a line, of Summary for the last.
 const (
-	quiet = "quiet" // end the writes
-	rest  = "rest"  // read what is held of each key
-	end   = "end"
+	quiet  = "quiet"  // end the writes
+	rest   = "rest"   // end the reads too, and say what is held of each key
+	resume = "resume" // read and write again
+	end    = "end"
 )
 
 // Run is a process of the fleet. It returns when it is told to, or with its input.
@@ -70,6 +70,7 @@ type process struct {
 	near    *nearside // nil in a plain one
 
 	failed           atomic.Int64
+	clients          int // that there were
 	reading, writing context.CancelFunc
 	readers, writers sync.WaitGroup
 	mu               sync.Mutex // guards err
@@ -83,7 +84,7 @@ func (p *process) start() error {
 			return err
 		}
 		client := p.client()
-		p.storage, p.shut = plain{store, client, p.source}, func() { _ = client.Close() }
+		p.storage, p.shut = plain{store, p.Local, client, p.source}, func() { _ = client.Close() }
 	} else {
 		c, shut, err := p.open()
 		if err != nil {
@@ -91,27 +92,33 @@ func (p *process) start() error {
 		}
 		p.near, p.storage, p.shut = c, near{c, p.source}, shut
 	}
-	var reading, writing context.Context
-	reading, p.reading = context.WithCancel(context.Background())
-	writing, p.writing = context.WithCancel(context.Background())
-	for i := range p.Readers {
-		p.run(&p.readers, i, func(c *client) error { return c.readOn(reading) })
-	}
-	for i := range p.Writers {
-		p.run(&p.writers, p.Readers+i, func(c *client) error { return c.writeOn(writing) })
-	}
+	p.resume()
 	return nil
 }
 
-func (p *process) newClient(number int) *client {
+// resume starts the clients.
+func (p *process) resume() {
+	var reading, writing context.Context
+	reading, p.reading = context.WithCancel(context.Background())
+	writing, p.writing = context.WithCancel(context.Background())
+	for range p.Readers {
+		p.run(&p.readers, func(c *client) error { return c.readOn(reading) })
+	}
+	for range p.Writers {
+		p.run(&p.writers, func(c *client) error { return c.writeOn(writing) })
+	}
+}
+
+func (p *process) newClient() *client {
+	p.clients++
 	return &client{
-		instance: p.Instance, random: rand.New(rand.NewPCG(p.Seed, uint64(number))),
+		instance: p.Instance, random: rand.New(rand.NewPCG(p.Seed, uint64(p.clients))),
 		source: p.source, cache: p.storage, journal: &journal{to: p.file}, failed: &p.failed,
 	}
 }
 
-func (p *process) run(wg *sync.WaitGroup, number int, work func(*client) error) {
-	c := p.newClient(number)
+func (p *process) run(wg *sync.WaitGroup, work func(*client) error) {
+	c := p.newClient()
 	wg.Go(func() {
 		if err := work(c); err != nil {
 			p.mu.Lock()
@@ -129,12 +136,16 @@ func (p *process) obey(command string) (done bool, err error) {
 		fmt.Fprintln(p.out, "quiet")
 		return false, nil
 	case rest:
+		p.endReads()
 		err := p.rest()
 		fmt.Fprintln(p.out, "at rest")
 		return false, err
+	case resume:
+		p.resume()
+		fmt.Fprintln(p.out, "running")
+		return false, nil
 	case end:
-		p.reading()
-		p.readers.Wait()
+		p.endReads()
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return true, errors.Join(p.err, json.NewEncoder(p.out).Encode(p.summary()))
@@ -142,17 +153,27 @@ func (p *process) obey(command string) (done bool, err error) {
 	return false, fmt.Errorf("unknown command %q", command)
 }
 
-// rest records what this instance serves of each key without a load.
+func (p *process) endReads() {
+	p.reading()
+	p.readers.Wait()
+}
+
+// rest records what this instance serves of each key without a load, and from which
+// tier: nobody else reads, so that what is counted was this read.
 func (p *process) rest() error {
 	if p.near == nil {
 		return nil
 	}
 	j := &journal{to: p.file}
+	hits := p.near.Stats().LocalHits
 	for _, key := range Keys() {
 		if v, err := p.near.Get(context.Background(), key); err == nil {
-			j.Rests = append(j.Rests, history.Rest{Tier: "local", Instance: p.Instance, Key: key, Version: v.Version, At: history.Now()})
+			tier := "redis"
+			if now := p.near.Stats().LocalHits; now > hits {
+				tier, hits = "local", now
+			}
+			j.Rests = append(j.Rests, history.Rest{Tier: tier, Instance: p.Instance, Key: key, Version: v.Version, At: history.Now()})
 		}
-		time.Sleep(100 * time.Microsecond)
 	}
 	return j.flush(true)
 }

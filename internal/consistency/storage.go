@@ -37,17 +37,16 @@ func (n near) mutate(ctx context.Context, key string, write func(context.Context
 // local LRU in front. It has no tags: it deletes all keys that could have one.
 type plain struct {
 	local  *local.Store[string, int64]
+	ttl    time.Duration // of local
 	client goredis.UniversalClient
 	source *Source
 }
-
-const plainBudget = 100 * time.Millisecond
 
 func (p plain) read(ctx context.Context, key string) (int64, error) {
 	if v, ok := p.local.Get(key); ok {
 		return v, nil
 	}
-	bounded, cancel := context.WithTimeout(ctx, plainBudget)
+	bounded, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	if v, err := p.client.Get(bounded, prefix+key).Int64(); err == nil {
 		p.keep(key, v)
@@ -62,10 +61,10 @@ func (p plain) read(ctx context.Context, key string) (int64, error) {
 	return v.Version, nil
 }
 
-func (p plain) keep(key string, v int64) { p.local.Add(key, v, 1, local.Lifetime{TTL: localTTL}) }
+func (p plain) keep(key string, v int64) { p.local.Add(key, v, 1, local.Lifetime{TTL: p.ttl}) }
 
 func (p plain) invalidate(ctx context.Context, keys ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, plainBudget)
+	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	_, err := p.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
 		for _, key := range keys {

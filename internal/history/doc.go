@@ -16,11 +16,11 @@
 //
 //   - Those that the reader's own instance made allow it Options.Own, which is
 //     nothing unless set. No fault excuses such a read.
-//   - Those of other instances allow it Options.Delivery, or what a fault allows
-//     that was in force, or was being recovered from, at some time between the
-//     invalidation's return and the read's start, for the reader's instance or for
-//     all. An old invalidation that a fault held up excuses nothing about a newer
-//     one, which came when the fault was over.
+//   - Those of other instances have to be known after Options.Delivery. A fault
+//     of the reader's instance, or of all, that is in force before that, puts
+//     it off: until it has been recovered from, and Delivery later, but not beyond
+//     its Longest. Another fault that strikes before that puts it off again. One
+//     that strikes later excuses nothing: it would have been known without it.
 //
 // A read that returned a version before its commit began, or one that nobody
 // committed, is a violation too. So is what a tier holds at rest if an

@@ -8,40 +8,29 @@ import (
 	"time"
 )
 
-// faults are the faults of a history by their kinds, the most lenient first.
-type faults []kind
-
-// kind is the faults of a kind, by the instance that each was for.
-type kind struct {
-	name  string
-	bound Bound
-	spans map[int][]span
+// faults are the faults of a history, for the instances that each was for.
+type faults struct {
+	by     map[int][]span
+	merged map[int][]span // with those of All, as far as they were asked for
 }
 
-// span is the time of a fault, in the order of the starts. Its until is when this
-// fault and all before it had been recovered from.
-type span struct{ start, until int64 }
+// span is the time of a fault.
+type span struct {
+	kind       string
+	bound      Bound
+	start, end int64
+	until      int64 // when it had been recovered from
+	latest     int64 // the latest until of this one and those that start before it
+}
 
-func newFaults(records []Fault, bounds map[string]Bound) faults {
-	byKind := make(map[string]map[int][]span)
-	for _, f := range records {
-		if byKind[f.Kind] == nil {
-			byKind[f.Kind] = make(map[int][]span)
-		}
-		s := span{f.Start, later(f.End, bounds[f.Kind].Recovery)}
-		byKind[f.Kind][f.Instance] = append(byKind[f.Kind][f.Instance], s)
+func newFaults(records []Fault, bounds map[string]Bound) *faults {
+	f := &faults{by: make(map[int][]span), merged: make(map[int][]span)}
+	for _, r := range records {
+		bound := bounds[r.Kind]
+		s := span{kind: r.Kind, bound: bound, start: r.Start, end: r.End, until: later(r.End, bound.Recovery)}
+		f.by[r.Instance] = append(f.by[r.Instance], s)
 	}
-	var all faults
-	for name, spans := range byKind {
-		for _, s := range spans {
-			order(s)
-		}
-		all = append(all, kind{name, bounds[name], spans})
-	}
-	slices.SortFunc(all, func(a, b kind) int {
-		return cmp.Or(cmp.Compare(b.bound.Longest, a.bound.Longest), cmp.Compare(a.name, b.name))
-	})
-	return all
+	return f
 }
 
 // later adds d to t. A fault that was never mended ends when time does.
@@ -52,55 +41,50 @@ func later(t int64, d time.Duration) int64 {
 	return t + int64(d)
 }
 
-func order(spans []span) {
+// of returns the faults of an instance and of all, in the order of their starts.
+func (f *faults) of(instance int) []span {
+	spans, ok := f.merged[instance]
+	if ok {
+		return spans
+	}
+	spans = slices.Clone(f.by[All])
+	if instance != All {
+		spans = append(spans, f.by[instance]...)
+	}
 	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.start, b.start) })
-	for i := 1; i < len(spans); i++ {
-		spans[i].until = max(spans[i].until, spans[i-1].until)
+	latest := int64(longAgo)
+	for i := range spans {
+		latest = max(latest, spans[i].until)
+		spans[i].latest = latest
 	}
+	f.merged[instance] = spans
+	return spans
 }
 
-// until returns when the faults of the kind that had started by a time have been
-// recovered from, for an instance.
-func (k kind) until(instance int, by int64) int64 {
-	until := int64(longAgo)
-	for _, spans := range [][]span{k.spans[All], k.spans[instance]} {
-		begun := sort.Search(len(spans), func(i int) bool { return spans[i].start > by })
-		if begun > 0 {
-			until = max(until, spans[begun-1].until)
+// due is by when an instance has to know of an invalidation.
+type due struct {
+	at    int64
+	fault *span // what allows most of what held it up, see Verdict; nil if nothing did
+}
+
+// due returns what can be said by s of an invalidation that ended at e. Delivery is due
+// after a while; a fault that strikes before that puts it off, and then another may. It
+// is never due earlier than that of an earlier e.
+func (f *faults) due(e, s int64, instance int, delivery time.Duration) due {
+	d := due{at: later(e, delivery)}
+	most := int64(longAgo)
+	spans := f.of(instance)
+	first := sort.Search(len(spans), func(i int) bool { return spans[i].latest >= e })
+	for i := first; i < len(spans) && spans[i].start <= min(d.at, s); i++ {
+		fault := &spans[i]
+		if fault.until < e {
+			continue
 		}
-	}
-	return until
-}
-
-// between returns the kind that allows most, of those that were in force or being
-// recovered from at some time from e to s, for an instance.
-func (f faults) between(e, s int64, instance int) (k kind, ok bool) {
-	for _, k := range f {
-		if k.until(instance, s) >= e {
-			return k, true
+		allowed := min(later(e, fault.bound.Longest), later(fault.until, delivery))
+		if d.fault == nil || cmp.Or(cmp.Compare(allowed, most), cmp.Compare(d.fault.kind, fault.kind), cmp.Compare(fault.end, d.fault.end)) > 0 {
+			most, d.fault = allowed, fault
 		}
+		d.at = max(d.at, allowed)
 	}
-	return kind{}, false
-}
-
-// excuse is the bound for invalidations that ended until some time, and after the
-// excuse before.
-type excuse struct {
-	until int64
-	bound time.Duration
-}
-
-// excuses returns those of an instance's read that started at s, the last one for
-// the time without a fault. A kind that was over before a more lenient one was
-// excuses nothing more.
-func (f faults) excuses(s int64, instance int, delivery time.Duration) []excuse {
-	excuses := make([]excuse, 0, len(f)+1)
-	last := int64(longAgo)
-	for _, k := range f {
-		if until := k.until(instance, s); until > last {
-			excuses = append(excuses, excuse{until, max(delivery, k.bound.Longest)})
-			last = until
-		}
-	}
-	return append(excuses, excuse{math.MaxInt64, delivery})
+	return d
 }

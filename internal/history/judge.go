@@ -17,19 +17,22 @@ type Options struct {
 	// instances may read the old value, without a fault.
 	Delivery time.Duration
 
-	// Faulty has the bound for each kind of fault. A kind that it lacks excuses
-	// nothing.
+	// Faulty has the bound for each kind of fault that can hold up what others
+	// have invalidated. A kind that it lacks excuses nothing.
 	Faulty map[string]Bound
 }
 
-// Bound is what a kind of fault excuses.
+// Bound is what a kind of fault excuses: that instances go on reading what was
+// invalidated shortly before or while it was in force, or being recovered from. It
+// ends at the earlier of two times.
 type Bound struct {
-	// Longest is how long after an invalidation has returned another instance
-	// may read the old value, if the fault was in force or was being recovered
-	// from in between. Where it is less than Options.Delivery that holds.
+	// Longest is how long after the invalidation has returned that may be,
+	// whatever the fault's length. Where it is less than Options.Delivery that
+	// holds.
 	Longest time.Duration
 
-	// Recovery is how long after the fault's end it still counts.
+	// Recovery is how long after the fault's end it is in effect. What it has held
+	// up by then must be known within Options.Delivery.
 	Recovery time.Duration
 }
 
@@ -37,11 +40,12 @@ type Bound struct {
 type judge struct {
 	opts    Options
 	pasts   map[string]*past
-	faults  faults
+	faults  *faults
 	verdict Verdict
 }
 
-// Judge judges a history by what was promised. It takes n log n time.
+// Judge judges a history by what was promised. It takes n log n time, and for each
+// read that is stale as long as it takes to look at the faults that touched it.
 func Judge(h History, o Options) Verdict {
 	j := &judge{opts: o, pasts: pasts(h), faults: newFaults(h.Faults, o.Faulty), verdict: newVerdict(h)}
 	j.spans(h)
@@ -88,7 +92,7 @@ func (j *judge) read(r Read) {
 	}
 	j.existence(p, r)
 	own, byOwn := p.byOwn(r)
-	other, byOther := p.byOthers(r, longAgo)
+	other, byOther := p.byOthers(r)
 	switch {
 	case byOwn && byOther:
 		j.measure(r, min(own.End, other.End))
@@ -100,8 +104,8 @@ func (j *judge) read(r Read) {
 	if staleness := r.staleness(own); byOwn && staleness > j.opts.Own {
 		j.violation(Violation{Reason: OwnWrite, Read: r, Invalidated: own, Staleness: staleness, Bound: j.opts.Own})
 	}
-	if byOther && r.staleness(other) > j.opts.Delivery {
-		j.late(p, r)
+	if byOther {
+		j.late(r, other)
 	}
 }
 
@@ -127,24 +131,26 @@ func (j *judge) measure(r Read, since int64) {
 	if staleness > j.opts.Delivery {
 		j.verdict.Stale++
 	}
-	k, _ := j.faults.between(since, r.Start, r.Instance)
-	j.verdict.LongestStaleness[k.name] = max(j.verdict.LongestStaleness[k.name], staleness)
+	kind := ""
+	if fault := j.due(r, since).fault; fault != nil {
+		kind = fault.kind
+		if staleness > j.opts.Delivery && r.Start > fault.end {
+			j.verdict.LongestAfter[kind] = max(j.verdict.LongestAfter[kind], time.Duration(r.Start-fault.end))
+		}
+	}
+	j.verdict.LongestStaleness[kind] = max(j.verdict.LongestStaleness[kind], staleness)
 }
 
-// late judges a read by the invalidations of other instances. It looks at the
-// earliest one for each bound, because that has waited longest.
-func (j *judge) late(p *past, r Read) {
-	since := int64(longAgo)
-	for _, e := range j.faults.excuses(r.Start, r.Instance, j.opts.Delivery) {
-		inv, ok := p.byOthers(r, since)
-		if !ok {
-			return
-		}
-		if staleness := r.staleness(inv); inv.End <= e.until && staleness > e.bound {
-			j.violation(Violation{Reason: Late, Read: r, Invalidated: inv, Staleness: staleness, Bound: e.bound})
-			return
-		}
-		since = e.until
+// due is by when r's instance had to know of what had been declared wrong at some time.
+func (j *judge) due(r Read, since int64) due {
+	return j.faults.due(since, r.Start, r.Instance, j.opts.Delivery)
+}
+
+// late judges a read by the earliest invalidation of another instance that it is stale
+// by: it was due before all others.
+func (j *judge) late(r Read, inv Invalidated) {
+	if at := j.due(r, inv.End).at; r.Start > at {
+		j.violation(Violation{Reason: Late, Read: r, Invalidated: inv, Staleness: r.staleness(inv), Bound: time.Duration(at - inv.End)})
 	}
 }
 
@@ -156,7 +162,7 @@ func (j *judge) rest(r Rest) {
 	if p == nil {
 		return
 	}
-	inv, ok := p.all.between(longAgo, later(r.At, 1), func(k peak) bool { return k.version > r.Version })
+	inv, ok := p.all.until(later(r.At, 1), func(k peak) bool { return k.version > r.Version })
 	if ok {
 		j.violation(Violation{Reason: AtRest, Rest: r, Invalidated: inv, Staleness: time.Duration(r.At - inv.End)})
 	}

@@ -11,7 +11,8 @@ import (
 )
 
 // The promises of the tests, in nanoseconds: what another instance did is known
-// after 10, under a cut within 100 and until 20 after it.
+// after 10; under a cut within 100, and until 30 after it; under a pause within 30,
+// and until 10 after it.
 var promises = history.Options{
 	Delivery: 10,
 	Faulty: map[string]history.Bound{
@@ -85,9 +86,10 @@ func TestVerdictCounts(t *testing.T) {
 	}
 	got := history.Judge(h, promises)
 	want := history.Verdict{
-		Reads: 5, Commits: 9, Invalidations: 2, Rests: 1, Stale: 1,
+		Reads: 5, Commits: 9, Invalidations: 2, Rests: map[string]int{"local": 1}, Stale: 1,
 		Faults:           map[string]int{"cut": 1, "pause": 2},
 		LongestStaleness: map[string]time.Duration{"": 4, "cut": 50},
+		LongestAfter:     map[string]time.Duration{"cut": 30},
 		Violations: []history.Violation{
 			{Reason: history.OwnWrite, Read: read(1, 1, 401), Invalidated: invalidated(1, 2, 400), Staleness: 1}},
 	}

@@ -1,6 +1,7 @@
 package history_test
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -17,20 +18,50 @@ type naive struct {
 	o history.Options
 }
 
-// excuse returns the most lenient kind of fault for a read and an invalidation.
-func (n naive) excuse(r history.Read, inv history.Invalidated) (kind string) {
-	for _, f := range n.h.Faults {
-		until := f.End + int64(n.o.Faulty[f.Kind].Recovery)
-		overlaps := f.Start <= r.Start && inv.End <= until
-		if !overlaps || f.Instance != history.All && f.Instance != r.Instance {
-			continue
-		}
-		more := n.o.Faulty[f.Kind].Longest - n.o.Faulty[kind].Longest
-		if kind == "" || more > 0 || more == 0 && f.Kind < kind {
-			kind = f.Kind
+// due returns by when r's instance has to know of what an invalidation declared wrong,
+// and the kind of fault that allows most. It goes over all faults until none that is in
+// force before that puts it off any more.
+func (n naive) due(r history.Read, inv history.Invalidated) (at int64, kind string) {
+	at = inv.End + int64(n.o.Delivery)
+	for again := true; again; {
+		again = false
+		most := int64(math.MinInt64)
+		for _, f := range n.h.Faults {
+			bound := n.o.Faulty[f.Kind]
+			until := f.End + int64(bound.Recovery)
+			if f.Instance != history.All && f.Instance != r.Instance || f.Start > at || f.Start > r.Start || until < inv.End {
+				continue
+			}
+			allowed := min(inv.End+int64(bound.Longest), until+int64(n.o.Delivery))
+			if allowed > most || allowed == most && f.Kind < kind {
+				most, kind = allowed, f.Kind
+			}
+			if allowed > at {
+				at, again = allowed, true
+			}
 		}
 	}
-	return kind
+	return at, kind
+}
+
+// after returns how long after the end of the last fault of that kind, of those that
+// allow most, r began.
+func (n naive) after(r history.Read, inv history.Invalidated, kind string) (after time.Duration) {
+	at, _ := n.due(r, inv)
+	most := int64(math.MinInt64)
+	for _, f := range n.h.Faults {
+		bound := n.o.Faulty[f.Kind]
+		until := f.End + int64(bound.Recovery)
+		if f.Kind != kind || f.Instance != history.All && f.Instance != r.Instance || f.Start > min(at, r.Start) || until < inv.End {
+			continue
+		}
+		if allowed := min(inv.End+int64(bound.Longest), until+int64(n.o.Delivery)); allowed > most {
+			most, after = allowed, time.Duration(r.Start-f.End)
+		} else if allowed == most {
+			after = min(after, time.Duration(r.Start-f.End))
+		}
+	}
+	return after
 }
 
 func (n naive) existence(r history.Read) (violations []history.Violation) {
@@ -61,7 +92,8 @@ func (n naive) read(r history.Read) (violations []history.Violation, earliest *h
 		if earliest == nil || inv.End < earliest.End {
 			earliest = &inv
 		}
-		which, bound := &late, max(n.o.Delivery, n.o.Faulty[n.excuse(r, inv)].Longest)
+		at, _ := n.due(r, inv)
+		which, bound := &late, time.Duration(at-inv.End)
 		if inv.Instance == r.Instance {
 			which, bound = &own, n.o.Own
 		}
@@ -93,8 +125,8 @@ func (n naive) rest(r history.Rest) (violations []history.Violation) {
 
 func (n naive) judge() history.Verdict {
 	v := history.Verdict{
-		Reads: len(n.h.Reads), Commits: len(n.h.Commits), Invalidations: len(n.h.Invalidated), Rests: len(n.h.Rests),
-		Faults: map[string]int{}, LongestStaleness: map[string]time.Duration{},
+		Reads: len(n.h.Reads), Commits: len(n.h.Commits), Invalidations: len(n.h.Invalidated), Rests: map[string]int{},
+		Faults: map[string]int{}, LongestStaleness: map[string]time.Duration{}, LongestAfter: map[string]time.Duration{},
 	}
 	for _, f := range n.h.Faults {
 		v.Faults[f.Kind]++
@@ -105,13 +137,18 @@ func (n naive) judge() history.Verdict {
 		if earliest == nil {
 			continue
 		}
-		staleness, kind := time.Duration(r.Start-earliest.End), n.excuse(r, *earliest)
+		staleness := time.Duration(r.Start - earliest.End)
+		_, kind := n.due(r, *earliest)
 		if staleness > n.o.Delivery {
 			v.Stale++
+			if after := n.after(r, *earliest, kind); after > 0 {
+				v.LongestAfter[kind] = max(v.LongestAfter[kind], after)
+			}
 		}
 		v.LongestStaleness[kind] = max(v.LongestStaleness[kind], staleness)
 	}
 	for _, r := range n.h.Rests {
+		v.Rests[r.Tier]++
 		v.Violations = append(v.Violations, n.rest(r)...)
 	}
 	slices.SortStableFunc(v.Violations, func(a, b history.Violation) int {

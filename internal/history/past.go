@@ -48,11 +48,10 @@ func (p *past) order(invalidated []Invalidated) {
 
 // byOwn returns the earliest invalidation by r's own instance that r is stale by.
 func (p *past) byOwn(r Read) (inv Invalidated, ok bool) {
-	return p.own[r.Instance].between(longAgo, r.Start, func(k peak) bool { return k.version > r.Version })
+	return p.own[r.Instance].until(r.Start, func(k peak) bool { return k.version > r.Version })
 }
 
-// byOthers returns the earliest invalidation by another instance that r is stale
-// by, of those that ended after since.
-func (p *past) byOthers(r Read, since int64) (inv Invalidated, ok bool) {
-	return p.all.between(since, r.Start, func(k peak) bool { return k.without(r.Instance) > r.Version })
+// byOthers returns the earliest invalidation by another instance that r is stale by.
+func (p *past) byOthers(r Read) (inv Invalidated, ok bool) {
+	return p.all.until(r.Start, func(k peak) bool { return k.without(r.Instance) > r.Version })
 }

@@ -42,7 +42,7 @@ type Fault struct {
 // more: no call, and no delivery of an invalidation.
 type Rest struct {
 	Tier     string // "local" or "redis"
-	Instance int    // whose local tier it is
+	Instance int    // whose local tier it is, or that read it from the other
 	Key      string
 	Version  int64
 	At       int64

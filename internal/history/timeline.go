@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"math"
 	"slices"
-	"sort"
 )
 
 // longAgo is before all records.
@@ -67,42 +66,15 @@ func newTimeline(invalidated []Invalidated) *timeline {
 	return t
 }
 
-// between returns the earliest invalidation that ended after since and before
-// until, and that holds for. If holds is true of a stretch's peak, it must be true
-// of one of the invalidations in it.
-func (t *timeline) between(since, until int64, holds func(peak) bool) (inv Invalidated, ok bool) {
-	if t == nil {
+// until returns the earliest invalidation that ended before a time, and that holds
+// for. If holds is true of a stretch's peak, it must be true of one of the
+// invalidations in it. The steps are logarithmic in number.
+func (t *timeline) until(end int64, holds func(peak) bool) (inv Invalidated, ok bool) {
+	if t == nil || !holds(t.peaks[1]) {
 		return Invalidated{}, false
 	}
-	from := 0
-	if since > longAgo {
-		from = sort.Search(len(t.invalidated), func(i int) bool { return t.invalidated[i].End > since })
-	}
-	i, ok := t.first(from, holds)
-	if !ok || t.invalidated[i].End >= until {
-		return Invalidated{}, false
-	}
-	return t.invalidated[i], true
-}
-
-// first returns the index of the first invalidation from some index on that holds
-// is true of, in a number of steps that is logarithmic.
-func (t *timeline) first(from int, holds func(peak) bool) (index int, ok bool) {
-	leaves := len(t.peaks) / 2
-	if from >= len(t.invalidated) {
-		return 0, false
-	}
-	for i := leaves + from; ; i++ {
-		for i%2 == 0 {
-			i /= 2 // the widest stretch that begins here
-		}
-		if holds(t.peaks[i]) {
-			return t.descend(i, holds) - leaves, true
-		}
-		if (i+1)&i == 0 {
-			return 0, false // it was the last of its width
-		}
-	}
+	inv = t.invalidated[t.descend(1, holds)-len(t.peaks)/2]
+	return inv, inv.End < end
 }
 
 // descend returns the first leaf below i that holds is true of.

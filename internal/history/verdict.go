@@ -72,7 +72,7 @@ type Verdict struct {
 	Reads         int
 	Commits       int
 	Invalidations int
-	Rests         int
+	Rests         map[string]int // by tier
 	Faults        map[string]int // by kind
 
 	// Stale counts the reads that were stale for longer than Options.Delivery,
@@ -81,10 +81,16 @@ type Verdict struct {
 
 	// LongestStaleness is how long the stalest read was stale, from the earliest
 	// invalidation of any instance that it was stale by. It has the reads by the
-	// kind of fault that was in force, or being recovered from, in between: by the
-	// one that allows most, and the first by name of those that allow the same.
-	// Under "" are the reads without a fault.
+	// kind of fault that held them up: by the one that allows most, and the first
+	// by name of those that allow the same. A kind that excuses nothing has those
+	// that it touched, and no other could have held up. Under "" are the reads
+	// without a fault.
 	LongestStaleness map[string]time.Duration
+
+	// LongestAfter is how long after the end of that fault, or of the last one
+	// that allows the same, those of these reads began that were stale for longer
+	// than Options.Delivery.
+	LongestAfter map[string]time.Duration
 
 	// Violations has all of them, by the time of the read. A read that violates
 	// several promises is there once for each.
@@ -96,9 +102,13 @@ func newVerdict(h History) Verdict {
 		Reads:            len(h.Reads),
 		Commits:          len(h.Commits),
 		Invalidations:    len(h.Invalidated),
-		Rests:            len(h.Rests),
+		Rests:            make(map[string]int),
 		Faults:           make(map[string]int),
 		LongestStaleness: make(map[string]time.Duration),
+		LongestAfter:     make(map[string]time.Duration),
+	}
+	for _, r := range h.Rests {
+		v.Rests[r.Tier]++
 	}
 	for _, f := range h.Faults {
 		v.Faults[f.Kind]++
@@ -109,8 +119,12 @@ func newVerdict(h History) Verdict {
 // String tells the verdict, with the first violations.
 func (v Verdict) String() string {
 	var b strings.Builder
+	rests := 0
+	for _, n := range v.Rests {
+		rests += n
+	}
 	fmt.Fprintf(&b, "%d reads, %d commits, %d invalidations, %d values at rest; %d stale, %d violations\n",
-		v.Reads, v.Commits, v.Invalidations, v.Rests, v.Stale, len(v.Violations))
+		v.Reads, v.Commits, v.Invalidations, rests, v.Stale, len(v.Violations))
 	kinds := slices.Collect(maps.Keys(v.Faults))
 	slices.Sort(kinds)
 	fmt.Fprintf(&b, "without a fault: stale for at most %v\n", v.LongestStaleness[""])
