@@ -96,7 +96,7 @@ func TestThreeRequirements(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	testOnly := []string{"github.com/alicebob/miniredis/v2", "github.com/google/go-cmp", "pgregory.net/rapid"}
+	testOnly := []string{"github.com/alicebob/miniredis/v2", "github.com/anishathalye/porcupine", "github.com/google/go-cmp", "pgregory.net/rapid"}
 	library := []string{goRedis, golangLRU, xSync}
 	direct := regexp.MustCompile(`(?m)^(?:require )?\t?([\w./-]+) v\S+$`).FindAllStringSubmatch(string(data), -1)
 	var got []string

@@ -19,8 +19,9 @@ type partition struct {
 	key string
 
 	// The reader's own.
-	count int  // how many entries it asks for at once
-	tried bool // it has read, or tried to
+	count   int    // how many entries it asks for at once
+	tried   bool   // it has read, or tried to
+	movedTo string // the node that the log has moved to, by the last session's end
 
 	turn sync.Mutex // held while followers are told; before mu
 

@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"flag"
 	"fmt"
 	"slices"
 	"sync"
@@ -13,9 +14,16 @@ import (
 	"github.com/nearside-go/nearside/redis"
 )
 
-// flood is how many keys are invalidated, of which one in twenty is held. They are
+// flood is how many keys are invalidated, of which a thousand are held. They are
 // invalidated some to an entry, so that there are a thousand entries.
-const flood = 20_000
+//
+//	go test ./redis -run MoreInvalidations -v -flood 1000000
+var flood = flag.Int("flood", 20_000, "how many keys are invalidated at once")
+
+const (
+	floodHeld    = 1000
+	floodEntries = 1000
+)
 
 func floodKey(i int) string { return fmt.Sprint("key ", i) }
 
@@ -27,13 +35,13 @@ func newFlood(t *testing.T, length int) (server *redistest.Server, link *faultli
 	o := redis.Options{LogLength: length}
 	a = enter(t, server.Addr(), o, cache.Options[string, string]{})
 	b = enter(t, link.Addr(), o, cache.Options[string, string]{})
-	inParallel(flood/20, func(i int) {
-		if v, err := b.GetOrLoad(t.Context(), floodKey(20*i), yields[string]("old")); err != nil || v != "old" {
+	inParallel(floodHeld, func(i int) {
+		if v, err := b.GetOrLoad(t.Context(), floodKey(i**flood/floodHeld), yields[string]("old")); err != nil || v != "old" {
 			t.Errorf("GetOrLoad = %q, %v", v, err)
 		}
 	})
-	if n := b.Stats().LocalEntries; n != flood/20 {
-		t.Fatalf("%d keys are held, want %d", n, flood/20)
+	if n := b.Stats().LocalEntries; n != floodHeld {
+		t.Fatalf("%d keys are held, want %d", n, floodHeld)
 	}
 	link.Delay(50 * time.Millisecond)
 	return server, link, a, b
@@ -53,14 +61,14 @@ func inParallel(n int, f func(int)) {
 	running.Wait()
 }
 
-// pour invalidates all keys, per of them to an entry, faster than b can apply them.
-func pour(t *testing.T, a *instance, per int) {
+// pour invalidates all keys faster than b can apply them.
+func pour(t *testing.T, a *instance) {
 	t.Helper()
-	keys := make([]string, flood)
+	keys := make([]string, *flood)
 	for i := range keys {
 		keys[i] = floodKey(i)
 	}
-	batches := slices.Collect(slices.Chunk(keys, per))
+	batches := slices.Collect(slices.Chunk(keys, *flood/floodEntries))
 	inParallel(len(batches), func(i int) { invalidate(t, a, batches[i]...) })
 }
 
@@ -70,14 +78,14 @@ func wantNothingOld(t *testing.T, b *instance) {
 		t.Errorf("%d keys are held still", n)
 	}
 	for i := range 20 { // Redis has none of them either
-		wantMiss(t, b.Cache, floodKey(i*flood/20))
+		wantMiss(t, b.Cache, floodKey(i**flood/20))
 	}
 }
 
 func TestMoreInvalidationsThanTheLogHoldsAreAGap(t *testing.T) {
 	t.Parallel()
 	server, link, a, b := newFlood(t, 50)
-	pour(t, a, 20)
+	pour(t, a)
 	upToDate(t, server, a, b)
 	link.Delay(0)
 	wantNothingOld(t, b)
@@ -93,13 +101,13 @@ func TestMoreInvalidationsThanTheLogHoldsAreAGap(t *testing.T) {
 func TestMoreInvalidationsThanAnInstanceAppliesAreAllApplied(t *testing.T) {
 	t.Parallel()
 	server, link, a, b := newFlood(t, 0)
-	pour(t, a, 20)
+	pour(t, a)
 	upToDate(t, server, a, b)
 	link.Delay(0)
 	wantNothingOld(t, b)
 	b.wantLogGaps(t, "b", 0)
-	if n := b.Stats().Told; n < flood || n > flood*11/10 { // some are sent twice, for want of a script
-		t.Errorf("told of %d keys, want %d, or some more", n, flood)
+	if n := b.Stats().Told; n < uint64(*flood) || n > uint64(*flood)*11/10 { // some are sent twice, for want of a script
+		t.Errorf("told of %d keys, want %d, or some more", n, *flood)
 	}
 }
 

@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -140,4 +141,33 @@ func TestANewFollowerIsNotToldOfTheLogAfterItIsLost(t *testing.T) {
 	if want := []string{"since", "lost"}; !slices.Equal(f.told, want) {
 		t.Errorf("the follower was told %v, want %v", f.told, want)
 	}
+}
+
+// A log that moves to another node of a Cluster is read there at once, whatever the client
+// still takes for the slots: it may be slow to look, or ask a node that does not know yet.
+func TestALogThatMovesIsReadWhereItsNodeSays(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, 3)
+	slots, err := cluster.Nodes()[0].Client().ClusterSlots(t.Context()).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fixed := goredis.NewClusterClient(&goredis.ClusterOptions{
+		ClusterSlots: func(context.Context) ([]goredis.ClusterSlot, error) { return slots, nil },
+	})
+	other := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: cluster.Addrs()})
+	t.Cleanup(func() { _ = errors.Join(fixed.Close(), other.Close()) })
+	a := enterWith(t, other, redis.Options{}, cache.Options[string, string]{})
+	b := enterWith(t, fixed, redis.Options{Timeout: time.Second}, cache.Options[string, string]{})
+	for _, to := range cluster.Nodes() {
+		hold(t, "k", "old", a, b)
+		cluster.MoveSlot(a.logKey(), to)
+		invalidate(t, a, "k")
+		began := time.Now()
+		missesSoon(t, b, "k")
+		if took := time.Since(began); took > redis.DefaultLogTimeout/4+slack {
+			t.Errorf("the log was read where it is after %v", took)
+		}
+	}
+	b.wantLogGaps(t, "b", 0)
 }

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"math/rand/v2"
+	"net"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -24,6 +25,9 @@ func (p *partition) read(ctx context.Context) {
 	for {
 		worked, err := p.session(ctx)
 		p.lose(ctx, err)
+		if p.redirected(err) {
+			continue
+		}
 		if worked {
 			wait = minReconnect
 		}
@@ -35,6 +39,14 @@ func (p *partition) read(ctx context.Context) {
 		}
 		wait = min(2*wait, maxReconnect)
 	}
+}
+
+// redirected notes where the log has moved to, if that is why a session ended, and
+// reports whether to go there at once: not from one node to the other for ever.
+func (p *partition) redirected(err error) bool {
+	was := p.movedTo
+	p.movedTo, _ = goredis.IsMovedError(err)
+	return p.movedTo != "" && was == ""
 }
 
 // session reads the log on a connection of its own, until that fails. It reports
@@ -72,6 +84,12 @@ func (p *partition) connect(ctx context.Context) (*goredis.Client, error) {
 			return nil, err
 		}
 		o = *node.Options()
+		if host, port, err := net.SplitHostPort(p.movedTo); err == nil {
+			if host == "" { // the same as of who said so
+				host, _, _ = net.SplitHostPort(o.Addr)
+			}
+			o.Addr = net.JoinHostPort(host, port)
+		}
 	}
 	o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = 1, 0, 1, 0
 	o.PipelinePoolSize = -1 // pipelines use that connection too

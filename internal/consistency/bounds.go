@@ -22,12 +22,11 @@ const (
 	// for good. The reader gives it up after LogTimeout, and makes another.
 	notices = logTimeout + reconnects
 
-	// asksAround: the node that had the slot lets the reader wait until its XREAD ends, for
-	// a quarter of LogTimeout. The reader is sent elsewhere, and asks go-redis where, which
-	// looks at the slots once in 200 ms: until then it is led to the same node.
-	asksAround = logTimeout/4 + 200*time.Millisecond + reconnects
+	// moves: the node that had the slot may let the reader wait until its XREAD ends, for
+	// a quarter of LogTimeout. It says where the slot has moved to, and the reader goes there.
+	moves = logTimeout/4 + reconnects
 
-	longestRecovery = max(reconnects, notices, asksAround)
+	longestRecovery = max(reconnects, notices, moves)
 )
 
 // nothing is the recovery from a fault that holds up no entry, and so excuses nothing.

@@ -141,7 +141,7 @@ func faults(cluster bool) []fault {
 		stop("node of the log stopped", reconnects, (*Fleet).logServer),
 		kill("another node killed, back empty", nothing, (*Fleet).anotherServer),
 		stop("another node stopped", nothing, (*Fleet).anotherServer),
-		move("slot of the log moved", asksAround, func(*rand.Rand) string { return logKey }),
+		move("slot of the log moved", moves, func(*rand.Rand) string { return logKey }),
 		move("slot of a key moved", nothing, func(r *rand.Rand) string { return prefix + ":c:0:" + plainKey(r.IntN(20)) }))
 }
 

@@ -111,6 +111,9 @@ var onRedis = []mutant{
 	{"the lift of the log", []change{{
 		"redis/reader.go", "		if !end.at.Before(heard) {\n			return end, nil\n		}\n", "		return end, nil\n",
 	}}, tests("TestALogThatBeginsAnewIsLifted|TestALogThatLostOnly"), "lifted"},
+	{"following a log that moves", []change{{
+		"redis/reader.go", "o.Addr = net.JoinHostPort(host, port)", "_ = port",
+	}}, tests("TestALogThatMovesIsReadWhereItsNodeSays"), "misses k"},
 	{"the second entry of a tag", []change{{
 		"redis/tags.go", "	return s.appendAfter(ctx, tags, records)\n", "	return at, s.send(ctx, records)\n",
 	}}, tests("TestWhatIsInvalidatedIsGoneBeforeItIsTold"), "want"},
