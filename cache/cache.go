@@ -28,6 +28,7 @@ type Cache[K comparable, V any] struct {
 	limit     *loader.Limit
 	gate      gate
 	touching  atomic.Int32 // touches under way
+	recording atomic.Int32 // recordings of tags that run
 	counters  counters
 
 	distrusted distrusted

@@ -75,7 +75,7 @@ func (t *fetch[K, V]) encode(ctx context.Context, a answer[V], ttl time.Duration
 	if !t.tagged(ctx, a) {
 		return fill, false
 	}
-	if t.f.Doomed() || t.f.Abandoned() || t.outdated(a) {
+	if t.f.Doomed() || t.f.Abandoned() || t.outdated(a) || t.c.distrusted.has(t.remoteKey) {
 		t.withheld(ctx, nil)
 		return fill, false
 	}

@@ -60,9 +60,9 @@ func (r *recorded) setLocked(tags []string, next time.Time) {
 	}
 }
 
-// record sees to it that the remote tier has positions for the tags of a value that
-// was filled, for those who start later: a tag without one makes its values misses. It
-// says that they were last invalidated at the value's stamp. They may have been before;
+// record sees to it that the remote tier has positions for those of the tags of a value
+// that are due, when it was filled, for those who start later: a tag without one makes its
+// values misses. It says that they were last invalidated at the value's stamp. They may have been before;
 // that they were not since, it makes sure:
 //
 //  1. Another instance invalidates a tag, at a later position, and records that.
@@ -73,14 +73,7 @@ func (r *recorded) setLocked(tags []string, next time.Time) {
 // first, with a record by which nothing is right. What was invalidated before that is
 // in the log by then, and it waits until it has been told of all of that. What is
 // invalidated after, or evicted, takes the bar away, and only the bar is replaced.
-func (c *Cache[K, V]) record(ctx context.Context, tags []string, stamp Position, since uint64) {
-	if !c.known.complete(stamp) {
-		return
-	}
-	due := c.recorded.claim(tags)
-	if len(due) == 0 {
-		return
-	}
+func (c *Cache[K, V]) record(ctx context.Context, due, tags []string, stamp Position, since uint64) {
 	names, bar := c.tagNames(due), Position{math.MaxUint64, rand.Uint64()}
 	err := c.opts.Remote.RecordTags(ctx, Position{}, bar, recordTakes, names...)
 	if err == nil {
@@ -101,15 +94,31 @@ func (c *Cache[K, V]) record(ctx context.Context, tags []string, stamp Position,
 	}
 }
 
-// recordLater does that in the background: nobody has to wait for it.
+// maxRecordings bounds the recordings that run side by side. One that finds no place is
+// left to the next fill.
+const maxRecordings = 64
+
+// recordLater records in the background what is due of tags: nobody has to wait for it.
 func (c *Cache[K, V]) recordLater(ctx context.Context, tags []string, stamp Position, since uint64) {
-	if !c.gate.enter() {
+	if !c.known.complete(stamp) || !c.gate.enter() {
+		return
+	}
+	done := func() {
+		c.recording.Add(-1)
+		c.gate.leave()
+	}
+	var due []string
+	if c.recording.Add(1) <= maxRecordings {
+		due = c.recorded.claim(tags)
+	}
+	if len(due) == 0 {
+		done()
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
 	go func() {
-		defer c.gate.leave()
-		c.record(ctx, tags, stamp, since)
+		defer done()
+		c.record(ctx, due, tags, stamp, since)
 	}()
 }
 

@@ -7,7 +7,7 @@ import (
 
 // Trace has functions that a Cache calls when something happens, as
 // net/http/httptrace does. Any of them may be nil. They are called on the
-// goroutine that does the work, outside all locks, with the context of the call
+// goroutine that does the work, outside all locks of the Cache, with the context of the call
 // or of the load (which has the values of its first caller's): they must be fast
 // and safe for concurrent use. Keys are as Options.Key writes them.
 type Trace struct {
@@ -39,7 +39,8 @@ type Trace struct {
 	// tag and the whole cache, whose first entry is for those who follow the log
 	// and the second for who began to in between, and the keys of a Mutate, before
 	// and after the write. Told and Gap have no context of a call. The reading of
-	// the log waits for them: they must not make a Cache on the same Remote.
+	// the log waits for them: they must not make a Cache on the same Remote. They
+	// may be called a moment after Close.
 	Told func(context.Context, ToldInfo)
 
 	// Gap: invalidations may have been missed, and the local tier was dropped.

@@ -133,6 +133,10 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 	}
 	defer c.gate.leave()
 	start, drops := time.Now(), c.known.drops.Load()
+	var stamp Position // from before the value's tags are known, which may be invalidated meanwhile
+	if c.opts.Remote != nil {
+		stamp = c.opts.Remote.Position(c.opts.Name)
+	}
 	ttl := c.lifetime(key, value)
 	if ttl == 0 {
 		return c.invalidate(ctx, []K{key})
@@ -151,7 +155,6 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 		c.unencodable(ctx, key, err)
 		return fmt.Errorf("cache: encode: %w", err)
 	}
-	stamp := c.opts.Remote.Position(c.opts.Name)
 	fill := Fill{Payload: payload, TTL: ttl, MaxAge: c.opts.MaxAge, Stamp: stamp, Tags: e.tags}
 	err = c.overwrite(ctx, "set", []K{key}, func(ctx context.Context, remoteKeys []string) error {
 		ctx, cancel := context.WithTimeoutCause(ctx, c.opts.Remote.Budget(), ErrBudget)

@@ -17,65 +17,122 @@ var errElsewhere = errors.New("redis: the log is read from another server than i
 
 // next waits for entries, and tells of them.
 func (r *session) next(ctx context.Context) error {
-	asked, last := time.Now(), r.last()
-	messages, all, err := r.wait(ctx, last)
+	asked := time.Now()
+	got, err := r.wait(ctx)
 	if err != nil {
 		return err
 	}
-	if !all {
+	if !got.all {
+		r.ahead = place{}
 		end, err := r.lift(ctx)
 		if err == nil {
 			r.follow(ctx, end, asked)
 		}
 		return err
 	}
-	if len(messages) == 0 {
-		r.done(last.at, asked.Add(r.block())) // it blocked for so long, or longer
-		return errors.Join(r.look(ctx), r.compare(ctx, last.at))
+	if n := len(got.messages); n > 0 {
+		r.count = min(2*r.count, readCount)
+		lag := r.apply(ctx, got.messages)
+		if r.s.opts.Trace.LogRead != nil {
+			r.s.opts.Trace.LogRead(ctx, LogReadInfo{Entries: n, Depth: got.depth, Lag: lag})
+		}
 	}
-	full := len(messages) == r.count
-	r.count = min(2*r.count, readCount)
-	if full {
-		asked = time.Time{} // there may be more
-	}
-	r.apply(ctx, messages, asked)
-	return nil
+	return r.compare(ctx, got)
 }
 
 // block is how long Redis is to wait for entries. A connection that is silent for
 // LogTimeout is dead, and what is read from Redis is known to be right until an answer.
 func (p *partition) block() time.Duration { return p.s.opts.LogTimeout / 4 }
 
-// wait returns the entries after last, none if there were none for a while, and whether
-// they are all. As long as last is still in the log, nothing behind it was trimmed away
-// unseen. A reader that has waited has missed nothing either way, but one that lags
-// behind a short log could. In the pipeline Redis looks for last after it has waited.
-func (r *session) wait(ctx context.Context, last place) (messages []goredis.XMessage, all bool, err error) {
+// reading is what was read of the log at once.
+type reading struct {
+	messages []goredis.XMessage // behind the last that was told; none if there were none for a while
+	all      bool               // nothing is missing before them
+	met      bool               // what the Store's commands saw last is in it, too
+	depth    int64
+}
+
+// wait reads on. As long as the entry that was told last is still in the log, nothing behind
+// it was trimmed away unseen. A reader that has waited has missed nothing either way, but
+// one that lags behind a short log could. In the pipeline Redis looks after it has waited.
+func (r *session) wait(ctx context.Context) (got reading, err error) {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
-	id := formatPosition(last.at)
+	last := r.last()
 	pipe := r.client.Pipeline()
-	behind := pipe.XRead(ctx, &goredis.XReadArgs{Streams: []string{r.key, id}, Count: int64(r.count), Block: r.block()})
-	before := pipe.XRangeN(ctx, r.key, id, id, 1)
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
-		return nil, false, err
+	behind := pipe.XRead(ctx, &goredis.XReadArgs{
+		Streams: []string{r.key, formatPosition(last.at)}, Count: int64(r.count), Block: r.block(),
+	})
+	before, depth := r.find(ctx, pipe, last), pipe.XLen(ctx, r.key)
+	ahead := before
+	if r.ahead != (place{}) {
+		ahead = r.find(ctx, pipe, r.ahead)
 	}
-	found, err := before.Result()
-	if err != nil {
-		return nil, false, err
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
+		return got, err
+	}
+	if err := errors.Join(before.Err(), ahead.Err(), depth.Err()); err != nil {
+		return got, err
 	}
 	if behind.Err() == nil {
 		if len(behind.Val()) != 1 {
-			return nil, false, errReply
+			return got, errReply
 		}
-		messages = behind.Val()[0].Messages
+		got.messages = behind.Val()[0].Messages
 	}
-	return messages, last.isIn(found), nil
+	got.all, got.met, got.depth = last.isIn(before.Val()), r.ahead.isIn(ahead.Val()), depth.Val()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.depth = got.depth
+	return got, nil
 }
 
-// apply tells the followers of entries, which were all there were at that time; zero if
-// there may be more. A follower that is new meanwhile begins behind them.
-func (r *session) apply(ctx context.Context, messages []goredis.XMessage, all time.Time) {
+// find looks for what there is at a place.
+func (r *session) find(ctx context.Context, c goredis.Cmdable, p place) *goredis.XMessageSliceCmd {
+	id := formatPosition(p.at)
+	return c.XRangeN(ctx, r.key, id, id, 1)
+}
+
+// compare makes sure, now and then, that the log is read where the Store's commands go, and
+// notes until when all was told. A failover may leave the reader its connection to a server
+// that others still write to, or nobody:
+//
+//  1. Another server takes over. The Store's commands go there, the log is read as before.
+//  2. Another instance invalidates a tag, at the new server, which the reader is not told.
+//  3. This one reads a value of the tag, and takes it for right.
+//
+// So it asks for the last entry with a command of the Store, which must have been told by
+// the next look, and nothing that is read is known to be right from a later time than that.
+func (r *session) compare(ctx context.Context, got reading) error {
+	told := r.last()
+	switch reached := !told.at.Before(r.ahead.at); {
+	case r.ahead == place{}:
+	case reached && got.met:
+		r.know(r.looked)
+		r.ahead = place{}
+	case reached, len(got.messages) == 0:
+		return errElsewhere
+	default: // there is more to be told before
+		return nil
+	}
+	if time.Since(r.looked) < r.block() {
+		return nil
+	}
+	r.looked = time.Now()
+	end, err := r.end(ctx)
+	switch {
+	case err != nil: // then nobody reads anything from Redis
+	case end == told:
+		r.know(r.looked)
+	default:
+		r.ahead = end
+	}
+	return nil
+}
+
+// apply tells the followers of entries. A follower that is new meanwhile begins behind
+// them. If this Store appended one of them it returns how long ago.
+func (r *session) apply(ctx context.Context, messages []goredis.XMessage) (lag time.Duration) {
 	r.turn.Lock()
 	defer r.turn.Unlock()
 	end := messages[len(messages)-1]
@@ -84,14 +141,16 @@ func (r *session) apply(ctx context.Context, messages []goredis.XMessage, all ti
 	r.told, r.heard = place{at, end.Values[entryField]}, r.heard.Later(at)
 	r.entries += uint64(len(messages))
 	if !r.appended.IsZero() && !at.Before(r.own) {
-		r.lag, r.appended = time.Since(r.appended), time.Time{}
+		lag = time.Since(r.appended)
+		r.lag, r.appended = lag, time.Time{}
 	}
 	followers := r.followers
 	r.mu.Unlock()
 	for _, m := range messages {
 		r.applyOne(ctx, m, followers)
 	}
-	r.done(at, all)
+	r.done(at)
+	return lag
 }
 
 // applyOne steps over an entry that it does not understand: those that wrote it are of
@@ -115,45 +174,22 @@ func (r *session) applyOne(ctx context.Context, m goredis.XMessage, followers []
 	}
 }
 
-// done notes that the followers have been told of everything up to at, which was all
-// at that time, unless that is zero.
-func (p *partition) done(at cache.Position, all time.Time) {
+// done notes that the followers have been told of everything up to at.
+func (p *partition) done(at cache.Position) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.toldAll = at
-	if !all.IsZero() {
-		p.knew = all
-	}
+}
+
+// know notes that all entries until then were told.
+func (p *partition) know(until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.knew = until
 }
 
 func (p *partition) last() place {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.told
-}
-
-// compare makes sure that the log is read where the Store's commands go: what their
-// server had at the last look must have been told by now.
-func (r *session) compare(ctx context.Context, told cache.Position) error {
-	if told.Before(r.ahead) {
-		return errElsewhere
-	}
-	if end, err := r.end(ctx); err == nil {
-		r.ahead = end
-	}
-	return nil
-}
-
-// look counts the entries.
-func (r *session) look(ctx context.Context) error {
-	ctx, cancel := r.bounded(ctx)
-	defer cancel()
-	n, err := r.client.XLen(ctx, r.key).Result()
-	if err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.depth = n
-	return nil
 }

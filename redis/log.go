@@ -38,7 +38,7 @@ type partition struct {
 
 	depth    int64
 	lag      time.Duration
-	own      cache.Position // of the last entry that this Store appended
+	own      cache.Position // of an entry that this Store appended
 	appended time.Time      // when that was; zero once it has come back
 	odd      sync.Once      // reports the first malformed entry
 
@@ -154,16 +154,14 @@ func (s *Store) Told(name string) (cache.Position, time.Time) {
 
 // End is the position of the last entry.
 func (s *Store) End(ctx context.Context, name string) (cache.Position, error) {
-	return s.log(name).end(ctx)
+	end, err := s.log(name).end(ctx)
+	return end.at, err
 }
 
-func (p *partition) end(ctx context.Context) (cache.Position, error) {
-	return send(ctx, p.s.reads, func(ctx context.Context) (end cache.Position, err error) {
+func (p *partition) end(ctx context.Context) (place, error) {
+	return send(ctx, p.s.reads, func(ctx context.Context) (place, error) {
 		last, err := p.s.client.XRevRangeN(ctx, p.key, "+", "-", 1).Result()
-		if len(last) > 0 {
-			end, _ = parsePosition(last[0].ID)
-		}
-		return end, err
+		return lastOf(last), err
 	})
 }
 
@@ -232,7 +230,7 @@ func (p *partition) hear(at cache.Position) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.heard = p.heard.Later(at)
-	if p.told.at.Before(at) {
+	if p.appended.IsZero() && p.told.at.Before(at) {
 		p.own, p.appended = at, time.Now()
 	}
 }

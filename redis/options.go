@@ -96,6 +96,16 @@ type Trace struct {
 
 	// Log: the log is being read, or cannot be.
 	Log func(context.Context, LogInfo)
+
+	// LogRead: entries were read, and the caches told of them.
+	LogRead func(context.Context, LogReadInfo)
+}
+
+// LogReadInfo tells of entries that were read at once.
+type LogReadInfo struct {
+	Entries int
+	Depth   int64         // entries in the log
+	Lag     time.Duration // since this Store appended one of them; 0 if it has appended none
 }
 
 // LogInfo tells of the reading of the log.

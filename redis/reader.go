@@ -110,7 +110,8 @@ func (p *partition) node(ctx context.Context, c *goredis.ClusterClient) (*goredi
 type session struct {
 	*partition
 	client *goredis.Client
-	ahead  cache.Position // the end of the log as the Store's client last saw it
+	looked time.Time // when the Store's client was last asked for the end of the log
+	ahead  place     // what it saw, until that has been told
 }
 
 // place is an entry, and where it is. Two entries at one position, of which one was
@@ -118,6 +119,15 @@ type session struct {
 type place struct {
 	at    cache.Position
 	entry any
+}
+
+// lastOf returns the place of the only one of messages, if there is one.
+func lastOf(messages []goredis.XMessage) (p place) {
+	if len(messages) > 0 {
+		p.at, _ = parsePosition(messages[0].ID)
+		p.entry = messages[0].Values[entryField]
+	}
+	return p
 }
 
 func (p place) isIn(messages []goredis.XMessage) bool {
@@ -138,8 +148,7 @@ func (r *session) resume(ctx context.Context) error {
 	if last.at != (cache.Position{}) {
 		ctx, cancel := r.bounded(ctx)
 		defer cancel()
-		id := formatPosition(last.at)
-		found, err := r.client.XRangeN(ctx, r.key, id, id, 1).Result()
+		found, err := r.find(ctx, r.client, last).Result()
 		if err != nil {
 			return err
 		}
@@ -172,12 +181,8 @@ func (r *session) lift(ctx context.Context) (end place, err error) {
 		return end, err
 	}
 	id := "*"
-	if len(messages) > 0 {
-		end.at, _ = parsePosition(messages[0].ID)
-		end.entry = messages[0].Values[entryField]
-		if !end.at.Before(heard) {
-			return end, nil
-		}
+	if end = lastOf(messages); end != (place{}) && !end.at.Before(heard) {
+		return end, nil
 	}
 	if heard != (cache.Position{}) {
 		id = formatPosition(cache.Position{Time: heard.Time + 1})
@@ -219,7 +224,10 @@ func (r *session) follow(ctx context.Context, from place, begun time.Time) {
 	for _, f := range followers {
 		f.Since(from.at, complete)
 	}
-	r.done(from.at, begun)
+	r.done(from.at)
+	if !complete {
+		r.know(begun)
+	}
 	r.turn.Unlock()
 	r.settle.Do(func() { close(r.settled) })
 	if gap {

@@ -168,8 +168,8 @@ type Stats struct {
 	LogMalformed uint64        // of these, entries that could not be understood
 	LogSessions  uint64        // connections that the log was read on
 	LogGaps      uint64        // times that entries may have been missed
-	LogDepth     int64         // entries in the log, when that was last looked at
-	LogLag       time.Duration // from the last entry that this Store appended to its coming back
+	LogDepth     int64         // entries in the log, when that was last read
+	LogLag       time.Duration // from an entry that this Store appended to its coming back, of late
 }
 
 // Stats returns the Store's counts.
