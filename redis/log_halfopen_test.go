@@ -21,6 +21,17 @@ import (
 // Redis directly for all else. The reader is the first to connect.
 func enterByTwoWays(t *testing.T, server *redistest.Server, link *faultlink.Link, s redis.Options, o cache.Options[string, string]) *instance {
 	t.Helper()
+	i := enterWith(t, clientThrough(t, server, link), s, o)
+	if link.Conns() != 1 {
+		t.Fatalf("%d connections through the link, want that of the log", link.Conns())
+	}
+	return i
+}
+
+// clientThrough returns a client whose first connection, which is that of the log, goes
+// through the link, and all others do not.
+func clientThrough(t *testing.T, server *redistest.Server, link *faultlink.Link) *goredis.Client {
+	t.Helper()
 	var dials atomic.Int32
 	client := goredis.NewClient(&goredis.Options{Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		addr := server.Addr()
@@ -30,11 +41,7 @@ func enterByTwoWays(t *testing.T, server *redistest.Server, link *faultlink.Link
 		return new(net.Dialer).DialContext(ctx, "tcp", addr)
 	}})
 	t.Cleanup(func() { _ = client.Close() })
-	i := enterWith(t, client, s, o)
-	if link.Conns() != 1 {
-		t.Fatalf("%d connections through the link, want that of the log", link.Conns())
-	}
-	return i
+	return client
 }
 
 // While nobody notices that the log's connection is half open, Local.TTL bounds what is

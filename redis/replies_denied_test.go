@@ -19,6 +19,7 @@ func TestNoPermission(t *testing.T) {
 		"write":   {[]any{"+@all", "-@write"}, false},
 		"scripts": {[]any{"+@all", "-@scripting"}, false},
 		"read":    {[]any{"+@all", "-get"}, false},
+		"streams": {[]any{"+@all", "-@stream"}, false},
 		"other":   {[]any{"+@all", "resetkeys", "~other:*"}, false},
 		"nothing": {[]any{}, false},
 	} {

@@ -57,7 +57,10 @@ func TestFleet(t *testing.T) {
 				t.Errorf("%d reads failed", r.Summary.Failed)
 			}
 			v := r.Verdict
-			if v.Reads == 0 || v.Invalidations == 0 || len(v.Faults) == 0 || v.Rests["local"] == 0 || v.Rests["redis"] == 0 {
+			if missing := r.Missing(); o.For >= 2*time.Minute && len(missing) > 0 {
+				t.Errorf("no %q", missing)
+			}
+			if v.Reads == 0 || v.Invalidations == 0 || len(v.Faults) < 2 || v.Rests["local"] == 0 || v.Rests["redis"] == 0 {
 				t.Error("nothing happened")
 			}
 		})

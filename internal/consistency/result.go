@@ -84,6 +84,16 @@ func (r *Result) bound(f fault) string {
 	return fmt.Sprintf("its length + %v", slack+f.recovery+slack)
 }
 
+// Missing returns the kinds of fault that never struck.
+func (r *Result) Missing() (kinds []string) {
+	for _, f := range faults(r.Options.Cluster) {
+		if r.Verdict.Faults[f.kind] == 0 {
+			kinds = append(kinds, f.kind)
+		}
+	}
+	return kinds
+}
+
 func ms(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
 // longest is how long the longest fault of a kind was in force.

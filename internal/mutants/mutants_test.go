@@ -82,12 +82,21 @@ var mutants = []mutant{
 	{"tombstone", []change{{
 		"cache/mutate.go", "	m.begin(ctx)\n", "",
 	}}, simulate, "stale"},
+	{"trust in a record since the log was heard", []change{{
+		"cache/tags.go", "return !j.wrong, t.heard", "return !j.wrong, rec.Asked",
+	}}, trust, "want a miss"},
+	{"trust in a load since the log was heard", []change{{
+		"cache/load.go", "right := later(t.began, heard)", "right := later(time.Now(), heard)",
+	}}, trust, "want a miss"},
 	{"deletion before the entry", []change{{
 		"cache/cachetest/remote.go",
 		"	err := r.do(ctx, op, func(s *Server) {\n		for _, key := range keys {\n			change(s, key)\n		}\n	})\n	if err != nil || len(keys) == 0 {\n		return err\n	}\n	return r.Announce(ctx, keys...)\n",
 		"	if err := r.Announce(ctx, keys...); err != nil {\n		return err\n	}\n	return r.do(ctx, op, func(s *Server) {\n		for _, key := range keys {\n			change(s, key)\n		}\n	})\n",
 	}}, simulate, "stale"},
 }
+
+// trust is the checker of what is trusted since when, which a fleet shows by chance.
+var trust = []string{"./cache", "-run", "TestTrustCountsFromWhatWasHeard"}
 
 // onRedis has the guards of the log on Redis, which the simulation has no part in.
 var onRedis = []mutant{
@@ -96,7 +105,7 @@ var onRedis = []mutant{
 	}}, fleet, "late"},
 	{"continuity check on Redis", []change{{
 		"redis/reader.go", "return len(messages) > 0 && messages[0].Values[entryField] == p.entry", "return true",
-	}}, tests("TestAfterAnOutageOfTheLogNothingOldIsServed|TestALogThatIsLostWhileItIsReadIsAGap"), "gap"},
+	}}, tests("TestAfterAnOutageOfTheLogNothingOldIsServed|TestALogThatIsLostWhileItIsReadIsAGap"), "gaps counted"},
 	{"which entry it is", []change{{
 		"redis/reader.go", "len(messages) > 0 && messages[0].Values[entryField] == p.entry", "len(messages) > 0",
 	}}, tests("TestAnotherEntryAtTheSamePositionIsAGap"), "want a miss"},
@@ -104,19 +113,22 @@ var onRedis = []mutant{
 		"redis/log.go",
 		"			fill(b)\n			for rest := names; len(rest) > 0; {\n				var entry []byte\n				entry, rest = encodeEntry(p.s.origin, rest)\n				added = p.add(ctx, b.pipe, \"*\", entry)\n			}\n",
 		"			for rest := names; len(rest) > 0; {\n				var entry []byte\n				entry, rest = encodeEntry(p.s.origin, rest)\n				added = p.add(ctx, b.pipe, \"*\", entry)\n			}\n			fill(b)\n",
-	}}, tests("TestWhatIsInvalidatedIsGoneBeforeItIsTold"), "want"},
+	}}, tests("TestWhatIsInvalidatedIsGoneBeforeItIsTold"), "sends"},
 	{"tombstone on Redis", []change{{
 		"redis/scripts/bury.lua", "local set = redis.pcall('SET', KEYS[1], tombstone(tokens), 'PX', string.format('%.0f', ttl))", "local set = {ok = 1}",
 	}}, tests("TestAProcessThatIsKilledInAMutateLeavesNoOldValue"), "misses k"},
 	{"the lift of the log", []change{{
-		"redis/reader.go", "		if !end.at.Before(heard) {\n			return end, nil\n		}\n", "		return end, nil\n",
+		"redis/reader.go", "end != (place{}) && !end.at.Before(heard) {", "end != (place{}) {",
 	}}, tests("TestALogThatBeginsAnewIsLifted|TestALogThatLostOnly"), "lifted"},
 	{"following a log that moves", []change{{
 		"redis/reader.go", "o.Addr = net.JoinHostPort(host, port)", "_ = port",
 	}}, tests("TestALogThatMovesIsReadWhereItsNodeSays"), "misses k"},
 	{"the second entry of a tag", []change{{
 		"redis/tags.go", "	return s.appendAfter(ctx, tags, records)\n", "	return at, s.send(ctx, records)\n",
-	}}, tests("TestWhatIsInvalidatedIsGoneBeforeItIsTold"), "want"},
+	}}, tests("TestWhatIsInvalidatedIsGoneBeforeItIsTold"), "sends"},
+	{"comparing with what the commands see", []change{{
+		"redis/apply.go", "case reached && got.met:", "case reached:",
+	}}, tests("TestALogThatIsReadFromAPrimaryOfThePast"), "after the invalidation"},
 	{"judging in silence", []change{{
 		"cache/known.go", "k.sessions, k.follows && lately", "k.sessions, k.follows",
 	}}, tests("TestLocalTTLBoundsWhatAHalfOpenLogLeaves"), "after the invalidation"},
