@@ -62,8 +62,8 @@ func (r *recorded) setLocked(tags []string, next time.Time) {
 
 // record sees to it that the remote tier has positions for those of the tags of a value
 // that are due, when it was filled, for those who start later: a tag without one makes its
-// values misses. It says that they were last invalidated at the value's stamp. They may have been before;
-// that they were not since, it makes sure:
+// values misses. It says that they were last invalidated at the value's stamp. They may
+// have been before; that they were not since, it makes sure:
 //
 //  1. Another instance invalidates a tag, at a later position, and records that.
 //  2. The remote tier evicts the record.
