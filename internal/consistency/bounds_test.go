@@ -64,7 +64,7 @@ func TestWhatExcuses(t *testing.T) {
 		{"connections cut", reconnects, true},
 		{"node of the log killed, back empty", reconnects, true},
 		{"node of the log stopped", reconnects, true},
-		{"slot of the log moved", log/4 + 200*int64(time.Millisecond) + reconnects, true},
+		{"slot of the log moved", log/4 + reconnects, true},
 	} {
 		until := 10*second + tt.recovery + delivery
 		if struck(tt.kind, until, 30*time.Second, tt.cluster) != 0 || struck(tt.kind, until+1, 30*time.Second, tt.cluster) != 1 {

@@ -16,7 +16,7 @@ type client struct {
 	random   *rand.Rand
 	source   *Source
 	cache    storage
-	journal  *journal
+	diary    *diary
 	failed   *atomic.Int64
 }
 
@@ -44,25 +44,25 @@ func (c *client) readOn(ctx context.Context) error {
 		if err != nil {
 			c.failed.Add(1)
 		} else {
-			c.journal.Reads = append(c.journal.Reads, history.Read{Instance: c.instance, Key: key, Version: v, Start: start, End: history.Now()})
+			c.diary.Reads = append(c.diary.Reads, history.Read{Instance: c.instance, Key: key, Version: v, Start: start, End: history.Now()})
 		}
-		if err := c.journal.flush(false); err != nil {
+		if err := c.diary.save(false); err != nil {
 			return err
 		}
 		time.Sleep(time.Duration(c.random.Int64N(int64(readPause))))
 	}
-	return c.journal.flush(true)
+	return c.diary.save(true)
 }
 
 // writeOn writes to random keys until ctx ends.
 func (c *client) writeOn(ctx context.Context) error {
 	for ctx.Err() == nil {
-		if err := errors.Join(c.write(), c.journal.flush(false)); err != nil {
+		if err := errors.Join(c.write(), c.diary.save(false)); err != nil {
 			return err
 		}
 		time.Sleep(time.Duration(c.random.Int64N(int64(writePause))))
 	}
-	return c.journal.flush(true)
+	return c.diary.save(true)
 }
 
 // somePlain is a key that is invalidated by name. Some are hot, and the others are left
@@ -97,13 +97,13 @@ func (c *client) commitAll(keys []string, invalidate func(context.Context) error
 	ctx := context.Background()
 	versions := make(map[string]int64)
 	for _, key := range keys {
-		v, err := c.source.commit(ctx, c.journal, key)
+		v, err := c.source.commit(ctx, c.diary, key)
 		if err != nil {
 			return err
 		}
 		versions[key] = v
 	}
-	if err := c.journal.flush(true); err != nil {
+	if err := c.diary.save(true); err != nil {
 		return err
 	}
 	start := history.Now()
@@ -120,7 +120,7 @@ func (c *client) commitAll(keys []string, invalidate func(context.Context) error
 func (c *client) invalidated(versions map[string]int64, start int64) {
 	end := history.Now()
 	for key, v := range versions {
-		c.journal.Invalidated = append(c.journal.Invalidated, history.Invalidated{Instance: c.instance, Key: key, Version: v, Start: start, End: end})
+		c.diary.Invalidated = append(c.diary.Invalidated, history.Invalidated{Instance: c.instance, Key: key, Version: v, Start: start, End: end})
 	}
 }
 
@@ -130,7 +130,7 @@ func (c *client) mutate(key string) error {
 	var v int64
 	var failed error
 	err := c.cache.mutate(context.Background(), key, func(ctx context.Context) error {
-		v, failed = c.source.commit(ctx, c.journal, key)
+		v, failed = c.source.commit(ctx, c.diary, key)
 		return failed
 	})
 	if failed != nil {

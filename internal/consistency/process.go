@@ -113,7 +113,7 @@ func (p *process) newClient() *client {
 	p.clients++
 	return &client{
 		instance: p.Instance, random: rand.New(rand.NewPCG(p.Seed, uint64(p.clients))),
-		source: p.source, cache: p.storage, journal: &journal{to: p.file}, failed: &p.failed,
+		source: p.source, cache: p.storage, diary: &diary{to: p.file}, failed: &p.failed,
 	}
 }
 
@@ -164,7 +164,7 @@ func (p *process) rest() error {
 	if p.near == nil {
 		return nil
 	}
-	j := &journal{to: p.file}
+	d := &diary{to: p.file}
 	hits := p.near.Stats().LocalHits
 	for _, key := range Keys() {
 		if v, err := p.near.Get(context.Background(), key); err == nil {
@@ -172,10 +172,10 @@ func (p *process) rest() error {
 			if now := p.near.Stats().LocalHits; now > hits {
 				tier, hits = "local", now
 			}
-			j.Rests = append(j.Rests, history.Rest{Tier: tier, Instance: p.Instance, Key: key, Version: v.Version, At: history.Now()})
+			d.Rests = append(d.Rests, history.Rest{Tier: tier, Instance: p.Instance, Key: key, Version: v.Version, At: history.Now()})
 		}
 	}
-	return j.flush(true)
+	return d.save(true)
 }
 
 func (p *process) summary() Summary {

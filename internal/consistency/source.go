@@ -30,11 +30,11 @@ func (s *Source) Version(ctx context.Context, key string) (int64, error) {
 }
 
 // commit gives key its next version and records that.
-func (s *Source) commit(ctx context.Context, j *journal, key string) (int64, error) {
+func (s *Source) commit(ctx context.Context, d *diary, key string) (int64, error) {
 	start := history.Now()
 	v, err := s.client.Incr(ctx, key).Result()
 	if err == nil {
-		j.Commits = append(j.Commits, history.Commit{Key: key, Version: v, Start: start, End: history.Now()})
+		d.Commits = append(d.Commits, history.Commit{Key: key, Version: v, Start: start, End: history.Now()})
 	}
 	return v, err
 }
