@@ -99,6 +99,7 @@ func TestLocalCopyEndsWithItsTrust(t *testing.T) {
 		o.Local.TTL = time.Second
 		c := newCache(t, o)
 		wantLoad(t, c, "k", constant("old"), "old")
+		synctest.Wait() // the position of the cache is recorded
 		a.remote.CutLog()
 		invalidate(t, b, "k")
 		wantLoad(t, b, "k", constant("new"), "new")
