@@ -247,8 +247,13 @@ func TestRedisThatLostEverythingIsServedOn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
-			a := join(t, server, redis.Options{}, cache.Options[string, string]{})
-			b := join(t, server, redis.Options{}, cache.Options[string, string]{})
+			var failed atomic.Int32
+			o := cache.Options[string, string]{Trace: &cache.Trace{RemoteError: func(_ context.Context, i cache.RemoteErrorInfo) {
+				if i.Op != "record tags" { // in the background, which may meet the loss itself
+					failed.Add(1)
+				}
+			}}}
+			a, b := join(t, server, redis.Options{}, o), join(t, server, redis.Options{}, o)
 			lossThenInvalidate := func(keys ...string) {
 				lose(t, server)
 				if err := a.Invalidate(t.Context(), keys...); err != nil {
@@ -276,7 +281,7 @@ func TestRedisThatLostEverythingIsServedOn(t *testing.T) {
 				}
 			}
 			for _, c := range []*cache.Cache[string, string]{a, b} {
-				if s := c.Stats(); s.RemoteErrors+s.RemoteTimeouts+s.RemoteUnavailable+s.RefusedFills != 0 {
+				if s := c.Stats(); failed.Load() != 0 || s.RefusedFills != 0 {
 					t.Errorf("something failed: %+v", s)
 				}
 			}
