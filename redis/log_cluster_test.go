@@ -34,7 +34,7 @@ func newOnCluster(t *testing.T) *onCluster {
 		return client
 	}
 	c := &onCluster{cluster, client(), client(), &singleKeys{names: make(map[string]int)}}
-	c.stores.AddHook(c.sent)
+	c.stores.AddHook(noted(c.sent.note))
 	return c
 }
 
@@ -52,18 +52,21 @@ type singleKeys struct {
 	odd   []string
 }
 
-func (s *singleKeys) DialHook(next goredis.DialHook) goredis.DialHook { return next }
+// noted is a hook of a client that is told of each command before it is sent.
+type noted func(...goredis.Cmder)
 
-func (s *singleKeys) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+func (n noted) DialHook(next goredis.DialHook) goredis.DialHook { return next }
+
+func (n noted) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	return func(ctx context.Context, cmd goredis.Cmder) error {
-		s.note(cmd)
+		n(cmd)
 		return next(ctx, cmd)
 	}
 }
 
-func (s *singleKeys) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+func (n noted) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []goredis.Cmder) error {
-		s.note(cmds...)
+		n(cmds...)
 		return next(ctx, cmds)
 	}
 }

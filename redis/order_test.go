@@ -2,7 +2,6 @@ package redis_test
 
 import (
 	"context"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -15,7 +14,7 @@ import (
 	"github.com/nearside-go/nearside/redis"
 )
 
-// writes is a hook that notes the names of the commands that write, in their order.
+// writes are the names of the commands that a client sends and that write, in their order.
 type writes struct {
 	mu    sync.Mutex // guards names
 	names []string
@@ -29,24 +28,6 @@ func (w *writes) note(cmds ...goredis.Cmder) {
 		case "eval", "xadd", "unlink", "del", "set":
 			w.names = append(w.names, name)
 		}
-	}
-}
-
-func (w *writes) DialHook(next goredis.DialHook) goredis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
-}
-
-func (w *writes) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
-	return func(ctx context.Context, cmd goredis.Cmder) error {
-		w.note(cmd)
-		return next(ctx, cmd)
-	}
-}
-
-func (w *writes) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []goredis.Cmder) error {
-		w.note(cmds...)
-		return next(ctx, cmds)
 	}
 }
 
@@ -75,7 +56,7 @@ func TestWhatIsInvalidatedIsGoneBeforeItIsTold(t *testing.T) {
 			defer client.Close()
 			var w writes
 			a := enterWith(t, client, redis.Options{}, cache.Options[string, string]{Tags: tagsOf})
-			client.AddHook(&w)
+			client.AddHook(noted(w.note))
 			for what, c := range map[string]struct {
 				do   func()
 				want []string
