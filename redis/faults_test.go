@@ -275,14 +275,21 @@ func TestADeadNodeOfAClusterCostsTheReadsOfItsKeysABudget(t *testing.T) {
 	}
 }
 
+// agingPair returns a pair that replicates, two instances on it whose values age soon, and
+// the time from which theirs do.
+func agingPair(t *testing.T) (p *pair, a, b *instance, start time.Time) {
+	t.Helper()
+	p = newPair(t)
+	a, b = p.enterWith(t, false, aging), p.enterWith(t, false, aging)
+	recordsInTheEnd(t, p.primary, a, "t")
+	p.replicated(t, a) // the replica takes a while to begin
+	return p, a, b, time.Now()
+}
+
 // A deletion that was acknowledged is lost with the primary that made it.
 func TestAFailoverThatLosesADeletionBringsTheOldValueBack(t *testing.T) {
 	t.Parallel()
-	p := newPair(t)
-	a, b := p.enterWith(t, false, aging), p.enterWith(t, false, aging)
-	recordsInTheEnd(t, p.primary, a, "t")
-	p.replicated(t, a) // the replica takes a while to begin
-	start := time.Now()
+	p, a, b, start := agingPair(t)
 	hold(t, "k", "old", a, b)
 	redistest.Eventually(t, soon, "the replica has the value", func() bool {
 		return p.replica.Client().Exists(t.Context(), a.prefix+":c:0:k", a.tagKey("")).Val() == 2
@@ -302,11 +309,7 @@ func TestAFailoverThatLosesADeletionBringsTheOldValueBack(t *testing.T) {
 // the one that was left behind drops its copies.
 func TestSplitBrain(t *testing.T) {
 	t.Parallel()
-	p := newPair(t)
-	a, b := p.enterWith(t, false, aging), p.enterWith(t, false, aging)
-	recordsInTheEnd(t, p.primary, a, "t")
-	p.replicated(t, a) // the replica takes a while to begin
-	start := time.Now()
+	p, a, b, start := agingPair(t)
 	hold(t, "k", "old", a, b)
 	hold(t, "l", "old", a, b)
 	redistest.Eventually(t, soon, "the replica has the values", func() bool {
