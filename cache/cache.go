@@ -27,6 +27,7 @@ type Cache[K comparable, V any] struct {
 	loads     loader.Group[K, answer[V]] // flights of GetOrLoad
 	limit     *loader.Limit
 	gate      gate
+	flying    atomic.Int32 // flights of GetOrLoad at work, after they have answered their callers, too
 	touching  atomic.Int32 // touches under way
 	recording atomic.Int32 // recordings of tags that run
 	counters  counters

@@ -110,6 +110,8 @@ func (t *fetch[K, V]) read(ctx context.Context, f *loader.Flight[answer[V]]) ans
 
 // run is the flight of GetOrLoad. Its error is ctx's: every caller has left.
 func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
+	t.c.flying.Add(1)
+	defer t.c.flying.Add(-1)
 	if !t.looked {
 		if a, err, ok := t.look(ctx, f); ok {
 			return a, err

@@ -2,8 +2,8 @@ package cache
 
 import "sync/atomic"
 
-// Stats are counts since the Cache was made, but for LocalEntries and LocalCost,
-// which are of the moment. Each call of Get or GetOrLoad that ends without an
+// Stats are counts since the Cache was made, but for Background, LocalEntries and
+// LocalCost, which are of the moment. Each call of Get or GetOrLoad that ends without an
 // error of its context counts once, as a hit of one tier or as a miss.
 type Stats struct {
 	LocalHits          uint64 // answered by the local tier with a value
@@ -38,6 +38,8 @@ type Stats struct {
 	RemoteErrors      uint64 // commands that failed in any other way
 	Distrusted        int    // keys whose invalidation the remote tier has not confirmed
 	DistrustsAll      bool   // they were too many to be told apart: the remote tier is not read at all
+
+	Background int // loads, fills, touches and recordings of tags that are under way
 
 	LocalEntries   int
 	LocalCost      int64
@@ -90,6 +92,7 @@ func (c *Cache[K, V]) Stats() Stats {
 		RemoteErrors:       n.remoteErrors.Load(),
 		Distrusted:         distrusted,
 		DistrustsAll:       all,
+		Background:         int(c.flying.Load() + c.touching.Load() + c.recording.Load()),
 		LocalEntries:       l.Entries,
 		LocalCost:          l.Cost,
 		LocalEvictions:     l.Evictions,
