@@ -21,7 +21,7 @@ func TestFailedInvalidateLeavesReadsNoGap(t *testing.T) {
 	}
 	k := keys[0]
 	for start := time.Now(); time.Since(start) < time.Second/2; {
-		wantLoad(t, b, k, constant("old"), "old")
+		loadOutside(t, b, k, constant("old"), "old")
 		a.remote.Inject(on("delete", cachetest.Fault{Err: errDown}))
 		var reader sync.WaitGroup
 		var over atomic.Bool

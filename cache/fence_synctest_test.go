@@ -83,7 +83,7 @@ func TestThreeInstancesOneLoad(t *testing.T) {
 		var src source
 		finish := loadLate(t, a, &src)
 		for _, other := range []*instance{b, c} {
-			go func() { wantLoad(t, other, "k", loading(t), "v0") }()
+			go func() { wantAnswer(t, other, "k", loading(t), "v0") }()
 		}
 		time.Sleep(2 * time.Second)
 		finish()

@@ -41,8 +41,6 @@ type fetch[K comparable, V any] struct {
 	began  time.Time
 	banned bool // nothing may be stored for the key
 
-	stored bool // what was loaded is in the remote tier
-
 	waitUntil time.Time // when the waits for other instances end; zero before the first
 }
 
@@ -53,6 +51,9 @@ var errWaited = errors.New("cache: waited long enough for another instance's loa
 func (t *fetch[K, V]) look(ctx context.Context, f *loader.Flight[answer[V]]) (a answer[V], err error, ok bool) {
 	t.f, t.looked, t.err = f, true, ErrUnavailable
 	t.mark()
+	if t.c.opts.RemoteOnly {
+		return t.lookRemote(ctx)
+	}
 	// The caller has missed locally, and another flight may have published and
 	// ended since: without a second look its load would be done twice.
 	if e, ok := t.c.local.Peek(t.key); ok && t.c.known.right(e.tags, &e.checked) {
@@ -61,6 +62,10 @@ func (t *fetch[K, V]) look(ctx context.Context, f *loader.Flight[answer[V]]) (a 
 	if t.c.opts.Remote == nil {
 		return a, nil, false
 	}
+	return t.lookRemote(ctx)
+}
+
+func (t *fetch[K, V]) lookRemote(ctx context.Context) (a answer[V], err error, ok bool) {
 	t.remoteKey = t.c.remoteKey(t.key)
 	t.c.remember(t.key)
 	if t.c.distrusted.has(t.remoteKey) {
@@ -112,6 +117,7 @@ func (t *fetch[K, V]) read(ctx context.Context, f *loader.Flight[answer[V]]) ans
 func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
 	t.c.flying.Add(1)
 	defer t.c.flying.Add(-1)
+	t.f = f
 	if !t.looked {
 		if a, err, ok := t.look(ctx, f); ok {
 			return a, err
@@ -139,9 +145,6 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 		var led bool
 		t.mark()
 		if a, rec, led, err = t.lead(ctx, replace); led {
-			if t.stored {
-				t.c.recordLater(ctx, a.entry.tags, t.stamp, a.since)
-			}
 			return a, nil
 		}
 	}
@@ -162,11 +165,19 @@ func (t *fetch[K, V]) get(ctx context.Context) (Record, error) {
 	t.budget.left = t.c.opts.Remote.Budget()
 	var rec Record
 	err := t.budget.spend(func() (err error) {
-		rec, err = t.c.opts.Remote.Get(ctx, t.remoteKey)
+		rec, err = t.c.opts.Remote.Get(ctx, t.remoteKey, !t.live())
 		return err
 	})
+	if rec.Complete {
+		t.heard = rec.Asked
+	}
 	return rec, t.check(ctx, "get", rec, err)
 }
+
+// live reports whether so little time has passed since all of the log was known here
+// that a local copy would be trusted for longer. A log that nothing was heard of since may
+// have lost its connection, and nobody has noticed yet.
+func (t *fetch[K, V]) live() bool { return time.Since(t.heard) < t.c.opts.Local.TTL }
 
 // check counts and traces what is wrong with an answer, and returns err.
 func (t *fetch[K, V]) check(ctx context.Context, op string, rec Record, err error) error {
@@ -202,7 +213,9 @@ func (t *fetch[K, V]) accept(ctx context.Context, rec Record) (answer[V], bool) 
 		life.RenewIn = life.RenewEvery
 		t.c.touchLater(ctx, t.key)
 	}
-	t.keep(ctx, a, life)
+	if !t.c.opts.RemoteOnly {
+		t.keep(ctx, a, life)
+	}
 	return a, true
 }
 
@@ -227,11 +240,14 @@ func (t *fetch[K, V]) wait(ctx context.Context) (Record, error) {
 	return rec, err
 }
 
-// lead takes the lease, loads and fills. If it reports false there was no load:
-// the record is what stands in the way, or the remote tier failed.
+// lead takes the lease and loads, and fills when its callers have what was loaded. If it
+// reports false there was no load: the record is what stands in the way, or the remote
+// tier failed.
 func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (a answer[V], rec Record, led bool, err error) {
+	var lease Lease
+	var fill Fill
+	var fits bool
 	limitErr := t.c.limit.Run(ctx, func(ctx context.Context) {
-		var lease Lease
 		err = t.budget.spend(func() (err error) {
 			// Like get, it goes on without callers.
 			ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), t.budget.left, ErrBudget)
@@ -247,11 +263,14 @@ func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (a answer[V], re
 			err = ctx.Err()
 		default:
 			led = true
-			a = t.loadUnder(ctx, lease)
+			a, fill, fits = t.loadUnder(ctx, lease)
 		}
 	})
 	if limitErr != nil {
 		err = limitErr
+	}
+	if led { // outside the limit, which is for loads
+		t.store(context.WithoutCancel(ctx), lease, a, fill, fits)
 	}
 	return a, rec, led, err
 }

@@ -3,9 +3,11 @@ package cache_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nearside-go/nearside/cache"
@@ -99,19 +101,46 @@ func loading(t *testing.T) func(context.Context, string) (string, error) {
 	}
 }
 
-type getter interface {
-	Get(context.Context, string) (string, error)
-	GetOrLoad(context.Context, string, func(context.Context, string) (string, error)) (string, error)
-	Invalidate(context.Context, ...string) error
+// wantLoad returns when what was loaded is in the tiers, or its fill hangs. It is for
+// bubbles, and for one goroutine at a time.
+func wantLoad(t *testing.T, c getter, key string, load func(context.Context, string) (string, error), want string) {
+	t.Helper()
+	wantAnswer(t, c, key, load, want)
+	synctest.Wait()
 }
 
-func wantLoad(t *testing.T, c getter, key string, load func(context.Context, string) (string, error), want string) {
+// wantAnswer is wantLoad that does not wait for what goes on behind the call.
+func wantAnswer(t *testing.T, c getter, key string, load func(context.Context, string) (string, error), want string) {
 	t.Helper()
 	if v, err := c.GetOrLoad(t.Context(), key, load); v != want || err != nil {
 		t.Fatalf("GetOrLoad: %q, %v; want %q", v, err, want)
 	}
 }
 
+// loadOutside is wantLoad for tests that are not in a bubble.
+func loadOutside(t *testing.T, c cacher, key string, load func(context.Context, string) (string, error), want string) {
+	t.Helper()
+	wantAnswer(t, c, key, load, want)
+	for start := time.Now(); c.Stats().Background > 0; runtime.Gosched() {
+		if time.Since(start) > time.Minute {
+			t.Fatal("what goes on behind the call does not end")
+		}
+	}
+}
+
+type cacher interface {
+	getter
+	Stats() cache.Stats
+}
+
+type getter interface {
+	Get(context.Context, string) (string, error)
+	GetOrLoad(context.Context, string, func(context.Context, string) (string, error)) (string, error)
+	Invalidate(context.Context, ...string) error
+}
+
+// wantLoad returns when what was loaded is in the tiers, or its fill hangs. It is for
+// bubbles.
 func wantGet(t *testing.T, c getter, key, want string) {
 	t.Helper()
 	if v, err := c.Get(t.Context(), key); v != want || err != nil {

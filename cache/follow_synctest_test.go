@@ -183,6 +183,7 @@ func TestReadUnderWayIsNotShared(t *testing.T) {
 		if v := <-later; v != "v1" {
 			t.Errorf("the later caller got %q", v)
 		}
+		synctest.Wait()
 		wantGet(t, a, "k", "v1")
 	})
 }

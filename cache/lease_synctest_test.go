@@ -21,7 +21,7 @@ func passOn(t *testing.T, r *cachetest.Remote, holders int, each time.Duration) 
 			return
 		}
 		time.Sleep(each)
-		if err := l.Release(t.Context()); err != nil {
+		if _, err := l.Release(t.Context()); err != nil {
 			t.Errorf("Release: %v", err)
 		}
 		synctest.Wait() // the waiter's look finds no lease, and its reply is under way

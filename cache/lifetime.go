@@ -48,14 +48,21 @@ func (c *Cache[K, V]) copyLife(rec Record, right time.Time) local.Lifetime {
 	return life
 }
 
+// loneLife is the lifetime of the local entry of a value whose load began then, and
+// which was known to be right later, that the remote tier has no record of. It is a copy
+// like any other, with nothing to renew.
+func (c *Cache[K, V]) loneLife(ttl time.Duration, began, right time.Time) local.Lifetime {
+	trusted := c.jitter(c.opts.Local.TTL) - time.Since(right)
+	return local.Lifetime{TTL: min(trusted, ttl, c.opts.MaxAge-time.Since(began))}
+}
+
 // aloneLife is the lifetime of a local entry that the remote tier has no record
 // of, whose load started then. If that is because the remote tier is ill, the
 // entry is a copy like any other, with nothing to renew; it is trusted since the
 // start of its load, because nothing fenced that load.
 func (c *Cache[K, V]) aloneLife(ttl time.Duration, notFound bool, start time.Time) local.Lifetime {
 	if c.opts.Remote != nil {
-		trusted := min(c.jitter(c.opts.Local.TTL), c.opts.MaxAge) - time.Since(start)
-		return local.Lifetime{TTL: min(trusted, ttl)}
+		return c.loneLife(ttl, start, start)
 	}
 	end := c.opts.MaxAge
 	if c.opts.Local.TTL > 0 {

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -12,7 +13,6 @@ import (
 // tier; without, in none.
 func (t *fetch[K, V]) loadAlone(ctx context.Context, keep bool) (a answer[V], err error) {
 	err = t.c.limit.Run(ctx, func(ctx context.Context) {
-		start := time.Now()
 		var ttl time.Duration
 		a, ttl = t.callLoader(ctx)
 		switch {
@@ -27,14 +27,15 @@ func (t *fetch[K, V]) loadAlone(ctx context.Context, keep bool) (a answer[V], er
 			if t.c.opts.Remote != nil {
 				outcome = FillLocal
 			}
-			t.keepLoaded(ctx, a, t.c.aloneLife(ttl, a.notFound(), start), outcome, nil)
+			t.keepLoaded(ctx, a, t.c.aloneLife(ttl, a.notFound(), t.began), outcome, nil)
 		}
 	})
 	return a, err
 }
 
-// loadUnder loads under lease and fills both tiers.
-func (t *fetch[K, V]) loadUnder(ctx context.Context, lease Lease) answer[V] {
+// loadUnder loads under lease, and delivers the result. It returns what is to be filled
+// with it, or false if that is nothing.
+func (t *fetch[K, V]) loadUnder(ctx context.Context, lease Lease) (a answer[V], fill Fill, fits bool) {
 	// The value is worth storing, and a lease worth releasing, even if the last
 	// caller leaves meanwhile.
 	lasting := context.WithoutCancel(ctx)
@@ -46,20 +47,28 @@ func (t *fetch[K, V]) loadUnder(ctx context.Context, lease Lease) answer[V] {
 			t.release(bounded, lease)
 		}
 	}()
-	start := time.Now()
 	a, ttl := t.callLoader(ctx)
 	loaded = true
-	fill, ok := t.encode(lasting, a, ttl)
-	if !ok {
-		defer t.inBudget(func() { t.f.DeliverLast(a, nil) })()
-		t.release(lasting, lease)
-		return a
+	// Encoded before it is delivered: a caller may change what it was given.
+	if fill, fits = t.encode(lasting, a, ttl); fits {
+		t.f.Deliver(a, nil)
+	} else {
+		t.f.DeliverLast(a, nil)
 	}
-	defer t.inBudget(func() { t.f.Deliver(a, nil) })()
-	if t.stored = t.fill(lasting, lease, a, fill, start); t.stored {
-		t.f.Deliver(a, nil) // who waits need not wait for what run does yet
+	return a, fill, fits
+}
+
+// store puts what was loaded under lease into the tiers, while nobody waits for it.
+func (t *fetch[K, V]) store(ctx context.Context, lease Lease, a answer[V], fill Fill, fits bool) {
+	switch {
+	case !fits:
+		t.release(ctx, lease)
+	case len(fill.Payload) > t.c.opts.MaxPayload:
+		t.c.counters.overMaxPayload.Add(1)
+		t.keepFenced(ctx, lease, a, fill, FillTooLarge, nil)
+	default:
+		t.fill(ctx, lease, a, fill)
 	}
-	return a
 }
 
 // encode makes a fill of a loaded value. It reports false, and says why, for what
@@ -91,37 +100,60 @@ func (t *fetch[K, V]) encode(ctx context.Context, a answer[V], ttl time.Duration
 }
 
 func (t *fetch[K, V]) release(ctx context.Context, lease Lease) {
-	if err := lease.Release(ctx); err != nil {
+	if _, err := lease.Release(ctx); err != nil {
 		t.c.remoteFailed(ctx, "release", err)
 	}
 }
 
-// fill stores the value, whose load started then, in the remote tier, and after
-// that in the local one. It reports whether it is in the remote tier.
-func (t *fetch[K, V]) fill(ctx context.Context, lease Lease, a answer[V], fill Fill, start time.Time) bool {
+// fill stores a loaded value in the remote tier, and after that in the local one.
+func (t *fetch[K, V]) fill(ctx context.Context, lease Lease, a answer[V], fill Fill) {
 	asked := time.Now()
-	left := min(fill.TTL, fill.MaxAge-asked.Sub(start))
+	left := min(fill.TTL, fill.MaxAge-asked.Sub(t.began))
 	held, err := lease.Fill(ctx, fill)
 	if err != nil {
 		t.c.remoteFailed(ctx, "fill", err)
 	}
-	// It was right when its load began, and the lease says that its key still is.
-	_, heard := t.c.opts.Remote.Told(t.c.opts.Name)
-	right := later(t.began, heard)
-	life := t.c.copyLife(Record{Asked: asked, NotFound: fill.NotFound, TTL: fill.TTL, Left: left}, right)
 	switch {
 	case err != nil && held:
-		t.keepLoaded(ctx, a, life, FillLocal, err)
+		t.keepLoaded(ctx, a, t.c.loneLife(fill.TTL, t.began, t.right()), FillLocal, err)
 	case err != nil:
-		t.filled(ctx, FillFailed, err)
+		t.keepFenced(ctx, lease, a, fill, FillLocal, err)
 	case !held:
 		t.c.counters.refusedFills.Add(1)
 		t.filled(ctx, FillRefused, nil)
 	default:
+		life := t.c.copyLife(Record{Asked: asked, NotFound: fill.NotFound, TTL: fill.TTL, Left: left}, t.right())
 		t.keepLoaded(ctx, a, life, Filled, nil)
-		return true
+		t.c.recordLater(ctx, a.entry.tags, t.stamp, a.since)
 	}
-	return false
+}
+
+// keepFenced keeps a loaded value that the remote tier has not, or may not have, in the
+// local tier. The lease is what fences it: if that stood until it was released, nobody had
+// invalidated the key by then, and no fill has stored the value, or will. After a fill
+// whose fate is unknown a lease that is gone may mean that the value was stored. The next
+// read finds out.
+func (t *fetch[K, V]) keepFenced(ctx context.Context, lease Lease, a answer[V], fill Fill, outcome FillOutcome, cause error) {
+	held, err := lease.Release(ctx)
+	switch {
+	case err != nil:
+		t.c.remoteFailed(ctx, "release", err)
+		t.filled(ctx, FillFailed, cmp.Or(cause, err))
+	case held:
+		t.keepLoaded(ctx, a, t.c.loneLife(fill.TTL, t.began, t.right()), outcome, cause)
+	case cause != nil:
+		t.filled(ctx, FillFailed, cause)
+	default:
+		t.c.counters.refusedFills.Add(1)
+		t.filled(ctx, FillRefused, nil)
+	}
+}
+
+// right is until when a loaded value is known to be right by what was heard of the log. It
+// was right when its load began; whether its key still is, its lease says.
+func (t *fetch[K, V]) right() time.Time {
+	_, heard := t.c.opts.Remote.Told(t.c.opts.Name)
+	return later(t.began, heard)
 }
 
 // callLoader runs the loader, within its time, and says what its callers get
@@ -144,7 +176,7 @@ func (t *fetch[K, V]) callLoader(ctx context.Context) (answer[V], time.Duration)
 // loaded is the answer that a load gives.
 func (t *fetch[K, V]) loaded(e *entry[V], err error) answer[V] {
 	e.checked.Store(t.drops)
-	return answer[V]{entry: e, since: t.drops, err: err}
+	return answer[V]{entry: e, since: t.drops, began: t.began, err: err}
 }
 
 // observe calls the loader and counts and traces the call, also when it panics.
@@ -164,20 +196,17 @@ func (t *fetch[K, V]) observe(ctx context.Context) (value V, err error) {
 	return value, err
 }
 
-// inBudget calls deliver when what is left of the budget has passed, unless the
-// function that it returns was called first. So a remote tier that is slow to
-// take a value, or a lease, does not hold up those who have what they came for.
-func (t *fetch[K, V]) inBudget(deliver func()) (stop func() bool) {
-	return time.AfterFunc(max(t.budget.left, 0), deliver).Stop
-}
-
 // keep publishes a in the local tier, unless the flight is doomed, and says
 // whether it did.
 func (t *fetch[K, V]) keep(ctx context.Context, a answer[V], life local.Lifetime) bool {
 	cost := t.c.cost(t.key, a.entry)
 	var evicted []local.Evicted[K, *entry[V]]
 	kept := t.c.known.right(a.entry.tags, &a.entry.checked) && (a.from != 0 || !t.outdated(a)) &&
-		t.f.Publish(func() { evicted = t.c.local.Add(t.key, a.entry, cost, life) })
+		t.f.Publish(func() {
+			if !t.c.opts.RemoteOnly {
+				evicted = t.c.local.Add(t.key, a.entry, cost, life)
+			}
+		})
 	t.c.traceEvicted(ctx, evicted)
 	return kept
 }
@@ -190,8 +219,13 @@ func (t *fetch[K, V]) outdated(a answer[V]) bool {
 		t.c.known.lately(a.entry.tags, t.began, t.c.opts.HoldOff)
 }
 
-// keepLoaded keeps a loaded value and reports that as outcome, or as doomed.
+// keepLoaded keeps a loaded value and reports that as outcome, or as doomed. Without a
+// local tier a value that is not in the remote one is in none.
 func (t *fetch[K, V]) keepLoaded(ctx context.Context, a answer[V], life local.Lifetime, outcome FillOutcome, err error) {
+	if t.c.opts.RemoteOnly && outcome != Filled {
+		t.filled(ctx, FillFailed, cmp.Or(err, errNoLocalTier))
+		return
+	}
 	if !t.keep(ctx, a, life) {
 		t.withheld(ctx, err)
 		return
@@ -199,6 +233,9 @@ func (t *fetch[K, V]) keepLoaded(ctx context.Context, a answer[V], life local.Li
 	t.c.counters.fills.Add(1)
 	t.filled(ctx, outcome, err)
 }
+
+// errNoLocalTier says why a value that the remote tier has not was not kept.
+var errNoLocalTier = errors.New("cache: RemoteOnly, and the remote tier has not taken the value")
 
 // withheld reports a value that is kept from others, because of what happened to its
 // flight.

@@ -52,10 +52,10 @@ func TestNamesThatAreAllHeld(t *testing.T) {
 // silent is a Remote that fails, and has a log without entries.
 type silent struct{ Remote }
 
-func (silent) Budget() time.Duration                       { return time.Second }
-func (silent) Position(string) Position                    { return Position{} }
-func (silent) Told(string) (Position, time.Time)           { return Position{}, time.Now() }
-func (silent) Get(context.Context, string) (Record, error) { return Record{}, errors.New("down") }
+func (silent) Budget() time.Duration                             { return time.Second }
+func (silent) Position(string) Position                          { return Position{} }
+func (silent) Told(string) (Position, time.Time)                 { return Position{}, time.Now() }
+func (silent) Get(context.Context, string, bool) (Record, error) { return Record{}, errors.New("down") }
 func (silent) Follow(_ string, f Follower) func() {
 	f.Since(Position{}, false)
 	return func() {}

@@ -30,6 +30,9 @@ const (
 	// DefaultLocalTTL, or half the TTL where that is less, is how long a local
 	// copy of a remote value is trusted.
 	DefaultLocalTTL = time.Minute
+
+	// DefaultMaxPayload is how many bytes of a value are sent to the remote tier.
+	DefaultMaxPayload = 1 << 20
 )
 
 // Options configure a Cache. Name and TTL are required. Elsewhere zero means: a
@@ -97,6 +100,17 @@ type Options[K comparable, V any] struct {
 	// schema like any other.
 	Schema int
 
+	// MaxPayload is how many bytes the payload of a value, as Codec encodes it, may have
+	// in the remote tier: a large one would hold up the commands of all other keys. A
+	// value with more is returned and kept in the local tier alone. 0 means
+	// DefaultMaxPayload.
+	MaxPayload int
+
+	// RemoteOnly makes a cache without a local tier: each read asks the remote tier, in
+	// one round trip, and sees what any instance had invalidated when it began. Local
+	// must be zero. While the remote tier does not answer, each read loads.
+	RemoteOnly bool
+
 	// Local bounds the local tier. Local.TTL is how long a local copy is
 	// trusted since it was read from the remote tier or loaded, which bounds
 	// what an instance can miss of the others' writes while it cannot read the
@@ -150,7 +164,8 @@ func (o Options[K, V]) complete() (Options[K, V], error) {
 	setDefault(&o.MutateTimeout, DefaultMutateTimeout)
 	setDefault(&o.MaxLoads, DefaultMaxLoads)
 	setDefault(&o.Jitter, DefaultJitter)
-	if o.Remote != nil {
+	setDefault(&o.MaxPayload, DefaultMaxPayload)
+	if o.Remote != nil && !o.RemoteOnly {
 		setDefault(&o.Local.TTL, min(o.TTL/2, DefaultLocalTTL))
 	}
 	if o.Key == nil {
@@ -207,12 +222,18 @@ func (o Options[K, V]) validate() error {
 		name  string
 		value int64
 	}{
-		{"MaxLoads", int64(o.MaxLoads)}, {"Schema", int64(o.Schema)},
+		{"MaxLoads", int64(o.MaxLoads)}, {"MaxPayload", int64(o.MaxPayload)}, {"Schema", int64(o.Schema)},
 		{"Local.MaxEntries", int64(o.Local.MaxEntries)}, {"Local.MaxCost", o.Local.MaxCost},
 	} {
 		if n.value < 0 {
 			problem("%s is negative", n.name)
 		}
+	}
+	if o.RemoteOnly && o.Remote == nil {
+		problem("RemoteOnly needs a Remote")
+	}
+	if o.RemoteOnly && o.Local != (local.Options{}) {
+		problem("Local is set, although RemoteOnly makes a cache without a local tier")
 	}
 	if !(o.Jitter >= 0 && o.Jitter < 1) {
 		problem("Jitter is not in [0, 1)")

@@ -13,6 +13,7 @@ type answer[V any] struct {
 	from  Tier      // none for what was loaded
 	err   error     // for the callers; a flight's own error never comes from its loader
 	since uint64    // the last of known.drops before it was read or loaded
+	began time.Time // when its load began; zero for what a tier had
 }
 
 // notFound reports whether the answer is that the source has no such key.
@@ -73,23 +74,37 @@ func (c *Cache[K, V]) recheck(e *entry[V]) bool {
 // readFlight and loadFlight are functions of their own to keep what a flight
 // needs off the stack of a local hit.
 func (c *Cache[K, V]) readFlight(ctx context.Context, key K) (V, error) {
-	return c.join(ctx, &c.reads, key, func() loader.Work[answer[V]] {
-		t := &fetch[K, V]{c: c, key: key}
-		return loader.Work[answer[V]]{
-			Quick: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error, bool) {
-				return t.read(ctx, f), nil, true
-			},
-			Load: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
-				return t.read(ctx, f), nil
-			},
+	return c.join(ctx, key, func() (answer[V], error) {
+		if c.opts.RemoteOnly {
+			return c.readRemote(ctx, key)
 		}
+		if a, ok := c.landed(key); ok {
+			a.from = TierLocal
+			return a, nil
+		}
+		return c.share(ctx, &c.reads, key, func() loader.Work[answer[V]] {
+			t := &fetch[K, V]{c: c, key: key}
+			return loader.Work[answer[V]]{
+				Quick: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error, bool) {
+					return t.read(ctx, f), nil, true
+				},
+				Load: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
+					return t.read(ctx, f), nil
+				},
+			}
+		})
 	})
 }
 
 func (c *Cache[K, V]) loadFlight(ctx context.Context, key K, load func(context.Context, K) (V, error)) (V, error) {
-	return c.join(ctx, &c.loads, key, func() loader.Work[answer[V]] {
-		t := &fetch[K, V]{c: c, key: key, load: load}
-		return loader.Work[answer[V]]{Quick: t.look, Load: t.run}
+	return c.join(ctx, key, func() (answer[V], error) {
+		if c.opts.RemoteOnly {
+			return c.loadRemote(ctx, key, load)
+		}
+		return c.share(ctx, &c.loads, key, func() loader.Work[answer[V]] {
+			t := &fetch[K, V]{c: c, key: key, load: load}
+			return loader.Work[answer[V]]{Quick: t.look, Load: t.run}
+		})
 	})
 }
 
@@ -108,9 +123,8 @@ func (c *Cache[K, V]) localHit(ctx context.Context, key K, notFound, due bool) e
 	return nil
 }
 
-// join shares key's flight in g, or starts one with the work that begin returns,
-// and counts the outcome for this caller.
-func (c *Cache[K, V]) join(ctx context.Context, g *loader.Group[K, answer[V]], key K, begin func() loader.Work[answer[V]]) (V, error) {
+// join finds an answer for one caller, and counts the outcome.
+func (c *Cache[K, V]) join(ctx context.Context, key K, find func() (answer[V], error)) (V, error) {
 	var zero V
 	if !c.gate.enter() {
 		return zero, ErrClosed
@@ -119,7 +133,7 @@ func (c *Cache[K, V]) join(ctx context.Context, g *loader.Group[K, answer[V]], k
 	if err := ctx.Err(); err != nil {
 		return zero, err
 	}
-	a, err := c.share(ctx, g, key, begin)
+	a, err := find()
 	if err != nil {
 		return zero, err
 	}
@@ -130,7 +144,8 @@ func (c *Cache[K, V]) join(ctx context.Context, g *loader.Group[K, answer[V]], k
 	return a.entry.value, a.err
 }
 
-// share returns the answer of key's flight. A flight that was under way may be too
+// share returns the answer of key's flight in g, or of one that it starts with the
+// work that begin returns. A flight that was under way may be too
 // old for this caller, because of a tag that it could not know:
 //
 //  1. A load reads the source.

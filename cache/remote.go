@@ -20,8 +20,10 @@ type Remote interface {
 	// return.
 	Budget() time.Duration
 
-	// Get reads key. An unreadable record is StateCorrupt, not an error.
-	Get(ctx context.Context, key string) (Record, error)
+	// Get reads key. An unreadable record is StateCorrupt, not an error. With confirm
+	// it asks for the end of the log too, in the same round trip, and may wait a few
+	// milliseconds until the followers have been told of that: see Record.Complete.
+	Get(ctx context.Context, key string, confirm bool) (Record, error)
 
 	// Wait returns when key is in another state than StateLease, or with ctx's
 	// error when ctx ends first.
@@ -72,11 +74,14 @@ type Lease interface {
 	// Fill replaces the lease with a value and reports whether the lease still
 	// stood; if not, it changes nothing. Where it stood and the value could not
 	// be stored, it reports true and an error, and the lease is gone too. Where
-	// it reports false and an error, what the record is now is not known.
+	// it reports false and an error, what the record is now is not known: Release
+	// finds out, and has to be called.
 	Fill(ctx context.Context, fill Fill) (held bool, err error)
 
-	// Release gives the lease up. A lease that is lost stays as it is.
-	Release(ctx context.Context) error
+	// Release gives the lease up, and reports whether it still stood. If so, no Fill of
+	// this lease has stored a value, or ever will. A lease that is lost stays as it is.
+	// After an error the lease goes in the background, or by itself.
+	Release(ctx context.Context) (held bool, err error)
 }
 
 // Fill is a value on its way into the remote tier.
@@ -122,13 +127,17 @@ func (s State) String() string {
 type Record struct {
 	State State
 
-	// Of a value: what it was filled with, and what was left until the record
-	// goes when the command that read it was sent.
+	// Asked is when the command that read the record was sent. Complete says that the
+	// followers of its cache have been told of every entry that the log had by then.
+	Asked    time.Time
+	Complete bool
+
+	// Of a value: what it was filled with, and what was left at Asked until the record
+	// goes.
 	Payload  []byte
 	NotFound bool
 	TTL      time.Duration
 	Left     time.Duration
-	Asked    time.Time
 	Stamp    Position
 	Tags     []string
 

@@ -46,7 +46,7 @@ func TestColdLocalTierOneGet(t *testing.T) {
 		b.remote.Inject(slowBy(10 * time.Millisecond))
 		var wg sync.WaitGroup
 		for range 1000 {
-			wg.Go(func() { wantLoad(t, b, "k", loading(t), "v") })
+			wg.Go(func() { wantAnswer(t, b, "k", loading(t), "v") })
 		}
 		wg.Wait()
 		if n := b.remote.Calls("get"); n != 1 {
@@ -216,7 +216,7 @@ func TestMaxLoadsBoundsTheLoads(t *testing.T) {
 		var wg sync.WaitGroup
 		start := time.Now()
 		for _, key := range []string{"a", "b", "c", "d", "e", "f"} {
-			wg.Go(func() { wantLoad(t, c, key, load, "v") })
+			wg.Go(func() { wantAnswer(t, c, key, load, "v") })
 		}
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

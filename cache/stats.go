@@ -22,6 +22,8 @@ type Stats struct {
 	EncodeErrors uint64 // not stored: the codec failed
 	TagErrors    uint64 // not stored: the tags are over a limit
 
+	OverMaxPayload uint64 // loaded values that were not sent to the remote tier, because of MaxPayload
+
 	Following    bool   // the log is being read: this instance is told of the others' invalidations
 	Told         uint64 // names in the entries of other instances: see Trace.Told
 	Gaps         uint64 // times that some may have been missed, so that the local tier was dropped
@@ -51,7 +53,7 @@ type counters struct {
 	loads, loadErrors, leaseWaits                             atomic.Uint64
 	fills, refusedFills, doomedFills, encodeErrors            atomic.Uint64
 	touches, corruptRecords                                   atomic.Uint64
-	abandonedFills                                            atomic.Uint64
+	abandonedFills, overMaxPayload                            atomic.Uint64
 	lateLocalHits, lateLocalNotFoundHits                      atomic.Uint64 // of flights' second looks
 	tagErrors, told, gaps, wrongLocals, wrongRecords          atomic.Uint64
 	remoteTimeouts, remoteUnavailable, remoteErrors           atomic.Uint64
@@ -79,6 +81,7 @@ func (c *Cache[K, V]) Stats() Stats {
 		DoomedFills:        n.doomedFills.Load(),
 		EncodeErrors:       n.encodeErrors.Load(),
 		TagErrors:          n.tagErrors.Load(),
+		OverMaxPayload:     n.overMaxPayload.Load(),
 		Following:          c.known.following(),
 		Told:               n.told.Load(),
 		Gaps:               n.gaps.Load(),

@@ -74,9 +74,7 @@ func (t *fetch[K, V]) isRight(ctx context.Context, rec Record) (right bool, at t
 	if t.c.distrusted.has(t.c.tagPrefix) {
 		return false, at
 	}
-	// A log that nothing was heard of for as long as a local copy is trusted may have
-	// lost its connection, with nobody the wiser.
-	j := t.c.known.judge(rec.Stamp, rec.Tags, time.Since(t.heard) < t.c.opts.Local.TTL)
+	j := t.c.known.judge(rec.Stamp, rec.Tags, rec.Complete || t.live())
 	if j.wrong || len(j.unknown) == 0 {
 		return !j.wrong, t.heard
 	}

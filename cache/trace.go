@@ -107,6 +107,7 @@ const (
 	FillFailed                       // its tags are over a limit, the codec failed, or the remote did without saying whether the lease still stood: in no tier
 	FillSkipped                      // TTLOf says that it is not to be stored
 	FillAbandoned                    // its callers had all left, and nobody could tell the load of an Invalidate: in no tier, or in the remote one if they left last
+	FillTooLarge                     // its payload is over MaxPayload: in the local tier alone
 )
 
 // WaitInfo tells of a wait for another instance's load.

@@ -16,7 +16,7 @@ import (
 // Not in a bubble: there, who waits for a mutex waits for ever.
 func TestEvictionIsTracedOutsideLocks(t *testing.T) {
 	type act func(*testing.T, *cache.Cache[string, string])
-	load := func(t *testing.T, c *cache.Cache[string, string]) { wantLoad(t, c, "new", constant("v"), "v") }
+	load := func(t *testing.T, c *cache.Cache[string, string]) { loadOutside(t, c, "new", constant("v"), "v") }
 	set := func(t *testing.T, c *cache.Cache[string, string]) {
 		if err := c.Set(t.Context(), "new", "v"); err != nil {
 			t.Error(err)
@@ -31,10 +31,10 @@ func TestEvictionIsTracedOutsideLocks(t *testing.T) {
 		"Set, local only":  {nil, set},
 		"load, two tiers":  {cachetest.NewServer().Remote(), load},
 		"hit of Get":       {s.Remote(), func(t *testing.T, c *cache.Cache[string, string]) { wantGet(t, c, "new", "v") }},
-		"hit of GetOrLoad": {s.Remote(), func(t *testing.T, c *cache.Cache[string, string]) { wantLoad(t, c, "new", loading(t), "v") }},
+		"hit of GetOrLoad": {s.Remote(), func(t *testing.T, c *cache.Cache[string, string]) { loadOutside(t, c, "new", loading(t), "v") }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			wantLoad(t, newInstance(t, s), "new", constant("v"), "v")
+			loadOutside(t, newInstance(t, s), "new", constant("v"), "v")
 			o := options(by.remote)
 			o.Local = local.Options{MaxEntries: 1}
 			var c *cache.Cache[string, string]
@@ -49,7 +49,7 @@ func TestEvictionIsTracedOutsideLocks(t *testing.T) {
 				useAll(ctx, t, c)
 			}}
 			c = newCache(t, o)
-			wantLoad(t, c, "old", constant("old"), "old")
+			loadOutside(t, c, "old", constant("old"), "old")
 			by.do(t, c)
 			if evictions.Load() == 0 {
 				t.Error("no eviction was traced")

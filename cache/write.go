@@ -123,7 +123,8 @@ func (c *Cache[K, V]) dropLocal(keys []K) {
 //
 // A load that is under way is not stored over it. Of a Set and an Invalidate that
 // run side by side, either may win; under a tombstone, of a Mutate or of HoldOff,
-// nothing is stored, and Set is an Invalidate. Other instances drop their local
+// nothing is stored, and Set is an Invalidate, as it is of a value over
+// Options.MaxPayload. Other instances drop their local
 // copies as after an Invalidate. It returns the codec's error, or that of the tags,
 // with nothing changed, a [*RemoteError], with the same consequences as that of
 // Invalidate, or ErrClosed. Like Invalidate it does not stop at ctx's end.
@@ -155,6 +156,10 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 		c.unencodable(ctx, key, err)
 		return fmt.Errorf("cache: encode: %w", err)
 	}
+	if len(payload) > c.opts.MaxPayload {
+		c.counters.overMaxPayload.Add(1)
+		return c.invalidate(ctx, []K{key})
+	}
 	fill := Fill{Payload: payload, TTL: ttl, MaxAge: c.opts.MaxAge, Stamp: stamp, Tags: e.tags}
 	err = c.overwrite(ctx, "set", []K{key}, func(ctx context.Context, remoteKeys []string) error {
 		ctx, cancel := context.WithTimeoutCause(ctx, c.opts.Remote.Budget(), ErrBudget)
@@ -163,7 +168,7 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 		switch {
 		case err != nil || lease == nil: // a tombstone stands: nothing may be stored
 		case c.banned.mutates(remoteKeys[0]): // one ought to stand
-			err = lease.Release(ctx)
+			_, err = lease.Release(ctx)
 		default:
 			_, err = lease.Fill(ctx, fill)
 		}

@@ -197,6 +197,18 @@ func (g *Group[K, V]) Has(key K) bool {
 	return g.flights[key] != nil
 }
 
+// Delivered returns the result of key's flight, if that has one and goes on with work
+// that nobody waits for: what a caller of Do would be given at once.
+func (g *Group[K, V]) Delivered(key K) (value V, err error, ok bool) {
+	g.mu.Lock()
+	f := g.flights[key]
+	g.mu.Unlock()
+	if f == nil || !f.delivered() || f.last || f.panic != nil {
+		return value, nil, false
+	}
+	return f.value, f.err, true
+}
+
 // Wait returns when no load runs any more. Call it when every Do has returned:
 // loads may outlive the callers that left them.
 func (g *Group[K, V]) Wait() { g.running.Wait() }

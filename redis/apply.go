@@ -6,8 +6,6 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
-
-	"github.com/nearside-go/nearside/cache"
 )
 
 // readCount is how many entries a reply has at most, while they come in time.
@@ -135,10 +133,10 @@ func (r *session) compare(ctx context.Context, got reading) error {
 func (r *session) apply(ctx context.Context, messages []goredis.XMessage) (lag time.Duration) {
 	r.turn.Lock()
 	defer r.turn.Unlock()
-	end := messages[len(messages)-1]
-	at, _ := parsePosition(end.ID)
+	end := placeOf(messages[len(messages)-1])
+	at := end.at
 	r.mu.Lock()
-	r.told, r.heard = place{at, end.Values[entryField]}, r.heard.Later(at)
+	r.told, r.heard = end, r.heard.Later(at)
 	r.entries += uint64(len(messages))
 	if !r.appended.IsZero() && !at.Before(r.own) {
 		lag = time.Since(r.appended)
@@ -149,7 +147,7 @@ func (r *session) apply(ctx context.Context, messages []goredis.XMessage) (lag t
 	for _, m := range messages {
 		r.applyOne(ctx, m, followers)
 	}
-	r.done(at)
+	r.done(messages...)
 	return lag
 }
 
@@ -174,11 +172,26 @@ func (r *session) applyOne(ctx context.Context, m goredis.XMessage, followers []
 	}
 }
 
-// done notes that the followers have been told of everything up to at.
-func (p *partition) done(at cache.Position) {
+// done notes that the followers have been told of everything up to the last of messages.
+func (p *partition) done(messages ...goredis.XMessage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.toldAll = at
+	for _, m := range messages[max(len(messages)-len(p.recent.places), 0):] {
+		p.recent.add(placeOf(m))
+	}
+	p.toldAll = p.recent.last().at
+	p.tellProgressLocked()
+}
+
+// began notes that the followers have been told that the log is read on behind a place.
+// What was told before it is no sign any more of what is told after.
+func (p *partition) began(from place) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.recent = recent{}
+	p.recent.add(from)
+	p.toldAll = from.at
+	p.tellProgressLocked()
 }
 
 // know notes that all entries until then were told.

@@ -50,7 +50,7 @@ func TestALeaseThatIsGrantedLongAfterIsGivenUp(t *testing.T) {
 	server := redistest.Start(t)
 	o := redis.Options{LeaseTTL: 600 * time.Millisecond, MaxFailures: 1000}
 	s := open(t, server.URL(), o)
-	if _, err := s.Get(t.Context(), "c:0:k"); err != nil {
+	if _, err := s.Get(t.Context(), "c:0:k", false); err != nil {
 		t.Fatal(err) // it connects
 	}
 	server.Pause()

@@ -93,16 +93,16 @@ func TestAProbeInTheBackgroundClosesTheBreaker(t *testing.T) {
 					seen.told = append(seen.told, info)
 				}},
 			})
-			_, _ = s.Get(t.Context(), "k")
+			_, _ = s.Get(t.Context(), "k", false)
 			server.Pause()
 			for range 2 {
-				_, _ = s.Get(t.Context(), "k")
+				_, _ = s.Get(t.Context(), "k", false)
 			}
 			// Probes are under way all the time now. Whoever waits for one waits
 			// for the budget.
 			for range 400 {
 				start := time.Now()
-				if _, err := s.Get(t.Context(), "k"); !errors.Is(err, cache.ErrUnavailable) {
+				if _, err := s.Get(t.Context(), "k", false); !errors.Is(err, cache.ErrUnavailable) {
 					t.Fatalf("Get with an open breaker: %v, want ErrUnavailable", err)
 				}
 				within(t, start, budget-hiccup, "Get with an open breaker")
@@ -113,7 +113,7 @@ func TestAProbeInTheBackgroundClosesTheBreaker(t *testing.T) {
 				told, _ := seen.all()
 				return len(told) == 2
 			})
-			if _, err := s.Get(t.Context(), "k"); err != nil {
+			if _, err := s.Get(t.Context(), "k", false); err != nil {
 				t.Errorf("Get once the breaker is closed: %v", err)
 			}
 			checkChanges(t, seen)
@@ -157,7 +157,7 @@ func TestCloseWithAnOpenBreakerLeavesNoGoroutine(t *testing.T) {
 	for with, store := range makers {
 		t.Run(with, func(t *testing.T) {
 			s := store(t, redistest.Refused(t), redis.Options{MaxFailures: 1, ProbeInterval: time.Millisecond})
-			_, _ = s.Get(t.Context(), "k")
+			_, _ = s.Get(t.Context(), "k", false)
 			redistest.Eventually(t, 5*time.Second, "a probe is under way", func() bool { return strings.Contains(stacks(), "(*breaker).heal") })
 			start := time.Now()
 			if err := s.Close(); err != nil {

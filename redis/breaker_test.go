@@ -25,7 +25,7 @@ func TestTheBreakerOpensAfterMaxFailuresInARow(t *testing.T) {
 					if s.Stats().BreakerOpen {
 						t.Errorf("the breaker is open after %d failures", i)
 					}
-					if _, err := s.Get(t.Context(), "k"); err == nil || errors.Is(err, cache.ErrUnavailable) {
+					if _, err := s.Get(t.Context(), "k", false); err == nil || errors.Is(err, cache.ErrUnavailable) {
 						t.Errorf("Get %d: %v, want the failure of a command that was sent", i, err)
 					}
 				}
@@ -41,12 +41,12 @@ func TestAnOpenBreakerSendsNothing(t *testing.T) {
 	l := newTurnstile(t)
 	s := opened(t, l.Addr().String(), redis.Options{MaxFailures: 3, ProbeInterval: never})
 	for range 3 {
-		_, _ = s.Get(t.Context(), "k")
+		_, _ = s.Get(t.Context(), "k", false)
 	}
 	<-time.After(50 * time.Millisecond) // go-redis may replace a connection that failed
 	before := len(l.times())
 	calls := []func() error{
-		func() error { _, err := s.Get(t.Context(), "k"); return err },
+		func() error { _, err := s.Get(t.Context(), "k", false); return err },
 		func() error { _, _, err := s.Lease(t.Context(), "k", time.Second, nil); return err },
 		func() error { _, err := s.Seize(t.Context(), "k", time.Second); return err },
 		func() error { _, err := s.Touch(t.Context(), "k"); return err },
@@ -99,7 +99,7 @@ func TestMissesAndCallersWhoLeaveAreNoFailures(t *testing.T) {
 			server := redistest.Start(t)
 			s := store(t, server.Addr(), redis.Options{MaxFailures: 3, ProbeInterval: never, Timeout: time.Second})
 			for i := range 10 {
-				if rec, err := s.Get(t.Context(), fmt.Sprint(i)); err != nil || rec.State != cache.StateAbsent {
+				if rec, err := s.Get(t.Context(), fmt.Sprint(i), false); err != nil || rec.State != cache.StateAbsent {
 					t.Errorf("Get of an absent key: %v, %v", rec.State, err)
 				}
 			}
@@ -107,7 +107,7 @@ func TestMissesAndCallersWhoLeaveAreNoFailures(t *testing.T) {
 			for range 10 {
 				ctx, cancel := context.WithCancel(t.Context())
 				cancel()
-				if _, err := s.Get(ctx, "k"); err != context.Canceled {
+				if _, err := s.Get(ctx, "k", false); err != context.Canceled {
 					t.Errorf("Get for a caller who has left: %v, want %v", err, context.Canceled)
 				}
 			}
@@ -126,11 +126,11 @@ func TestCallersDeadlinesAreNoFailures(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
 			s := store(t, server.Addr(), redis.Options{MaxFailures: 1, ProbeInterval: never, Timeout: time.Second})
-			_, _ = s.Get(t.Context(), "k")
+			_, _ = s.Get(t.Context(), "k", false)
 			server.Pause()
 			for range 20 {
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
-				if _, err := s.Get(ctx, "k"); err != context.DeadlineExceeded {
+				if _, err := s.Get(ctx, "k", false); err != context.DeadlineExceeded {
 					t.Errorf("Get for a caller with 5 ms: %v, want %v", err, context.DeadlineExceeded)
 				}
 				cancel()
@@ -147,12 +147,12 @@ func TestAnAnswerStartsTheCountOfFailuresAnew(t *testing.T) {
 	s := opened(t, server.Addr(), redis.Options{MaxFailures: 3, ProbeInterval: never})
 	for range 4 {
 		redistest.Eventually(t, 5*time.Second, "Redis answers", func() bool {
-			_, err := s.Get(t.Context(), "k")
+			_, err := s.Get(t.Context(), "k", false)
 			return err == nil || s.Stats().BreakerOpen
 		})
 		server.Pause()
 		for range 2 {
-			if _, err := s.Get(t.Context(), "k"); !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := s.Get(t.Context(), "k", false); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("Get: %v, want a timeout", err)
 			}
 		}
@@ -201,7 +201,7 @@ func TestAClusterThatIsDownDoesNotCloseTheBreaker(t *testing.T) {
 	server := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
 	s := opened(t, server.Addr(), redis.Options{ProbeInterval: 5 * time.Millisecond})
 	for range redis.DefaultMaxFailures {
-		_, _ = s.Get(t.Context(), "k")
+		_, _ = s.Get(t.Context(), "k", false)
 	}
 	for range 50 {
 		if !s.Stats().BreakerOpen {
@@ -218,7 +218,11 @@ func TestALeaseWhoseAnswerWasLateDoesNotStand(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
 			s := store(t, server.Addr(), redis.Options{})
-			if l, _, err := s.Lease(t.Context(), "scripts and a connection", time.Second, nil); err != nil || l.Release(t.Context()) != nil {
+			l, _, err := s.Lease(t.Context(), "scripts and a connection", time.Second, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.Release(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			server.ResetCommands()

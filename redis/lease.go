@@ -165,9 +165,6 @@ func (l *lease) Fill(ctx context.Context, f cache.Fill) (held bool, err error) {
 	l.end()
 	deadline := l.granted + millis(f.MaxAge)
 	held, rest, err := l.s.evalList(ctx, fillScript, l.key, l.record, encodeValue(l.key, f, deadline), millis(f.TTL), deadline)
-	if err != nil {
-		l.s.clear(l.key, l.record)
-	}
 	if err != nil || len(rest) == 0 {
 		return held, err
 	}
@@ -175,12 +172,12 @@ func (l *lease) Fill(ctx context.Context, f cache.Fill) (held bool, err error) {
 	return held, errors.New("redis: fill: " + reason)
 }
 
-// Release gives the lease up.
-func (l *lease) Release(ctx context.Context) error {
+// Release gives the lease up. After an error it is given up in the background.
+func (l *lease) Release(ctx context.Context) (held bool, err error) {
 	l.end()
-	_, err := l.s.evalInt(ctx, releaseScript, l.key, l.record)
+	stood, err := l.s.evalInt(ctx, releaseScript, l.key, l.record)
 	if err != nil {
 		l.s.clear(l.key, l.record)
 	}
-	return err
+	return stood == 1, err
 }

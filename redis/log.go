@@ -29,6 +29,8 @@ type partition struct {
 	heard     cache.Position // the newest that is known to be in the stream
 	told      place          // the last that the followers are being told; zero before the first session
 	toldAll   cache.Position // the last that they have been told
+	recent    recent         // that, and those before
+	progress  chan struct{}  // closed when they have been told of more; nil if nobody waits
 	knew      time.Time      // when all entries until then were told
 	started   bool           // there is a reader
 	following bool           // it is connected, and tells

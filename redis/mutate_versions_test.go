@@ -68,7 +68,7 @@ func TestTombstonesOfOtherVersionsStand(t *testing.T) {
 				if left := server.Client().PTTL(t.Context(), key).Val(); left < c.left-10*time.Second || left > c.left {
 					t.Errorf("it stands for %v, want about %v", left, c.left)
 				}
-				if rec, err := s.Get(t.Context(), "k"); err != nil || rec.State != cache.StateTombstone {
+				if rec, err := s.Get(t.Context(), "k", false); err != nil || rec.State != cache.StateTombstone {
 					t.Errorf("Get: %v, %v", rec.State, err)
 				}
 				if l, err := s.Seize(t.Context(), "k", time.Minute); l != nil || err != nil {
@@ -89,7 +89,7 @@ func TestWhatOnlyBeginsLikeATombstoneIsLifted(t *testing.T) {
 		if err := s.Invalidate(t.Context(), []string{"k"}, 0); err != nil {
 			t.Fatal(err)
 		}
-		if rec, err := s.Get(t.Context(), "k"); err != nil || rec.State != cache.StateAbsent {
+		if rec, err := s.Get(t.Context(), "k", false); err != nil || rec.State != cache.StateAbsent {
 			t.Errorf("%q after an Invalidate: %v, %v", record, rec.State, err)
 		}
 	}

@@ -149,7 +149,7 @@ func TestCloseDuringAnOutageReturnsSoon(t *testing.T) {
 			if _, err := s.GetOrLoad(t.Context(), "k", loads("v")); err != cache.ErrClosed {
 				t.Errorf("GetOrLoad after Close: %v, want ErrClosed", err)
 			}
-			if _, err := s.store.Get(t.Context(), "k"); err != cache.ErrUnavailable {
+			if _, err := s.store.Get(t.Context(), "k", false); err != cache.ErrUnavailable {
 				t.Errorf("Store.Get after Close: %v, want ErrUnavailable", err)
 			}
 		})

@@ -13,20 +13,46 @@ import (
 )
 
 // Get reads key with GET and PTTL in one round trip. No script: on a hit that
-// would cost Redis several times a GET.
-func (s *Store) Get(ctx context.Context, key string) (cache.Record, error) {
+// would cost Redis several times a GET. With confirm the end of the log is asked for
+// behind them; a log that is not being read is not asked, because nothing would follow
+// from it.
+func (s *Store) Get(ctx context.Context, key string, confirm bool) (cache.Record, error) {
 	log := s.log(key)
 	key = s.redisKey(key)
-	return send(ctx, s.reads, func(ctx context.Context) (cache.Record, error) {
+	read, err := send(ctx, s.reads, func(ctx context.Context) (reply recordReply, err error) {
 		log.await()
 		asked := time.Now()
 		pipe := s.client.Pipeline()
 		get, pttl := pipe.Get(ctx, key), pipe.PTTL(ctx, key)
-		_, err := pipe.Exec(ctx)
-		rec, err := readReply(key, get, pttl, err)
-		rec.Asked = asked
-		return rec, err
+		var end *goredis.XMessageSliceCmd
+		if confirm && log.isFollowing() {
+			end = pipe.XRevRangeN(ctx, log.key, "+", "-", 1)
+		}
+		_, err = pipe.Exec(ctx)
+		if end != nil && end.Err() == nil {
+			reply.end = lastOf(end.Val())
+		} else if end != nil && get.Err() == nil && pttl.Err() == nil && isReply(end.Err()) {
+			err = nil // Redis refused to show the log, and has answered the rest
+		}
+		reply.Record, err = readReply(key, get, pttl, err)
+		reply.Asked = asked
+		return reply, err
 	})
+	if err == nil && read.end != (place{}) {
+		read.Complete = log.reaches(ctx, read.end)
+	}
+	return read.Record, err
+}
+
+// recordReply is what one round trip tells of a key.
+type recordReply struct {
+	cache.Record
+	end place // the last entry of the log; zero if it was not asked for, or there is none
+}
+
+func isReply(err error) bool {
+	var reply goredis.Error
+	return errors.As(err, &reply)
 }
 
 // readReply makes a record of the two replies. If a connection could not be set
@@ -76,7 +102,7 @@ func (s *Store) Wait(ctx context.Context, key string) (cache.Record, error) {
 		case <-ctx.Done():
 			return cache.Record{}, ctx.Err()
 		}
-		rec, err := s.Get(context.WithoutCancel(ctx), key)
+		rec, err := s.Get(context.WithoutCancel(ctx), key, false)
 		if err != nil || rec.State != cache.StateLease {
 			return rec, err
 		}

@@ -124,9 +124,14 @@ type place struct {
 // lastOf returns the place of the only one of messages, if there is one.
 func lastOf(messages []goredis.XMessage) (p place) {
 	if len(messages) > 0 {
-		p.at, _ = parsePosition(messages[0].ID)
-		p.entry = messages[0].Values[entryField]
+		p = placeOf(messages[0])
 	}
+	return p
+}
+
+func placeOf(m goredis.XMessage) (p place) {
+	p.at, _ = parsePosition(m.ID)
+	p.entry = m.Values[entryField]
 	return p
 }
 
@@ -224,7 +229,7 @@ func (r *session) follow(ctx context.Context, from place, begun time.Time) {
 	for _, f := range followers {
 		f.Since(from.at, complete)
 	}
-	r.done(from.at)
+	r.began(from)
 	if !complete {
 		r.know(begun)
 	}

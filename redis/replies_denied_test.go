@@ -59,7 +59,7 @@ func TestNoPermissionToPing(t *testing.T) {
 	}
 	s := open(t, "redis://quiet:secret@"+server.Addr(), redis.Options{MaxFailures: 1})
 	server.Pause()
-	if _, err := s.Get(t.Context(), "k"); err == nil {
+	if _, err := s.Get(t.Context(), "k", false); err == nil {
 		t.Error("Get from a Redis that hangs: no error")
 	}
 	server.Resume()

@@ -15,8 +15,8 @@ func (s *suite) leaseExcludes() {
 	s.wantState(s.B, "k", cache.StateLease)
 	s.wantNoLease(s.B, "k", nil, cache.StateLease)
 	s.wantNoLease(s.A, "k", nil, cache.StateLease)
-	if err := l.Release(s.Context()); err != nil {
-		s.Fatalf("Release: %v", err)
+	if held, err := l.Release(s.Context()); err != nil || !held {
+		s.Fatalf("Release: held %v, err %v", held, err)
 	}
 	s.wantState(s.B, "k", cache.StateAbsent)
 	s.fillKey(s.B, "k", "v")
@@ -35,7 +35,7 @@ func (s *suite) oneLease() {
 			}
 			if l != nil {
 				taken.Add(1)
-				s.Cleanup(func() { _ = l.Release(context.WithoutCancel(s.Context())) })
+				s.Cleanup(func() { _, _ = l.Release(context.WithoutCancel(s.Context())) })
 			}
 		})
 	}
@@ -72,8 +72,8 @@ func (s *suite) waitForFill() {
 func (s *suite) waitForRelease() {
 	l := s.lease(s.A, "k", nil)
 	s.after(s.LeaseTTL/4, func(ctx context.Context) {
-		if err := l.Release(ctx); err != nil {
-			s.Errorf("Release: %v", err)
+		if held, err := l.Release(ctx); err != nil || !held {
+			s.Errorf("Release: held %v, err %v", held, err)
 		}
 	})
 	if rec := s.wait(s.B, "k"); rec.State != cache.StateAbsent {
@@ -110,8 +110,8 @@ func (s *suite) lostLease() {
 		s.wantHeld(first, "old", false)
 		s.wantState(s.B, "k", cache.StateLease)
 		s.wantHeld(second, "new", true)
-		if err := lost.Release(s.Context()); err != nil {
-			s.Fatalf("Release of a lost lease: %v", err)
+		if held, err := lost.Release(s.Context()); err != nil || held {
+			s.Fatalf("Release of a lost lease: held %v, err %v", held, err)
 		}
 		s.wantValue(s.B, "k", "new")
 		s.wantValue(s.B, "other", "new")

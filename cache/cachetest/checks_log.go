@@ -207,7 +207,7 @@ func (s *suite) tellsOfWhatIsDone() {
 		if name != "c:0:k" {
 			return
 		}
-		rec, err := s.B.Get(context.WithoutCancel(s.Context()), name)
+		rec, err := s.B.Get(context.WithoutCancel(s.Context()), name, false)
 		if err != nil {
 			s.Errorf("Get: %v", err)
 		}

@@ -185,7 +185,7 @@ func (s *suite) deleteMany() {
 func (s *suite) endedContext() {
 	ctx, cancel := context.WithCancel(s.Context())
 	cancel()
-	if _, err := s.A.Get(ctx, "k"); err == nil {
+	if _, err := s.A.Get(ctx, "k", false); err == nil {
 		s.Fatal("Get with an ended context: no error")
 	}
 	if _, _, err := s.A.Lease(ctx, "k", long, nil); err == nil {

@@ -110,7 +110,7 @@ const long = time.Hour
 
 func (s *suite) get(r cache.Remote, key string) cache.Record {
 	s.Helper()
-	rec, err := r.Get(s.Context(), key)
+	rec, err := r.Get(s.Context(), key, false)
 	if err != nil {
 		s.Fatalf("Get: %v", err)
 	}

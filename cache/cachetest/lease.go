@@ -103,11 +103,12 @@ func (l *lease) Fill(ctx context.Context, f cache.Fill) (held bool, err error) {
 }
 
 // Release gives the lease up.
-func (l *lease) Release(ctx context.Context) error {
+func (l *lease) Release(ctx context.Context) (held bool, err error) {
 	l.end()
-	return l.r.do(ctx, "release", func(s *Server) {
-		if l.standsLocked() != nil {
+	err = l.r.do(ctx, "release", func(s *Server) {
+		if held = l.standsLocked() != nil; held {
 			s.removeLocked(l.key)
 		}
 	})
+	return held && err == nil, err
 }

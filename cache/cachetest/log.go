@@ -218,6 +218,13 @@ func (r *Remote) Told(string) (cache.Position, time.Time) {
 	return r.reader.done, time.Now()
 }
 
+// reached reports whether the followers have been told of every entry up to end.
+func (r *reader) reached(end cache.Position) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.cut && !r.done.Before(end)
+}
+
 // End is the position of the last entry.
 func (r *Remote) End(ctx context.Context, _ string) (end cache.Position, err error) {
 	err = r.do(ctx, "end", func(s *Server) { end = s.end })

@@ -141,11 +141,13 @@ func (r *Remote) begin(op string) Fault {
 }
 
 // Get reads key.
-func (r *Remote) Get(ctx context.Context, key string) (rec cache.Record, err error) {
-	err = r.do(ctx, "get", func(s *Server) { rec = s.recordLocked(key) })
+func (r *Remote) Get(ctx context.Context, key string, confirm bool) (rec cache.Record, err error) {
+	var end cache.Position
+	err = r.do(ctx, "get", func(s *Server) { rec, end = s.recordLocked(key), s.end })
 	if err != nil {
 		return cache.Record{}, err
 	}
+	rec.Complete = confirm && r.reader.reached(end)
 	return rec, nil
 }
 

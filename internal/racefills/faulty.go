@@ -29,7 +29,7 @@ type unfenced struct {
 
 // Fill fills a lease that it seizes for the purpose.
 func (l *unfenced) Fill(ctx context.Context, f cache.Fill) (held bool, err error) {
-	if err := l.Lease.Release(ctx); err != nil {
+	if _, err := l.Lease.Release(ctx); err != nil {
 		return false, err
 	}
 	own, err := l.remote.Seize(ctx, l.key, time.Second)
@@ -72,4 +72,6 @@ func (l *anyLease) Fill(ctx context.Context, f cache.Fill) (held bool, err error
 }
 
 // Release releases the lease that the instance took last.
-func (l *anyLease) Release(ctx context.Context) error { return l.latest().Release(ctx) }
+func (l *anyLease) Release(ctx context.Context) (held bool, err error) {
+	return l.latest().Release(ctx)
+}

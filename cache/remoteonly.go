@@ -1,0 +1,87 @@
+package cache
+
+import (
+	"context"
+	"time"
+
+	"github.com/nearside-go/nearside/loader"
+)
+
+// A cache without a local tier asks the remote tier at each call. Reads that began
+// before a call do not answer it:
+//
+//  1. A read gets the old value from the remote tier.
+//  2. Another instance invalidates the key. Its Invalidate returns nil.
+//  3. A call begins, and joins the read.
+//
+// So a call joins a read only if that began after the call did.
+
+// since is the time since the cache was made, as the flights of a cache without a
+// local tier are dated with; it is never zero.
+func (c *Cache[K, V]) age() uint64 { return uint64(time.Since(c.made)) + 1 }
+
+// readRemote answers a call of Get.
+func (c *Cache[K, V]) readRemote(ctx context.Context, key K) (answer[V], error) {
+	t := &fetch[K, V]{c: c, key: key}
+	a, err := c.askRemote(ctx, t, c.age())
+	if err != nil || a.entry != nil || !t.complete() {
+		return a, err
+	}
+	if loaded, ok := c.landed(key); ok {
+		return loaded, nil
+	}
+	return a, nil
+}
+
+// loadRemote answers a call of GetOrLoad. A load that began before the call answers it
+// too if the log was read to its end after the call began, and the load's flight is
+// still there to be joined: then nobody had invalidated its key by then. Without that, a
+// load that began later has to answer.
+func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.Context, K) (V, error)) (answer[V], error) {
+	asked, began, drops := c.age(), time.Now(), c.known.drops.Load()
+	t := &fetch[K, V]{c: c, key: key, load: load}
+	if a, err := c.askRemote(ctx, t, asked); err != nil || a.entry != nil {
+		return a, err
+	}
+	complete, notBefore := t.complete(), uint64(0)
+	for {
+		a, err := c.loads.Do(ctx, key, loader.Work[answer[V]]{Load: t.run, Born: c.age(), NotBefore: notBefore})
+		if err != nil || a.entry == nil {
+			return a, err
+		}
+		current := complete || !a.began.Before(began)
+		if current && (a.since >= drops || c.known.right(a.entry.tags, &a.entry.checked)) {
+			return a, nil
+		}
+		t, complete, notBefore = &fetch[K, V]{c: c, key: key, load: load}, false, asked
+	}
+}
+
+// askRemote looks for key in the remote tier, for a call that began then.
+func (c *Cache[K, V]) askRemote(ctx context.Context, t *fetch[K, V], asked uint64) (answer[V], error) {
+	work := loader.Work[answer[V]]{
+		Load: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
+			return t.read(ctx, f), nil
+		},
+		Born: c.age(), NotBefore: asked,
+	}
+	if c.mayLook(ctx) {
+		work.Quick = func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error, bool) {
+			return t.read(ctx, f), nil, true
+		}
+	}
+	return c.reads.Do(ctx, t.key, work)
+}
+
+// complete reports whether this fetch has read the remote tier, and all that was
+// invalidated before it did has been applied here.
+func (t *fetch[K, V]) complete() bool { return t.looked && t.err == nil && t.rec.Complete }
+
+// landed returns what a load has found that is still on its way into the tiers.
+func (c *Cache[K, V]) landed(key K) (answer[V], bool) {
+	a, err, ok := c.loads.Delivered(key)
+	if !ok || err != nil || a.entry == nil || !c.known.right(a.entry.tags, &a.entry.checked) {
+		return answer[V]{}, false
+	}
+	return a, true
+}
