@@ -26,6 +26,7 @@ type fetch[K comparable, V any] struct {
 	load      func(context.Context, K) (V, error)
 	f         *loader.Flight[answer[V]]
 	budget    budget
+	spent     time.Duration // of the budget, before the flight
 
 	// What look found.
 	looked bool
@@ -162,7 +163,7 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 // to see it.
 func (t *fetch[K, V]) get(ctx context.Context) (Record, error) {
 	ctx = context.WithoutCancel(ctx)
-	t.budget.left = t.c.opts.Remote.Budget()
+	t.budget.left = t.c.opts.Remote.Budget() - t.spent - t.f.Waited()
 	var rec Record
 	err := t.budget.spend(func() (err error) {
 		rec, err = t.c.opts.Remote.Get(ctx, t.remoteKey, !t.live())

@@ -50,11 +50,8 @@ func (t *fetch[K, V]) loadUnder(ctx context.Context, lease Lease) (a answer[V], 
 	a, ttl := t.callLoader(ctx)
 	loaded = true
 	// Encoded before it is delivered: a caller may change what it was given.
-	if fill, fits = t.encode(lasting, a, ttl); fits {
-		t.f.Deliver(a, nil)
-	} else {
-		t.f.DeliverLast(a, nil)
-	}
+	fill, fits = t.encode(lasting, a, ttl)
+	t.f.Deliver(a, nil)
 	return a, fill, fits
 }
 

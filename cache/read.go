@@ -78,12 +78,9 @@ func (c *Cache[K, V]) readFlight(ctx context.Context, key K) (V, error) {
 		if c.opts.RemoteOnly {
 			return c.readRemote(ctx, key)
 		}
-		if a, ok := c.landed(key); ok {
-			a.from = TierLocal
-			return a, nil
-		}
+		spent := c.loads.Settle(ctx, key, c.patience()) // a value that was loaded here
 		return c.share(ctx, &c.reads, key, func() loader.Work[answer[V]] {
-			t := &fetch[K, V]{c: c, key: key}
+			t := &fetch[K, V]{c: c, key: key, spent: spent}
 			return loader.Work[answer[V]]{
 				Quick: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error, bool) {
 					return t.read(ctx, f), nil, true
@@ -103,7 +100,7 @@ func (c *Cache[K, V]) loadFlight(ctx context.Context, key K, load func(context.C
 		}
 		return c.share(ctx, &c.loads, key, func() loader.Work[answer[V]] {
 			t := &fetch[K, V]{c: c, key: key, load: load}
-			return loader.Work[answer[V]]{Quick: t.look, Load: t.run}
+			return loader.Work[answer[V]]{Quick: t.look, Load: t.run, Patience: c.patience()}
 		})
 	})
 }
@@ -168,6 +165,15 @@ func (c *Cache[K, V]) share(ctx context.Context, g *loader.Group[K, answer[V]], 
 		}
 		notBefore = asked
 	}
+}
+
+// patience is how long a caller waits until a value that was loaded here for others is
+// in the tiers. It is of the caller's budget.
+func (c *Cache[K, V]) patience() time.Duration {
+	if c.opts.Remote == nil {
+		return 0
+	}
+	return c.opts.Remote.Budget()
 }
 
 // mayLook reports whether a caller may ask the tiers on its own goroutine, and so

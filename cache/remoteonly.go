@@ -23,14 +23,7 @@ func (c *Cache[K, V]) age() uint64 { return uint64(time.Since(c.made)) + 1 }
 // readRemote answers a call of Get.
 func (c *Cache[K, V]) readRemote(ctx context.Context, key K) (answer[V], error) {
 	t := &fetch[K, V]{c: c, key: key}
-	a, err := c.askRemote(ctx, t, c.age())
-	if err != nil || a.entry != nil || !t.complete() {
-		return a, err
-	}
-	if loaded, ok := c.landed(key); ok {
-		return loaded, nil
-	}
-	return a, nil
+	return c.askRemote(ctx, t)
 }
 
 // loadRemote answers a call of GetOrLoad. A load that began before the call answers it
@@ -40,12 +33,14 @@ func (c *Cache[K, V]) readRemote(ctx context.Context, key K) (answer[V], error) 
 func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.Context, K) (V, error)) (answer[V], error) {
 	asked, began, drops := c.age(), time.Now(), c.known.drops.Load()
 	t := &fetch[K, V]{c: c, key: key, load: load}
-	if a, err := c.askRemote(ctx, t, asked); err != nil || a.entry != nil {
+	if a, err := c.askRemote(ctx, t); err != nil || a.entry != nil {
 		return a, err
 	}
 	complete, notBefore := t.complete(), uint64(0)
 	for {
-		a, err := c.loads.Do(ctx, key, loader.Work[answer[V]]{Load: t.run, Born: c.age(), NotBefore: notBefore})
+		a, err := c.loads.Do(ctx, key, loader.Work[answer[V]]{
+			Load: t.run, Born: c.age(), NotBefore: notBefore, Patience: c.patience(),
+		})
 		if err != nil || a.entry == nil {
 			return a, err
 		}
@@ -57,8 +52,11 @@ func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.C
 	}
 }
 
-// askRemote looks for key in the remote tier, for a call that began then.
-func (c *Cache[K, V]) askRemote(ctx context.Context, t *fetch[K, V], asked uint64) (answer[V], error) {
+// askRemote looks for t's key in the remote tier, once a value that was loaded here is in
+// it.
+func (c *Cache[K, V]) askRemote(ctx context.Context, t *fetch[K, V]) (answer[V], error) {
+	asked := c.age()
+	t.spent = c.loads.Settle(ctx, t.key, c.patience())
 	work := loader.Work[answer[V]]{
 		Load: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
 			return t.read(ctx, f), nil
@@ -76,12 +74,3 @@ func (c *Cache[K, V]) askRemote(ctx context.Context, t *fetch[K, V], asked uint6
 // complete reports whether this fetch has read the remote tier, and all that was
 // invalidated before it did has been applied here.
 func (t *fetch[K, V]) complete() bool { return t.looked && t.err == nil && t.rec.Complete }
-
-// landed returns what a load has found that is still on its way into the tiers.
-func (c *Cache[K, V]) landed(key K) (answer[V], bool) {
-	a, err, ok := c.loads.Delivered(key)
-	if !ok || err != nil || a.entry == nil || !c.known.right(a.entry.tags, &a.entry.checked) {
-		return answer[V]{}, false
-	}
-	return a, true
-}

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestDeliverFreesTheCallersWhileTheLoadGoesOn(t *testing.T) {
@@ -31,21 +32,86 @@ func TestDeliverFreesTheCallersWhileTheLoadGoesOn(t *testing.T) {
 		for _, c := range callers {
 			c.mustBe(t, 1, nil)
 		}
-		joins := start(t.Context(), &g, "k", unwanted(t))
+		waits := startPatient(t.Context(), &g, "k", value(4), time.Hour)
 		synctest.Wait()
-		joins.mustBe(t, 1, nil)
+		waits.mustWait(t)
 
 		close(end)
 		synctest.Wait()
+		waits.mustBe(t, 4, nil)
 		if after != nil {
 			t.Errorf("the load's context ended with its callers: %v", after)
 		}
 		if !published {
 			t.Error("the flight was doomed though nobody doomed or abandoned it")
 		}
-		next := start(t.Context(), &g, "k", value(4))
+	})
+}
+
+// A caller that has waited for its Patience takes the flight's place: the flight
+// publishes nothing over what that caller may have found.
+func TestFlightThatGoesOnForTooLongIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g group
+		end := make(chan struct{})
+		first := start(t.Context(), &g, "k", func(_ context.Context, f *flight) (int, error) {
+			f.Deliver(1, nil)
+			<-end
+			if f.Publish(func() {}) {
+				t.Error("a flight that was replaced published")
+			}
+			return 0, nil
+		})
 		synctest.Wait()
-		next.mustBe(t, 4, nil)
+		first.mustBe(t, 1, nil)
+		var waited time.Duration
+		next := startPatient(t.Context(), &g, "k", func(_ context.Context, f *flight) (int, error) {
+			waited = f.Waited()
+			return 2, nil
+		}, time.Second)
+		ctx, leave := context.WithCancel(t.Context())
+		impatient := startPatient(ctx, &g, "k", unwanted(t), time.Second)
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		impatient.mustBe(t, 0, context.Canceled)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		next.mustBe(t, 2, nil)
+		if waited != time.Second || next.took != time.Second {
+			t.Errorf("waited %v, of %v", waited, next.took)
+		}
+		close(end)
+	})
+}
+
+func TestSettleWaitsForWhatGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g group
+		deliver := make(chan struct{})
+		start(t.Context(), &g, "k", func(_ context.Context, f *flight) (int, error) {
+			<-deliver
+			f.Deliver(1, nil)
+			time.Sleep(time.Minute)
+			return 0, nil
+		})
+		settle := func(key string, patience time.Duration) time.Duration {
+			began := time.Now()
+			g.Settle(t.Context(), key, patience)
+			return time.Since(began)
+		}
+		synctest.Wait()
+		if took := settle("other", time.Hour) + settle("k", time.Hour); took != 0 {
+			t.Errorf("waited %v for what has delivered nothing", took)
+		}
+		close(deliver)
+		synctest.Wait()
+		if took := settle("k", time.Second); took != time.Second {
+			t.Errorf("waited %v, want the patience", took)
+		}
+		if took := settle("k", time.Hour); took != 59*time.Second {
+			t.Errorf("waited %v, want the rest", took)
+		}
 	})
 }
 
@@ -53,24 +119,16 @@ func TestDeliverFreesTheCallersWhileTheLoadGoesOn(t *testing.T) {
 func TestCallerWhoseContextEndedTakesWhatIsDelivered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g group
-		end := make(chan struct{})
-		start(t.Context(), &g, "k", func(ctx context.Context, f *flight) (int, error) {
-			f.Deliver(1, nil)
-			<-end
-			if ctx.Err() != nil {
-				t.Error("a late caller's context cancelled the load")
-			}
-			return 0, nil
-		})
-		synctest.Wait()
-		ended, cancel := context.WithCancel(t.Context())
-		cancel()
 		for range 100 {
-			late := start(ended, &g, "k", unwanted(t))
+			ctx, cancel := context.WithCancel(t.Context())
+			caller := start(ctx, &g, "k", func(_ context.Context, f *flight) (int, error) {
+				f.Deliver(1, nil)
+				cancel()
+				return 0, nil
+			})
 			synctest.Wait()
-			late.mustBe(t, 1, nil)
+			caller.mustBe(t, 1, nil)
 		}
-		close(end)
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // ErrGoexit is what callers get whose load ended its goroutine with
@@ -51,15 +52,18 @@ type Flight[V any] struct {
 	value V
 	err   error
 	panic *Panic
-	last  bool // nobody else is to get the result
 
 	deliver sync.Once
 	done    chan struct{}
+	over    chan struct{} // closed when the load has returned
+
+	waited time.Duration // set by the first caller before it starts the load
 }
 
-// Deliver hands the result to the callers at once, while the load goes on with
-// work that they need not wait for. What the load returns in the end, or panics
-// with, then reaches nobody.
+// Deliver hands the result to the callers that are there, while the load goes on with
+// work that they need not wait for. Callers that come later do not get it: they wait until
+// the load has returned, for their Patience, and start a new flight. What the load returns in
+// the end, or panics with, reaches nobody.
 func (f *Flight[V]) Deliver(value V, err error) {
 	f.deliver.Do(func() {
 		f.value, f.err = value, err
@@ -67,14 +71,8 @@ func (f *Flight[V]) Deliver(value V, err error) {
 	})
 }
 
-// DeliverLast is Deliver to the callers that are there: who asks later starts a new
-// flight, although this one goes on.
-func (f *Flight[V]) DeliverLast(value V, err error) {
-	f.deliver.Do(func() {
-		f.value, f.err, f.last = value, err, true
-		close(f.done)
-	})
-}
+// Waited is how long the first caller of this flight waited for the one before it.
+func (f *Flight[V]) Waited() time.Duration { return f.waited }
 
 func (f *Flight[V]) deliverPanic(p *Panic) {
 	f.deliver.Do(func() {

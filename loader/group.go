@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime/debug"
 	"sync"
+	"time"
 )
 
 // Group runs one load at a time for each key and shares its result among the
@@ -36,6 +37,11 @@ type Work[V any] struct {
 	// do. A flight that was born before NotBefore is not shared: it is silenced, and
 	// another takes its place.
 	Born, NotBefore uint64
+
+	// Patience is how long a caller waits for a flight that has delivered its result
+	// and goes on, as to store it. After that the flight is silenced, and another takes its
+	// place.
+	Patience time.Duration
 }
 
 // Do returns the result of key's flight, which it starts with work if there is
@@ -46,40 +52,91 @@ type Work[V any] struct {
 // when it calls runtime.Goexit, each gets [ErrGoexit], but for a first caller on
 // whose own goroutine Quick did so.
 func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (V, error) {
-	f, first := g.join(key, work.Born, work.NotBefore)
-	if first {
-		g.start(context.WithoutCancel(ctx), key, f, work)
-	}
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-		if !f.delivered() {
-			g.leave(key, f)
-			var zero V
-			return zero, ctx.Err()
+	var zero V
+	waited := time.Duration(0)
+	for {
+		f, role := g.join(key, work, waited)
+		switch role {
+		case settler:
+			waited += f.settle(ctx, work.Patience-waited)
+			if ctx.Err() != nil {
+				return zero, ctx.Err()
+			}
+			continue
+		case leader:
+			g.start(context.WithoutCancel(ctx), key, f, work)
 		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			if !f.delivered() {
+				g.leave(key, f)
+				return zero, ctx.Err()
+			}
+		}
+		return f.result()
 	}
-	return f.result()
 }
 
-// join makes the caller one of the waiters of key's flight, and says whether it
-// is the first one and has to start it.
-func (g *Group[K, V]) join(key K, born, notBefore uint64) (f *Flight[V], first bool) {
+// role is what a caller has to do for a flight.
+type role int
+
+const (
+	waiter  role = iota // wait for its result
+	leader              // start it
+	settler             // wait until it is over, and join again
+)
+
+// join makes the caller one of the waiters of key's flight, which it may have to start,
+// unless it has waited for less than its Patience for one that has delivered its result.
+func (g *Group[K, V]) join(key K, work Work[V], waited time.Duration) (f *Flight[V], _ role) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if f := g.flights[key]; f != nil && !(f.delivered() && f.last) {
-		if f.born >= notBefore {
+	if f := g.flights[key]; f != nil {
+		switch {
+		case f.born >= work.NotBefore && !f.delivered():
 			f.waiters++
-			return f, false
+			return f, waiter
+		case f.born >= work.NotBefore && waited < work.Patience:
+			return f, settler
 		}
 		g.silenceLocked(key, f, silenced) // no Doom will find it
 	}
-	f = &Flight[V]{waiters: 1, born: born, done: make(chan struct{})}
+	f = &Flight[V]{
+		waiters: 1, born: work.Born, waited: waited,
+		done: make(chan struct{}), over: make(chan struct{}),
+	}
 	if g.flights == nil {
 		g.flights = make(map[K]*Flight[V])
 	}
 	g.flights[key] = f
-	return f, true
+	return f, leader
+}
+
+// settle returns when f is over, or patience, or ctx, and how long that took.
+func (f *Flight[V]) settle(ctx context.Context, patience time.Duration) time.Duration {
+	start := time.Now()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case <-f.over:
+	case <-ctx.Done():
+	case <-late.C:
+		return max(patience, time.Since(start)) // so that it is spent by any clock
+	}
+	return time.Since(start)
+}
+
+// Settle returns when key has no flight that has delivered its result and goes on, or at
+// the end of patience, or of ctx, and how long that took.
+func (g *Group[K, V]) Settle(ctx context.Context, key K, patience time.Duration) time.Duration {
+	g.mu.Lock()
+	f := g.flights[key]
+	g.mu.Unlock()
+	if f == nil || !f.delivered() {
+		return 0
+	}
+	return f.settle(ctx, patience)
 }
 
 func (g *Group[K, V]) start(ctx context.Context, key K, f *Flight[V], work Work[V]) {
@@ -107,6 +164,7 @@ func (g *Group[K, V]) run(ctx context.Context, key K, f *Flight[V], try func(con
 		over = true
 		p := recover()
 		g.remove(key, f)
+		defer close(f.over)
 		if p != nil {
 			f.deliverPanic(&Panic{Value: p, Stack: debug.Stack()})
 			return
@@ -123,6 +181,7 @@ func (g *Group[K, V]) run(ctx context.Context, key K, f *Flight[V], try func(con
 	// and never inherits an error from a run that was over.
 	g.remove(key, f)
 	f.Deliver(value, err)
+	close(f.over)
 	return true
 }
 
@@ -195,18 +254,6 @@ func (g *Group[K, V]) Has(key K) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.flights[key] != nil
-}
-
-// Delivered returns the result of key's flight, if that has one and goes on with work
-// that nobody waits for: what a caller of Do would be given at once.
-func (g *Group[K, V]) Delivered(key K) (value V, err error, ok bool) {
-	g.mu.Lock()
-	f := g.flights[key]
-	g.mu.Unlock()
-	if f == nil || !f.delivered() || f.last || f.panic != nil {
-		return value, nil, false
-	}
-	return f.value, f.err, true
 }
 
 // Wait returns when no load runs any more. Call it when every Do has returned:

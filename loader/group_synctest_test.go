@@ -36,6 +36,11 @@ func start(ctx context.Context, g *group, key string, l load) *outcome {
 	return startWork(ctx, g, key, work{Load: l})
 }
 
+// startPatient is start for a caller that waits for a flight that goes on.
+func startPatient(ctx context.Context, g *group, key string, l load, patience time.Duration) *outcome {
+	return startWork(ctx, g, key, work{Load: l, Patience: patience})
+}
+
 func startWork(ctx context.Context, g *group, key string, w work) *outcome {
 	o := &outcome{exited: true}
 	began := time.Now()
