@@ -188,7 +188,7 @@ func (p *partition) done(messages ...goredis.XMessage) {
 func (p *partition) began(from place) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.recent = recent{}
+	p.recent, p.marked = recent{}, marked{}
 	p.recent.add(from)
 	p.toldAll = from.at
 	p.tellProgressLocked()

@@ -2,8 +2,87 @@ package redis
 
 import (
 	"context"
+	"encoding/binary"
+	"math/rand/v2"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
 )
+
+// A read that has to know whether all of the log was told asks for the mark of the log in
+// its pipeline: a random string, which a Store replaces behind each of its entries. It costs
+// Redis a GET; to read the last entry of a stream costs several times as much. Say that a
+// read finds mark m and, behind it in the same pipeline, entry e at the end of the log, and
+// that the followers have been told of e. Then whoever finds m later knows that they have
+// been told of everything:
+//
+//  1. An entry whose mark was written before m was read was appended before that, too,
+//     and so is e, or before e.
+//  2. An entry whose mark was written after m was read has replaced m, and nobody writes
+//     the same mark again.
+//
+// The mark must be written behind the entry, so both are on one node of a Cluster. Where the
+// two are written by a Store that dies in between, its Invalidate has not returned.
+
+const markSize = 8
+
+// mark replaces the mark of the log.
+func (p *partition) mark(ctx context.Context, c goredis.Cmdable) *goredis.StatusCmd {
+	return c.Set(ctx, p.markKey, binary.BigEndian.AppendUint64(nil, rand.Uint64()), logTTL)
+}
+
+// marked is a mark by which everything has been told. The zero value is none.
+type marked struct {
+	mark  string
+	tells uint64 // partition.tells when it was found
+}
+
+// look is what a read asks of the log. The zero value asks nothing.
+type look struct {
+	mark *goredis.StringCmd
+	end  *goredis.XMessageSliceCmd // nil if the mark is expected to be enough
+}
+
+// ask adds a look to the pipeline of a read. The end of the log is asked for when the mark
+// is not known, or is bound to be another, since more entries were told.
+func (p *partition) ask(ctx context.Context, pipe goredis.Pipeliner) (l look) {
+	p.mu.Lock()
+	following, known := p.following, p.marked.mark != "" && p.marked.tells == p.tells
+	p.mu.Unlock()
+	if !following { // nothing would follow from it
+		return l
+	}
+	l.mark = pipe.Get(ctx, p.markKey)
+	if !known {
+		l.end = pipe.XRevRangeN(ctx, p.key, "+", "-", 1)
+	}
+	return l
+}
+
+// failed reports whether one of the look's commands has an error of its own, be it that
+// there is no mark.
+func (l look) failed() bool {
+	return l.mark != nil && l.mark.Err() != nil || l.end != nil && l.end.Err() != nil
+}
+
+// answers reports whether the followers have been told of every entry that was in the log
+// when l was asked. It may wait a little for the reader.
+func (p *partition) answers(ctx context.Context, l look) bool {
+	if l.mark == nil || (l.mark.Err() != nil && l.mark.Err() != goredis.Nil) || (l.end != nil && l.end.Err() != nil) {
+		return false
+	}
+	mark := l.mark.Val()
+	p.mu.Lock()
+	following, known := p.following, mark != "" && mark == p.marked.mark
+	if !known && l.end == nil {
+		p.marked = marked{} // the next read asks for the end
+	}
+	p.mu.Unlock()
+	if !following || known || l.end == nil {
+		return following && known
+	}
+	return p.reaches(ctx, lastOf(l.end.Val()), mark)
+}
 
 // recentPlaces is how many of the last entries that followers were told of are kept, to
 // know them again.
@@ -23,6 +102,9 @@ func (r *recent) add(p place) {
 func (r *recent) last() place { return r.places[(r.next+recentPlaces-1)%recentPlaces] }
 
 func (r *recent) has(p place) bool {
+	if p == (place{}) {
+		return false
+	}
 	for _, known := range r.places {
 		if known == p {
 			return true
@@ -31,20 +113,20 @@ func (r *recent) has(p place) bool {
 	return false
 }
 
-// completeWait is the part of the budget that a read may wait for the log's reader. The
-// reader is told of an entry when the Store is: what is missing comes within a
-// millisecond, or it lags.
+// completeWait is the part of the budget that a read may wait for the log's reader. Redis
+// sends an entry to both at once: what the reader lacks it has within a millisecond, or it
+// lags.
 const completeWait = 8
 
-// reaches reports whether the followers have been told of every entry up to one that a
-// command of the Store has just seen at the end of the log. It knows the entry by its
-// contents: another one may stand at the same position, in the log of a server that has
-// lost entries, or that the reader does not read. It waits a little for the reader.
-func (p *partition) reaches(ctx context.Context, end place) bool {
+// reaches reports whether the followers have been told of every entry up to the one that
+// a command of the Store has just found at the end of the log, behind a mark. The entry is
+// known by its contents: another one may stand at the same position, in the log of a server
+// that has lost entries, or that the reader does not read.
+func (p *partition) reaches(ctx context.Context, end place, mark string) bool {
 	late := time.NewTimer(p.s.opts.Timeout / completeWait)
 	defer late.Stop()
 	for {
-		reached, progress := p.look(end)
+		reached, progress := p.meets(end, mark)
 		if progress == nil {
 			return reached
 		}
@@ -58,15 +140,18 @@ func (p *partition) reaches(ctx context.Context, end place) bool {
 	}
 }
 
-// look reports whether end was told, or returns what is closed when there is more to look
+// meets reports whether end was told, or returns what is closed when there is more to look
 // at.
-func (p *partition) look(end place) (reached bool, progress <-chan struct{}) {
+func (p *partition) meets(end place, mark string) (met bool, progress <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.following || p.recent.has(end) {
-		return p.following, nil
-	}
-	if !p.toldAll.Before(end.at) {
+	switch {
+	case !p.following:
+		return false, nil
+	case p.recent.has(end):
+		p.marked = marked{mark, p.tells}
+		return true, nil
+	case !p.toldAll.Before(end.at):
 		return false, nil // the reader is past it, and has not met it of late
 	}
 	if p.progress == nil {
@@ -76,14 +161,9 @@ func (p *partition) look(end place) (reached bool, progress <-chan struct{}) {
 }
 
 func (p *partition) tellProgressLocked() {
+	p.tells++
 	if p.progress != nil {
 		close(p.progress)
 		p.progress = nil
 	}
-}
-
-func (p *partition) isFollowing() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.following
 }

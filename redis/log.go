@@ -15,8 +15,9 @@ import (
 
 // partition is one log: a stream, and what this Store knows of it.
 type partition struct {
-	s   *Store
-	key string
+	s       *Store
+	key     string
+	markKey string // in a Cluster on the same node
 
 	// The reader's own.
 	count   int    // how many entries it asks for at once
@@ -30,10 +31,12 @@ type partition struct {
 	told      place          // the last that the followers are being told; zero before the first session
 	toldAll   cache.Position // the last that they have been told
 	recent    recent         // that, and those before
-	progress  chan struct{}  // closed when they have been told of more; nil if nobody waits
-	knew      time.Time      // when all entries until then were told
-	started   bool           // there is a reader
-	following bool           // it is connected, and tells
+	marked    marked
+	tells     uint64        // how often more was told
+	progress  chan struct{} // closed when they have been told of more; nil if nobody waits
+	knew      time.Time     // when all entries until then were told
+	started   bool          // there is a reader
+	following bool          // it is connected, and tells
 	followers []*follower
 
 	entries, malformed, sessions, gaps uint64
@@ -48,6 +51,9 @@ type partition struct {
 	settled chan struct{} // closed once the first session has begun, or failed
 }
 
+// logTTL is how long a log outlives the last Store that reads it or writes to it.
+const logTTL = 24 * time.Hour
+
 // follower is told of one cache's entries.
 type follower struct {
 	cache string
@@ -61,7 +67,7 @@ func newPartitions(s *Store) []*partition {
 		if len(logs) > 1 {
 			key += ":" + strconv.Itoa(i)
 		}
-		logs[i] = &partition{s: s, key: key, settled: make(chan struct{})}
+		logs[i] = &partition{s: s, key: key, markKey: "{" + key + "}:mark", settled: make(chan struct{})}
 	}
 	return logs
 }
@@ -208,6 +214,7 @@ func (p *partition) send(ctx context.Context, names []string, fill func(*batch))
 				entry, rest = encodeEntry(p.s.origin, rest)
 				added = p.add(ctx, b.pipe, "*", entry)
 			}
+			p.mark(ctx, b.pipe)
 		}
 		if err := p.s.exec(ctx, commands); err != nil {
 			return at, err

@@ -13,46 +13,34 @@ import (
 )
 
 // Get reads key with GET and PTTL in one round trip. No script: on a hit that
-// would cost Redis several times a GET. With confirm the end of the log is asked for
-// behind them; a log that is not being read is not asked, because nothing would follow
-// from it.
+// would cost Redis several times a GET. With confirm it looks at the log behind them.
 func (s *Store) Get(ctx context.Context, key string, confirm bool) (cache.Record, error) {
 	log := s.log(key)
 	key = s.redisKey(key)
-	read, err := send(ctx, s.reads, func(ctx context.Context) (reply recordReply, err error) {
+	type reply struct {
+		rec  cache.Record
+		look look
+	}
+	got, err := send(ctx, s.reads, func(ctx context.Context) (got reply, err error) {
 		log.await()
 		asked := time.Now()
 		pipe := s.client.Pipeline()
 		get, pttl := pipe.Get(ctx, key), pipe.PTTL(ctx, key)
-		var end *goredis.XMessageSliceCmd
-		if confirm && log.isFollowing() {
-			end = pipe.XRevRangeN(ctx, log.key, "+", "-", 1)
+		if confirm {
+			got.look = log.ask(ctx, pipe)
 		}
 		_, err = pipe.Exec(ctx)
-		if end != nil && end.Err() == nil {
-			reply.end = lastOf(end.Val())
-		} else if end != nil && get.Err() == nil && pttl.Err() == nil && isReply(end.Err()) {
-			err = nil // Redis refused to show the log, and has answered the rest
+		if got.look.failed() && get.Err() == nil && pttl.Err() == nil {
+			err = nil // Redis has answered what counts
 		}
-		reply.Record, err = readReply(key, get, pttl, err)
-		reply.Asked = asked
-		return reply, err
+		got.rec, err = readReply(key, get, pttl, err)
+		got.rec.Asked = asked
+		return got, err
 	})
-	if err == nil && read.end != (place{}) {
-		read.Complete = log.reaches(ctx, read.end)
+	if err == nil {
+		got.rec.Complete = log.answers(ctx, got.look)
 	}
-	return read.Record, err
-}
-
-// recordReply is what one round trip tells of a key.
-type recordReply struct {
-	cache.Record
-	end place // the last entry of the log; zero if it was not asked for, or there is none
-}
-
-func isReply(err error) bool {
-	var reply goredis.Error
-	return errors.As(err, &reply)
+	return got.rec, err
 }
 
 // readReply makes a record of the two replies. If a connection could not be set

@@ -200,6 +200,9 @@ func (r *session) lift(ctx context.Context) (end place, err error) {
 	if err != nil {
 		return end, err
 	}
+	if err := r.mark(ctx, r.client).Err(); err != nil {
+		return end, err
+	}
 	end.at, _ = parsePosition(added)
 	end.entry = string(entry)
 	return end, nil
