@@ -43,11 +43,15 @@ type look struct {
 	end  *goredis.XMessageSliceCmd // nil if the mark is expected to be enough
 }
 
+// busy is how long after its last entry a log is expected to go on.
+const busy = 200 * time.Millisecond
+
 // ask adds a look to the pipeline of a read. The end of the log is asked for when the mark
-// is not known, or is bound to be another, since more entries were told.
+// is not known, or is bound to be another: more entries were told, or are expected.
 func (p *partition) ask(ctx context.Context, pipe goredis.Pipeliner) (l look) {
 	p.mu.Lock()
-	following, known := p.following, p.marked.mark != "" && p.marked.tells == p.tells
+	following := p.following
+	known := p.marked.mark != "" && p.marked.tells == p.tells && time.Since(p.lastTell) > busy
 	p.mu.Unlock()
 	if !following { // nothing would follow from it
 		return l
@@ -162,6 +166,7 @@ func (p *partition) meets(end place, mark string) (met bool, progress <-chan str
 
 func (p *partition) tellProgressLocked() {
 	p.tells++
+	p.lastTell = time.Now()
 	if p.progress != nil {
 		close(p.progress)
 		p.progress = nil

@@ -1,0 +1,211 @@
+package redis_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/internal/redistest"
+	"github.com/nearside-go/nearside/local"
+	"github.com/nearside-go/nearside/redis"
+)
+
+// trips notes the round trips that are made for one call, those in the background
+// included: by the context, whose values a call hands on to all that it causes.
+type trips struct {
+	mu    sync.Mutex // guards all below
+	calls map[any][]string
+}
+
+type callKey struct{}
+
+// seen notes a round trip with these commands. A script counts by what it does first, a
+// write of the log by its name.
+func (n *trips) seen(ctx context.Context, cmds ...goredis.Cmder) {
+	call := ctx.Value(callKey{})
+	if call == nil {
+		return
+	}
+	var names []string
+	for _, cmd := range cmds {
+		names = append(names, cmd.Name())
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.calls[call] = append(n.calls[call], strings.Join(names, " "))
+}
+
+func (n *trips) DialHook(next goredis.DialHook) goredis.DialHook { return next }
+
+func (n *trips) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		n.seen(ctx, cmd)
+		return next(ctx, cmd)
+	}
+}
+
+func (n *trips) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []goredis.Cmder) error {
+		n.seen(ctx, cmds...)
+		return next(ctx, cmds)
+	}
+}
+
+// of returns the round trips of one call, once nothing of it goes on.
+func (n *trips) of(t *testing.T, c *cache.Cache[string, string], call func(context.Context) error) []string {
+	t.Helper()
+	id := new(int)
+	if err := call(context.WithValue(t.Context(), callKey{}, id)); err != nil {
+		t.Error(err)
+	}
+	redistest.Eventually(t, soon, "nothing goes on in the background", func() bool { return c.Stats().Background == 0 })
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.calls[id]
+}
+
+// TestRoundTrips holds the round trips and the commands of every operation, whatever the
+// options, the client, and the state of the log. A caller waits for one at a hit, for two
+// at a miss; the third one, the fill, goes on behind it.
+func TestRoundTrips(t *testing.T) {
+	for name, o := range map[string]cache.Options[string, string]{
+		"default":         {},
+		"Local.TTL 200ms": {Local: local.Options{TTL: sometimes}},
+		"Local.TTL 1ns":   {Local: local.Options{TTL: 1}},
+		"RemoteOnly":      {RemoteOnly: true},
+	} {
+		for _, tags := range []bool{false, true} {
+			for _, owned := range []bool{false, true} {
+				for _, busy := range []bool{false, true} {
+					if tags {
+						o.Tags = tagsOf
+					}
+					name := fmt.Sprintf("%s, tags %v, owned %v, busy %v", name, tags, owned, busy)
+					t.Run(name, func(t *testing.T) {
+						t.Parallel()
+						roundTrips(t, o, owned, busy)
+					})
+				}
+			}
+		}
+	}
+}
+
+func roundTrips(t *testing.T, o cache.Options[string, string], owned, busy bool) {
+	server := redistest.Start(t)
+	s := redis.Options{Timeout: patient.Timeout, Prefix: prefix(t), LogTimeout: time.Minute} // silent, unless it is busy
+	otherStore := open(t, server.URL(), s)
+	other := cacheOn(t, otherStore, o)
+	var store *redis.Store
+	if owned {
+		store = open(t, server.URL(), s)
+	} else {
+		var err error
+		if store, err = redis.New(goredis.NewClient(&goredis.Options{Addr: server.Addr()}), s); err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+	}
+	n := &trips{calls: make(map[any][]string)}
+	redis.ClientOf(store).AddHook(n)
+	seen := &marks{}
+	t.Cleanup(store.Follow("marks", seen))
+	c := cacheOn(t, store, o)
+	follows(t, store)
+	get := func(key string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			_, err := c.GetOrLoad(ctx, key, yields[string]("v|red"))
+			return err
+		}
+	}
+	// The first fill records the positions of the cache and of the tag; the first hit
+	// learns of them.
+	n.of(t, c, get("first"))
+	if err := other.Invalidate(t.Context(), "first"); err != nil {
+		t.Fatal(err)
+	}
+	fillOn(t, other, "first", "k", "l", "m")
+	n.of(t, c, get("first"))
+	invalidate := func(keys ...string) func(context.Context) error {
+		return func(ctx context.Context) error { return c.Invalidate(ctx, keys...) }
+	}
+	always := o.RemoteOnly || o.Local.TTL == 1
+	for _, step := range []struct {
+		what string
+		call func(context.Context) error
+		want []string // the commands of each round trip
+	}{
+		{"hit", get("k"), []string{"get pttl"}},
+		{"another hit", get("l"), []string{"get pttl"}},
+		{"Get", func(ctx context.Context) error { _, err := c.Get(ctx, "m"); return err }, []string{"get pttl"}},
+		{"miss", get("absent"), []string{"get pttl", "evalsha", "evalsha"}},
+		{"Invalidate", invalidate("k"), []string{"evalsha xadd set"}},
+		{"Invalidate of two", invalidate("k", "l"), []string{"evalsha evalsha xadd set"}},
+		{"miss after it", get("k"), []string{"get pttl", "evalsha", "evalsha"}},
+		{"Set", func(ctx context.Context) error { return c.Set(ctx, "k", "v|red") }, []string{"evalsha", "evalsha", "xadd set"}},
+		{"Mutate", func(ctx context.Context) error {
+			return c.Mutate(ctx, []string{"k"}, func(context.Context) error { return nil })
+		}, []string{"evalsha xadd set", "evalsha xadd set"}},
+	} {
+		if busy {
+			tellOf(t, otherStore, seen)
+		}
+		got := n.of(t, c, step.call)
+		for i, trip := range got {
+			got[i] = normal(trip)
+			looks := strings.HasPrefix(trip, "get pttl get")
+			if strings.HasPrefix(trip, "get pttl") && o.Local.TTL != sometimes && looks != always {
+				t.Errorf("%s: %q, want a look at the log: %v", step.what, trip, always)
+			}
+		}
+		got = slices.DeleteFunc(got, func(trip string) bool { return trip == "eval" }) // after NOSCRIPT
+		if !slices.Equal(got, step.want) {
+			t.Errorf("%s: round trips %q, want %q", step.what, got, step.want)
+		}
+	}
+}
+
+// sometimes is a Local.TTL in which the log is heard of, or is not.
+const sometimes = 200 * time.Millisecond
+
+// normal is a round trip without what depends on the state of Redis and of the log: whether
+// a script is known, and how much of the log has to be looked at.
+func normal(trip string) string {
+	if strings.HasPrefix(trip, "get pttl") {
+		return "get pttl"
+	}
+	return strings.TrimSuffix(strings.ReplaceAll(trip, "eval ", "evalsha "), " pexpire")
+}
+
+// fillOn loads keys on another instance.
+func fillOn(t *testing.T, c *cache.Cache[string, string], keys ...string) {
+	t.Helper()
+	for _, key := range keys {
+		if _, err := c.GetOrLoad(t.Context(), key, yields[string]("v|red")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	redistest.Eventually(t, soon, "nothing goes on in the background", func() bool { return c.Stats().Background == 0 })
+}
+
+// tellOf invalidates a key of another cache on other's Store, and returns when that was
+// told.
+func tellOf(t *testing.T, other *redis.Store, seen *marks) {
+	t.Helper()
+	name := "marks:0:" + rand.Text()
+	if err := other.Invalidate(t.Context(), []string{name}, 0); err != nil {
+		t.Fatal(err)
+	}
+	redistest.Eventually(t, soon, "the entry is told", func() bool {
+		last := seen.last.Load()
+		return last != nil && *last == name
+	})
+}
