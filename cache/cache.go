@@ -3,7 +3,6 @@ package cache
 import (
 	"strconv"
 	"sync/atomic"
-	"time"
 
 	"github.com/nearside-go/nearside/loader"
 	"github.com/nearside-go/nearside/local"
@@ -22,7 +21,7 @@ type Cache[K comparable, V any] struct {
 	known  known
 
 	opts      Options[K, V]
-	made      time.Time
+	turns     atomic.Uint64
 	prefix    string                     // of this cache's remote keys
 	tagPrefix string                     // of the names of its tags
 	reads     loader.Group[K, answer[V]] // flights of Get, which only read
@@ -71,7 +70,6 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	}
 	c := &Cache[K, V]{
 		opts:      o,
-		made:      time.Now(),
 		traced:    o.Trace.Hit != nil,
 		prefix:    o.Name + ":" + strconv.Itoa(o.Schema) + ":",
 		tagPrefix: o.Name + "::",

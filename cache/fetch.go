@@ -40,6 +40,7 @@ type fetch[K comparable, V any] struct {
 
 	// What was true when the load began.
 	began  time.Time
+	turn   uint64
 	banned bool // nothing may be stored for the key
 
 	waitUntil time.Time // when the waits for other instances end; zero before the first

@@ -159,7 +159,7 @@ func (t *fetch[K, V]) callLoader(ctx context.Context) (answer[V], time.Duration)
 	ctx, cancel := context.WithTimeout(ctx, t.c.opts.LoadTimeout)
 	defer cancel()
 	t.mark()
-	t.began, t.banned = time.Now(), t.c.isBanned(t.key)
+	t.began, t.turn, t.banned = time.Now(), t.c.turn(), t.c.isBanned(t.key)
 	value, err := t.observe(ctx)
 	switch {
 	case err == nil:
@@ -173,7 +173,7 @@ func (t *fetch[K, V]) callLoader(ctx context.Context) (answer[V], time.Duration)
 // loaded is the answer that a load gives.
 func (t *fetch[K, V]) loaded(e *entry[V], err error) answer[V] {
 	e.checked.Store(t.drops)
-	return answer[V]{entry: e, since: t.drops, began: t.began, err: err}
+	return answer[V]{entry: e, since: t.drops, began: t.turn, err: err}
 }
 
 // observe calls the loader and counts and traces the call, also when it panics.

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"time"
 
 	"github.com/nearside-go/nearside/loader"
 )
@@ -16,9 +15,8 @@ import (
 //
 // So a call joins a read only if that began after the call did.
 
-// since is the time since the cache was made, as the flights of a cache without a
-// local tier are dated with; it is never zero.
-func (c *Cache[K, V]) age() uint64 { return uint64(time.Since(c.made)) + 1 }
+// turn numbers calls, loads and flights in the order in which they begin.
+func (c *Cache[K, V]) turn() uint64 { return c.turns.Add(1) }
 
 // readRemote answers a call of Get.
 func (c *Cache[K, V]) readRemote(ctx context.Context, key K) (answer[V], error) {
@@ -31,7 +29,7 @@ func (c *Cache[K, V]) readRemote(ctx context.Context, key K) (answer[V], error) 
 // still there to be joined: then nobody had invalidated its key by then. Without that, a
 // load that began later has to answer.
 func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.Context, K) (V, error)) (answer[V], error) {
-	asked, began, drops := c.age(), time.Now(), c.known.drops.Load()
+	asked, drops := c.turn(), c.known.drops.Load()
 	t := &fetch[K, V]{c: c, key: key, load: load}
 	if a, err := c.askRemote(ctx, t); err != nil || a.entry != nil {
 		return a, err
@@ -39,12 +37,12 @@ func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.C
 	complete, notBefore := t.complete(), uint64(0)
 	for {
 		a, err := c.loads.Do(ctx, key, loader.Work[answer[V]]{
-			Load: t.run, Born: c.age(), NotBefore: notBefore, Patience: c.patience(),
+			Load: t.run, Born: c.turn(), NotBefore: notBefore, Patience: c.patience(),
 		})
 		if err != nil || a.entry == nil {
 			return a, err
 		}
-		current := complete || !a.began.Before(began)
+		current := complete || a.began > asked
 		if current && (a.since >= drops || c.known.right(a.entry.tags, &a.entry.checked)) {
 			return a, nil
 		}
@@ -55,13 +53,13 @@ func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.C
 // askRemote looks for t's key in the remote tier, once a value that was loaded here is in
 // it.
 func (c *Cache[K, V]) askRemote(ctx context.Context, t *fetch[K, V]) (answer[V], error) {
-	asked := c.age()
+	asked := c.turn()
 	t.spent = c.loads.Settle(ctx, t.key, c.patience())
 	work := loader.Work[answer[V]]{
 		Load: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
 			return t.read(ctx, f), nil
 		},
-		Born: c.age(), NotBefore: asked,
+		Born: c.turn(), NotBefore: asked,
 	}
 	if c.mayLook(ctx) {
 		work.Quick = func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error, bool) {

@@ -32,7 +32,7 @@ type partition struct {
 	toldAll   cache.Position // the last that they have been told
 	recent    recent         // that, and those before
 	marked    marked
-	tells     uint64        // how often more was told
+	tells     uint64 // how often more was told
 	lastTell  time.Time
 	progress  chan struct{} // closed when they have been told of more; nil if nobody waits
 	knew      time.Time     // when all entries until then were told
