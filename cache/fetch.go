@@ -34,13 +34,13 @@ type fetch[K comparable, V any] struct {
 	err    error
 
 	// What was known before the remote tier was read, or the load began.
+	turn  uint64    // the number of this moment
 	drops uint64    // the last of known.drops
 	stamp Position  // how far the log had been heard of
 	heard time.Time // until when it had been heard
 
 	// What was true when the load began.
 	began  time.Time
-	turn   uint64
 	banned bool // nothing may be stored for the key
 
 	waitUntil time.Time // when the waits for other instances end; zero before the first
@@ -86,7 +86,7 @@ func (t *fetch[K, V]) lookRemote(ctx context.Context) (a answer[V], err error, o
 // mark notes what is known at this moment. What is read from the remote tier or
 // from the source later is judged by that.
 func (t *fetch[K, V]) mark() {
-	t.drops = t.c.known.drops.Load()
+	t.drops, t.turn = t.c.known.drops.Load(), t.c.turn()
 	if t.c.opts.Remote != nil {
 		t.stamp = t.c.opts.Remote.Position(t.c.opts.Name)
 		var told Position
@@ -100,7 +100,7 @@ func (t *fetch[K, V]) mark() {
 
 // found is the answer that an entry of a tier gives.
 func (t *fetch[K, V]) found(e *entry[V], from Tier) answer[V] {
-	a := answer[V]{entry: e, from: from, since: t.drops}
+	a := answer[V]{entry: e, from: from, since: t.drops, began: t.turn}
 	if e.notFound {
 		a.err = ErrNotFound
 	}

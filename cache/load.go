@@ -159,7 +159,7 @@ func (t *fetch[K, V]) callLoader(ctx context.Context) (answer[V], time.Duration)
 	ctx, cancel := context.WithTimeout(ctx, t.c.opts.LoadTimeout)
 	defer cancel()
 	t.mark()
-	t.began, t.turn, t.banned = time.Now(), t.c.turn(), t.c.isBanned(t.key)
+	t.began, t.banned = time.Now(), t.c.isBanned(t.key)
 	value, err := t.observe(ctx)
 	switch {
 	case err == nil:

@@ -13,7 +13,7 @@ type answer[V any] struct {
 	from  Tier      // none for what was loaded
 	err   error     // for the callers; a flight's own error never comes from its loader
 	since uint64    // the last of known.drops before it was read or loaded
-	began uint64    // the turn in which its load began; zero for what a tier had
+	began uint64    // the turn in which its load began, or the tier was asked
 }
 
 // notFound reports whether the answer is that the source has no such key.

@@ -15,7 +15,7 @@ import (
 //
 // So a call joins a read only if that began after the call did.
 
-// turn numbers calls, loads and flights in the order in which they begin.
+// turn numbers calls, flights, reads and loads in the order in which they begin.
 func (c *Cache[K, V]) turn() uint64 { return c.turns.Add(1) }
 
 // readRemote answers a call of Get.
