@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/nearside-go/nearside/cache"
@@ -29,6 +30,8 @@ const (
 	tokenSize  = 16
 	headerSize = 24 // kind, version, flags, zero, deadline, TTL, checksum
 	tagsOffset = 40 // after the stamp: the number of tags, and the tags
+
+	versionHead = 64 // of a record, that its Version has; lease.lua compares as many
 )
 
 var (
@@ -82,10 +85,20 @@ func checksum(key string, b []byte) uint32 {
 	return crc32.Update(sum, castagnoli, b[headerSize:])
 }
 
+// versionOf returns what a lease script compares: the length of a record, and its first
+// bytes. Two values with the same version do not occur: the first bytes of a value have its
+// deadline in milliseconds, its TTL, its stamp, and a checksum of all of it. A foreign record
+// that changed only behind its first bytes is as unusable as it was before. So the script
+// replaces the record that its caller has read, and neither reads nor receives the whole.
+func versionOf(b []byte) []byte {
+	head := b[:min(len(b), versionHead)]
+	return append(strconv.AppendInt(nil, int64(len(b)), 10), append([]byte{':'}, head...)...)
+}
+
 // decodeRecord tells what b, read under key, with left of its TTL, is. The
 // payload it returns is part of b.
 func decodeRecord(key string, b []byte, left time.Duration) cache.Record {
-	rec := cache.Record{Left: left, Version: b}
+	rec := cache.Record{Left: left, Version: versionOf(b)}
 	if left == noTTL {
 		return corrupt(rec, errNoTTL)
 	}

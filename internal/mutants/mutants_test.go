@@ -43,7 +43,7 @@ var mutants = []mutant{
 		"		held = true\n",
 	}}, simulate, "stale"},
 	{"lease check on Redis", []change{{
-		"redis/scripts/fill.lua", "if record() ~= ARGV[1] then return {0} end", "record()",
+		"redis/scripts/fill.lua", "if not leased(ARGV[1]) then return {0} end", "",
 	}}, []string{"./internal/racefills", "-run", "TestNoStaleFillOnRedis"}, "old values"},
 	{"unique token", []change{{
 		"cache/cachetest/lease.go", "rec.serial != l.token", "rec.owner != l.r",
