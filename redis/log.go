@@ -40,6 +40,7 @@ type partition struct {
 	lag      time.Duration
 	own      cache.Position // of an entry that this Store appended
 	appended time.Time      // when that was; zero once it has come back
+	renewed  time.Time      // when this Store last renewed the TTL of the log
 	odd      sync.Once      // reports the first malformed entry
 
 	settle  sync.Once
@@ -188,7 +189,7 @@ func (s *Store) appendAfter(ctx context.Context, names []string, fill func(*batc
 func (p *partition) appendBeyond(ctx context.Context, before cache.Position, names []string) (cache.Position, error) {
 	lift, _ := encodeEntry(p.s.origin, nil)
 	_, err := send(ctx, p.s.writes, func(ctx context.Context) (string, error) {
-		return p.add(ctx, p.s.client, formatPosition(cache.Position{Time: before.Time + 1}), lift).Result()
+		return p.addOne(ctx, p.s.client, formatPosition(cache.Position{Time: before.Time + 1}), lift)
 	})
 	if err != nil && !isTooSmall(err) {
 		return cache.Position{}, err
@@ -197,15 +198,11 @@ func (p *partition) appendBeyond(ctx context.Context, before cache.Position, nam
 }
 
 func (p *partition) send(ctx context.Context, names []string, fill func(*batch)) (cache.Position, error) {
-	return send(ctx, p.s.writes, func(ctx context.Context) (at cache.Position, err error) {
+	at, err := send(ctx, p.s.writes, func(ctx context.Context) (at cache.Position, err error) {
 		var added *goredis.StringCmd
 		commands := func(b *batch) {
 			fill(b)
-			for rest := names; len(rest) > 0; {
-				var entry []byte
-				entry, rest = encodeEntry(p.s.origin, rest)
-				added = p.add(ctx, b.pipe, "*", entry)
-			}
+			added = p.addAll(ctx, b.pipe, names)
 		}
 		if err := p.s.exec(ctx, commands); err != nil {
 			return at, err
@@ -216,11 +213,44 @@ func (p *partition) send(ctx context.Context, names []string, fill func(*batch))
 		}
 		return at, nil
 	})
+	if err == nil {
+		p.noteRenewal()
+	}
+	return at, err
+}
+
+// addAll adds to a pipeline the commands that append entries of names, and returns the last
+// one of them. Readers ask for the last entry of the log again and again, so behind a long
+// entry a short one follows, which has no names.
+func (p *partition) addAll(ctx context.Context, pipe goredis.Pipeliner, names []string) (added *goredis.StringCmd) {
+	size := 0
+	for rest := names; len(rest) > 0; {
+		var entry []byte
+		entry, rest = encodeEntry(p.s.origin, rest)
+		added, size = p.add(ctx, pipe, "*", entry), len(entry)
+	}
+	if size > maxLastEntry {
+		end, _ := encodeEntry(p.s.origin, nil)
+		added = p.add(ctx, pipe, "*", end)
+	}
+	pipe.PExpire(ctx, p.key, logTTL)
+	return added
+}
+
+// addOne appends one entry, and renews the TTL of the log.
+func (p *partition) addOne(ctx context.Context, c goredis.Cmdable, id string, entry []byte) (string, error) {
+	pipe := c.Pipeline()
+	added, renewed := p.add(ctx, pipe, id, entry), pipe.PExpire(ctx, p.key, logTTL)
+	_, err := pipe.Exec(ctx)
+	if added.Err() != nil || renewed.Err() != nil {
+		err = added.Err() // of the two, the one that matters
+	}
+	return added.Val(), err
 }
 
 func (p *partition) add(ctx context.Context, c goredis.Cmdable, id string, entry []byte) *goredis.StringCmd {
 	return c.XAdd(ctx, &goredis.XAddArgs{
-		Stream: p.key, MaxLen: int64(p.s.opts.LogLength), Approx: true,
+		Stream: p.key, MaxLen: entriesKept(len(entry), p.s.opts.LogLength, p.s.opts.LogBytes), Approx: true,
 		ID: id, Values: []any{entryField, entry},
 	})
 }
