@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -12,9 +11,12 @@ import (
 	"github.com/nearside-go/nearside/cache"
 )
 
-// batchSize is how many keys, or tags, share a round trip, and a budget. More take more
-// budgets, if Redis answers.
-const batchSize = 500
+// As many keys, or tags, as are within these bounds share a round trip, and a budget; one
+// of them always does. More take more budgets, if Redis answers.
+const (
+	batchSize  = 500
+	batchBytes = 1 << 20 // of names
+)
 
 // Invalidate removes the records of keys, with a script for each key, as a Cluster wants
 // it, and as many to a round trip as go to one node. An error reply to one does not keep
@@ -51,8 +53,8 @@ func (s *Store) replace(ctx context.Context, keys []string, change func(*batch, 
 // does not answer. It returns the first error.
 func inBatches(names []string, do func([]string) error) error {
 	var first error
-	for names := range slices.Chunk(names, batchSize) {
-		err := do(names)
+	for batch, rest := cutBatch(names); len(batch) > 0; batch, rest = cutBatch(rest) {
+		err := do(batch)
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, cache.ErrUnavailable) {
 			return err
 		}
@@ -61,6 +63,18 @@ func inBatches(names []string, do func([]string) error) error {
 		}
 	}
 	return first
+}
+
+// cutBatch returns the names of the next batch, and the others.
+func cutBatch(names []string) (batch, rest []string) {
+	size := 0
+	for i, name := range names {
+		size += len(name)
+		if i > 0 && (i == batchSize || size > batchBytes) {
+			return names[:i:i], names[i:]
+		}
+	}
+	return names, nil
 }
 
 // replaceBatch appends after the records have changed, so that nobody who has read the
