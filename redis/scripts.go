@@ -30,6 +30,8 @@ var (
 	burySource string
 	//go:embed scripts/lift.lua
 	liftSource string
+	//go:embed scripts/unban.lua
+	unbanSource string
 	//go:embed scripts/tag.lua
 	tagSource string
 
@@ -41,6 +43,7 @@ var (
 	touchScript   = goredis.NewScript(begin + touchSource)
 	buryScript    = goredis.NewScript(begin + burySource)
 	liftScript    = goredis.NewScript(begin + liftSource)
+	unbanScript   = goredis.NewScript(begin + unbanSource)
 	tagScript     = goredis.NewScript(begin + tagSource)
 )
 
