@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"strconv"
 	"strings"
@@ -270,4 +271,23 @@ func microseconds(t *testing.T, server *redistest.Server) (sum float64) {
 		}
 	}
 	return sum
+}
+
+// What stands at a key may have any TTL, if another program wrote it.
+func TestATTLLongerThanAnyDuration(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	s := openPatient(t, server)
+	const ttl = 9_000_000_000_000_000_000 // ms
+	record := []byte("V\x02\x00\x00")
+	record = binary.BigEndian.AppendUint64(record, ttl) // the deadline
+	record = binary.BigEndian.AppendUint64(record, ttl)
+	putRecord(t, server, string(record), 100)
+	if left, err := s.Touch(t.Context(), "k"); err != nil || left < 1_000_000*time.Hour {
+		t.Errorf("Touch: %v, %v", left, err)
+	}
+	l, stands, err := s.Lease(t.Context(), "k", time.Minute, nil)
+	if l != nil || err != nil || stands.Left < 1_000_000*time.Hour {
+		t.Errorf("Lease: %v, %v is left, %v", stands.State, stands.Left, err)
+	}
 }

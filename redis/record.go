@@ -135,12 +135,12 @@ func decodeValue(key string, b []byte, rec cache.Record) cache.Record {
 	}
 	ttl := binary.BigEndian.Uint64(b[12:])
 	tags, payload, ok := decodeTags(b[tagsOffset:])
-	if !ok || b[2]&^flagNotFound != 0 || b[3] != 0 || ttl == 0 || ttl > uint64(math.MaxInt64/time.Millisecond) {
+	if !ok || b[2]&^flagNotFound != 0 || b[3] != 0 || ttl == 0 || ttl > uint64(maxMillis) {
 		return corrupt(rec, errForeign)
 	}
 	rec.State = cache.StateValue
 	rec.NotFound = b[2]&flagNotFound != 0
-	rec.TTL = time.Duration(ttl) * time.Millisecond
+	rec.TTL = fromMillis(int64(ttl))
 	rec.Stamp = cache.Position{Time: binary.BigEndian.Uint64(b[24:]), Seq: binary.BigEndian.Uint64(b[32:])}
 	rec.Tags, rec.Payload = tags, payload
 	return rec
@@ -177,10 +177,20 @@ const (
 	noKey = time.Duration(-2)
 )
 
-// millis is d in milliseconds as Redis takes it: at least 1.
+// maxMillis is the longest time.Duration in milliseconds.
+const maxMillis = int64(math.MaxInt64 / time.Millisecond)
+
+// fromMillis is the duration of so many milliseconds, or the longest there is: bytes that
+// are no record of this library may have any TTL.
+func fromMillis(ms int64) time.Duration {
+	return time.Duration(min(ms, maxMillis)) * time.Millisecond
+}
+
+// millis is d in milliseconds as Redis takes it: at least 1, and at most what fromMillis
+// turns into a duration again.
 func millis(d time.Duration) int64 {
 	ms := int64(d / time.Millisecond)
-	if d%time.Millisecond > 0 {
+	if d%time.Millisecond > 0 && ms < maxMillis {
 		ms++
 	}
 	return max(ms, 1)

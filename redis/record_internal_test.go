@@ -164,3 +164,23 @@ func TestTheWireFormatStaysAsItIs(t *testing.T) {
 		t.Errorf("leases %x and %x: want 4c02 and a token of 16 bytes each, no two the same", a, b)
 	}
 }
+
+func TestLongTimesAreTheLongest(t *testing.T) {
+	for ms, want := range map[int64]time.Duration{
+		0: 0, 1: time.Millisecond, maxMillis: time.Duration(maxMillis) * time.Millisecond,
+		maxMillis + 1: time.Duration(maxMillis) * time.Millisecond, math.MaxInt64: time.Duration(maxMillis) * time.Millisecond,
+	} {
+		if got := fromMillis(ms); got != want {
+			t.Errorf("%d ms are %v, want %v", ms, got, want)
+		}
+	}
+	for d, want := range map[time.Duration]int64{-1: 1, 0: 1, 1: 1, time.Millisecond + 1: 2, math.MaxInt64: maxMillis} {
+		if got := millis(d); got != want {
+			t.Errorf("%v are %d ms, want %d", d, got, want)
+		}
+	}
+	b := encodeValue(testKey, cache.Fill{Payload: []byte("v"), TTL: math.MaxInt64}, math.MaxInt64)
+	if rec := decodeRecord(testKey, b, time.Minute); rec.State != cache.StateValue {
+		t.Errorf("a value with the longest TTL is %v: %v", rec.State, rec.Reason)
+	}
+}

@@ -90,5 +90,5 @@ func (s *Store) evalList(ctx context.Context, script *goredis.Script, key string
 // Touch starts the TTL of a value anew.
 func (s *Store) Touch(ctx context.Context, key string) (time.Duration, error) {
 	left, err := s.evalInt(ctx, touchScript, s.redisKey(key))
-	return time.Duration(max(left, 0)) * time.Millisecond, err
+	return fromMillis(max(left, 0)), err
 }
