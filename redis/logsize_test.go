@@ -50,6 +50,7 @@ func TestTheLogIsBoundedInBytes(t *testing.T) {
 				bound = redis.DefaultLogBytes
 			}
 			got, n := logMemory(t, server, a), server.Client().XLen(t.Context(), a.logKey()).Val()
+			t.Logf("%d of %d entries of %d names are kept, in %d bytes", n, entries, c.names, got)
 			if got > bound || (c.names == 500 && got < bound/4) {
 				t.Errorf("%d entries take %d bytes, want %d at most, and not much less", n, got, bound)
 			}
