@@ -116,6 +116,9 @@ func (r *session) compare(ctx context.Context, got reading) error {
 	if time.Since(r.looked) < r.block() {
 		return nil
 	}
+	if err := r.renew(ctx); err != nil {
+		return err
+	}
 	r.looked = time.Now()
 	end, err := r.end(ctx)
 	switch {

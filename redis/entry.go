@@ -20,9 +20,10 @@ const (
 	originSize   = 8
 	nonceSize    = 8 // tells entries of one position apart, when a log was lost and goes on
 
-	// An entry holds as many names as keep it within these bounds, and one at least.
+	// An entry holds as many names as keep it within these bounds, and one at least. With
+	// what Redis adds it fits into a block of 16 KiB.
 	maxEntryNames = batchSize
-	maxEntryBytes = 1 << 18
+	maxEntryBytes = 16_000
 )
 
 var (

@@ -63,8 +63,8 @@ func checkDecoded(t *testing.T, key string, b []byte, left time.Duration) {
 	if (rec.Reason != nil) != (rec.State == cache.StateCorrupt) {
 		t.Errorf("%v with the reason %v", rec.State, rec.Reason)
 	}
-	if !bytes.Equal(rec.Version, b) || rec.Left != left {
-		t.Errorf("version %x with %v left, want %x with %v", rec.Version, rec.Left, b, left)
+	if !bytes.Equal(rec.Version, versionOf(b)) || rec.Left != left {
+		t.Errorf("version %q with %v left, want that of %x with %v", rec.Version, rec.Left, b, left)
 	}
 	switch rec.State {
 	case cache.StateAbsent:

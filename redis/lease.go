@@ -62,7 +62,7 @@ func standing(key string, rest []any) (cache.Record, error) {
 	case -2:
 		return cache.Record{}, nil
 	}
-	return decodeRecord(key, []byte(b), time.Duration(left)*time.Millisecond), nil
+	return decodeRecord(key, []byte(b), fromMillis(left)), nil
 }
 
 // Seize takes the lease of key, unless a tombstone stands there.

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"hash/crc32"
 	"strconv"
@@ -46,14 +47,12 @@ type partition struct {
 	lag      time.Duration
 	own      cache.Position // of an entry that this Store appended
 	appended time.Time      // when that was; zero once it has come back
+	renewed  time.Time      // when this Store last renewed the TTL of the log
 	odd      sync.Once      // reports the first malformed entry
 
 	settle  sync.Once
 	settled chan struct{} // closed once the first session has begun, or failed
 }
-
-// logTTL is how long a log outlives the last Store that reads it or writes to it.
-const logTTL = 24 * time.Hour
 
 // follower is told of one cache's entries.
 type follower struct {
@@ -197,7 +196,7 @@ func (s *Store) appendAfter(ctx context.Context, names []string, fill func(*batc
 func (p *partition) appendBeyond(ctx context.Context, before cache.Position, names []string) (cache.Position, error) {
 	lift, _ := encodeEntry(p.s.origin, nil)
 	_, err := send(ctx, p.s.writes, func(ctx context.Context) (string, error) {
-		return p.add(ctx, p.s.client, formatPosition(cache.Position{Time: before.Time + 1}), lift).Result()
+		return p.addOne(ctx, p.s.client, formatPosition(cache.Position{Time: before.Time + 1}), lift)
 	})
 	if err != nil && !isTooSmall(err) {
 		return cache.Position{}, err
@@ -206,16 +205,11 @@ func (p *partition) appendBeyond(ctx context.Context, before cache.Position, nam
 }
 
 func (p *partition) send(ctx context.Context, names []string, fill func(*batch)) (cache.Position, error) {
-	return send(ctx, p.s.writes, func(ctx context.Context) (at cache.Position, err error) {
+	at, err := send(ctx, p.s.writes, func(ctx context.Context) (at cache.Position, err error) {
 		var added *goredis.StringCmd
 		commands := func(b *batch) {
 			fill(b)
-			for rest := names; len(rest) > 0; {
-				var entry []byte
-				entry, rest = encodeEntry(p.s.origin, rest)
-				added = p.add(ctx, b.pipe, "*", entry)
-			}
-			p.mark(ctx, b.pipe)
+			added = p.addAll(ctx, b.pipe, names)
 		}
 		if err := p.s.exec(ctx, commands); err != nil {
 			return at, err
@@ -226,11 +220,45 @@ func (p *partition) send(ctx context.Context, names []string, fill func(*batch))
 		}
 		return at, nil
 	})
+	if err == nil {
+		p.noteRenewal()
+	}
+	return at, err
+}
+
+// addAll adds to a pipeline the commands that append entries of names, and returns the last
+// one of them. Readers ask for the last entry of the log again and again, so behind a long
+// entry a short one follows, which has no names.
+func (p *partition) addAll(ctx context.Context, pipe goredis.Pipeliner, names []string) (added *goredis.StringCmd) {
+	size := 0
+	for rest := names; len(rest) > 0; {
+		var entry []byte
+		entry, rest = encodeEntry(p.s.origin, rest)
+		added, size = p.add(ctx, pipe, "*", entry), len(entry)
+	}
+	if size > maxLastEntry {
+		end, _ := encodeEntry(p.s.origin, nil)
+		added = p.add(ctx, pipe, "*", end)
+	}
+	p.mark(ctx, pipe)
+	pipe.PExpire(ctx, p.key, logTTL)
+	return added
+}
+
+// addOne appends one entry, and renews the TTL of the log.
+func (p *partition) addOne(ctx context.Context, c goredis.Cmdable, id string, entry []byte) (string, error) {
+	pipe := c.Pipeline()
+	added, marked, renewed := p.add(ctx, pipe, id, entry), p.mark(ctx, pipe), pipe.PExpire(ctx, p.key, logTTL)
+	_, err := pipe.Exec(ctx)
+	if added.Err() != nil || marked.Err() != nil || renewed.Err() != nil {
+		err = cmp.Or(added.Err(), marked.Err()) // the others can do without
+	}
+	return added.Val(), err
 }
 
 func (p *partition) add(ctx context.Context, c goredis.Cmdable, id string, entry []byte) *goredis.StringCmd {
 	return c.XAdd(ctx, &goredis.XAddArgs{
-		Stream: p.key, MaxLen: int64(p.s.opts.LogLength), Approx: true,
+		Stream: p.key, MaxLen: entriesKept(len(entry), p.s.opts.LogLength, p.s.opts.LogBytes), Approx: true,
 		ID: id, Values: []any{entryField, entry},
 	})
 }

@@ -141,8 +141,8 @@ func TestLogsAreLostApart(t *testing.T) {
 
 func TestOptionsOfTheLogAreChecked(t *testing.T) {
 	t.Parallel()
-	_, err := redis.Open("redis://127.0.0.1", redis.Options{LogLength: -1, LogPartitions: -1, LogTimeout: -1, Prefix: "a b"})
-	for _, want := range []string{"LogLength is negative", "LogPartitions is negative", "LogTimeout is negative", "Prefix"} {
+	_, err := redis.Open("redis://127.0.0.1", redis.Options{LogLength: -1, LogBytes: -1, LogPartitions: -1, LogTimeout: -1, Prefix: "a b"})
+	for _, want := range []string{"LogLength is negative", "LogBytes is negative", "LogPartitions is negative", "LogTimeout is negative", "Prefix"} {
 		if err == nil || strings.Count(err.Error(), want) != 1 {
 			t.Errorf("Open: %v, want an error that says once that %s", err, want)
 		}

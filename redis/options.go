@@ -26,6 +26,9 @@ const (
 	// DefaultLogLength is how many entries the log keeps.
 	DefaultLogLength = 10_000
 
+	// DefaultLogBytes is how many bytes the log takes.
+	DefaultLogBytes = 16 << 20
+
 	// DefaultLogTimeout is how long a connection of the log may be silent.
 	DefaultLogTimeout = 2 * time.Second
 
@@ -66,6 +69,13 @@ type Options struct {
 	// that is cut off for longer than they last drops the local tiers of its
 	// caches. 0 means DefaultLogLength.
 	LogLength int
+
+	// LogBytes is how many bytes the log takes, about, if its entries are of one size: a
+	// long entry makes it keep fewer than LogLength. Behind long entries shorter ones
+	// may make it take up to 1 + ln(LogLength) times as much, and a single entry, of a
+	// key that is larger, is kept. With several LogPartitions it is the size of each. 0
+	// means DefaultLogBytes.
+	LogBytes int
 
 	// LogPartitions is how many logs there are, which may live on as many nodes of
 	// a Cluster. Each has the invalidations of some caches. All Stores of one
@@ -160,6 +170,7 @@ func (o Options) complete() (Options, error) {
 	}
 	count("MaxFailures", &o.MaxFailures, DefaultMaxFailures)
 	count("LogLength", &o.LogLength, DefaultLogLength)
+	count("LogBytes", &o.LogBytes, DefaultLogBytes)
 	count("LogPartitions", &o.LogPartitions, 1)
 	if o.Trace == nil {
 		o.Trace = &Trace{}

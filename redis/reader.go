@@ -181,7 +181,7 @@ func (r *session) lift(ctx context.Context) (end place, err error) {
 	r.mu.Lock()
 	heard := r.heard // first: what is appended from now on is no reason
 	r.mu.Unlock()
-	messages, err := r.client.XRevRangeN(ctx, r.key, "+", "-", 1).Result()
+	messages, err := r.lastEntry(ctx)
 	if err != nil {
 		return end, err
 	}
@@ -193,14 +193,11 @@ func (r *session) lift(ctx context.Context) (end place, err error) {
 		id = formatPosition(cache.Position{Time: heard.Time + 1})
 	}
 	entry, _ := encodeEntry(r.s.origin, nil)
-	added, err := r.add(ctx, r.client, id, entry).Result()
+	added, err := r.addOne(ctx, r.client, id, entry)
 	if err != nil && isTooSmall(err) { // another Store was quicker
-		added, err = r.add(ctx, r.client, "*", entry).Result()
+		added, err = r.addOne(ctx, r.client, "*", entry)
 	}
 	if err != nil {
-		return end, err
-	}
-	if err := r.mark(ctx, r.client).Err(); err != nil {
 		return end, err
 	}
 	end.at, _ = parsePosition(added)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/nearside-go/nearside/cache"
@@ -29,6 +30,8 @@ const (
 	tokenSize  = 16
 	headerSize = 24 // kind, version, flags, zero, deadline, TTL, checksum
 	tagsOffset = 40 // after the stamp: the number of tags, and the tags
+
+	versionHead = 64 // of a record, that its Version has; lease.lua compares as many
 )
 
 var (
@@ -82,10 +85,20 @@ func checksum(key string, b []byte) uint32 {
 	return crc32.Update(sum, castagnoli, b[headerSize:])
 }
 
+// versionOf returns what a lease script compares: the length of a record, and its first
+// bytes. Two values with the same version do not occur: the first bytes of a value have its
+// deadline in milliseconds, its TTL, its stamp, and a checksum of all of it. A foreign record
+// that changed only behind its first bytes is as unusable as it was before. So the script
+// replaces the record that its caller has read, and neither reads nor receives the whole.
+func versionOf(b []byte) []byte {
+	head := b[:min(len(b), versionHead)]
+	return append(strconv.AppendInt(nil, int64(len(b)), 10), append([]byte{':'}, head...)...)
+}
+
 // decodeRecord tells what b, read under key, with left of its TTL, is. The
 // payload it returns is part of b.
 func decodeRecord(key string, b []byte, left time.Duration) cache.Record {
-	rec := cache.Record{Left: left, Version: b}
+	rec := cache.Record{Left: left, Version: versionOf(b)}
 	if left == noTTL {
 		return corrupt(rec, errNoTTL)
 	}
@@ -122,12 +135,12 @@ func decodeValue(key string, b []byte, rec cache.Record) cache.Record {
 	}
 	ttl := binary.BigEndian.Uint64(b[12:])
 	tags, payload, ok := decodeTags(b[tagsOffset:])
-	if !ok || b[2]&^flagNotFound != 0 || b[3] != 0 || ttl == 0 || ttl > uint64(math.MaxInt64/time.Millisecond) {
+	if !ok || b[2]&^flagNotFound != 0 || b[3] != 0 || ttl == 0 || ttl > uint64(maxMillis) {
 		return corrupt(rec, errForeign)
 	}
 	rec.State = cache.StateValue
 	rec.NotFound = b[2]&flagNotFound != 0
-	rec.TTL = time.Duration(ttl) * time.Millisecond
+	rec.TTL = fromMillis(int64(ttl))
 	rec.Stamp = cache.Position{Time: binary.BigEndian.Uint64(b[24:]), Seq: binary.BigEndian.Uint64(b[32:])}
 	rec.Tags, rec.Payload = tags, payload
 	return rec
@@ -164,10 +177,20 @@ const (
 	noKey = time.Duration(-2)
 )
 
-// millis is d in milliseconds as Redis takes it: at least 1.
+// maxMillis is the longest time.Duration in milliseconds.
+const maxMillis = int64(math.MaxInt64 / time.Millisecond)
+
+// fromMillis is the duration of so many milliseconds, or the longest there is: bytes that
+// are no record of this library may have any TTL.
+func fromMillis(ms int64) time.Duration {
+	return time.Duration(min(ms, maxMillis)) * time.Millisecond
+}
+
+// millis is d in milliseconds as Redis takes it: at least 1, and at most what fromMillis
+// turns into a duration again.
 func millis(d time.Duration) int64 {
 	ms := int64(d / time.Millisecond)
-	if d%time.Millisecond > 0 {
+	if d%time.Millisecond > 0 && ms < maxMillis {
 		ms++
 	}
 	return max(ms, 1)

@@ -42,7 +42,7 @@ func TestWhatIsEncodedIsDecoded(t *testing.T) {
 		b := encodeValue(testKey, f, deadline)
 		rec := decodeRecord(testKey, b, left)
 		if rec.State != cache.StateValue || rec.Reason != nil || rec.NotFound != f.NotFound ||
-			rec.TTL != f.TTL || rec.Left != left || !bytes.Equal(rec.Payload, f.Payload) || rec.Stamp != f.Stamp || !slices.Equal(rec.Tags, f.Tags) || !bytes.Equal(rec.Version, b) {
+			rec.TTL != f.TTL || rec.Left != left || !bytes.Equal(rec.Payload, f.Payload) || rec.Stamp != f.Stamp || !slices.Equal(rec.Tags, f.Tags) || !bytes.Equal(rec.Version, versionOf(b)) {
 			t.Fatalf("seed %d: %+v became %x, and that %+v", seed, f, b, rec)
 		}
 	}
@@ -54,8 +54,8 @@ func wantCorrupt(t *testing.T, key string, b []byte, what string) {
 	if rec.State != cache.StateCorrupt || rec.Reason == nil || rec.Payload != nil {
 		t.Errorf("%s: %v with payload %q, reason %v; want corrupt", what, rec.State, rec.Payload, rec.Reason)
 	}
-	if !bytes.Equal(rec.Version, b) {
-		t.Errorf("%s: the version is %x, want the record %x", what, rec.Version, b)
+	if !bytes.Equal(rec.Version, versionOf(b)) {
+		t.Errorf("%s: the version is %q, want that of %x", what, rec.Version, b)
 	}
 }
 
@@ -162,5 +162,25 @@ func TestTheWireFormatStaysAsItIs(t *testing.T) {
 	a, b := newLease(), newLease()
 	if len(a) != 18 || a[0] != 'L' || a[1] != 2 || bytes.Equal(a, b) {
 		t.Errorf("leases %x and %x: want 4c02 and a token of 16 bytes each, no two the same", a, b)
+	}
+}
+
+func TestLongTimesAreTheLongest(t *testing.T) {
+	for ms, want := range map[int64]time.Duration{
+		0: 0, 1: time.Millisecond, maxMillis: time.Duration(maxMillis) * time.Millisecond,
+		maxMillis + 1: time.Duration(maxMillis) * time.Millisecond, math.MaxInt64: time.Duration(maxMillis) * time.Millisecond,
+	} {
+		if got := fromMillis(ms); got != want {
+			t.Errorf("%d ms are %v, want %v", ms, got, want)
+		}
+	}
+	for d, want := range map[time.Duration]int64{-1: 1, 0: 1, 1: 1, time.Millisecond + 1: 2, math.MaxInt64: maxMillis} {
+		if got := millis(d); got != want {
+			t.Errorf("%v are %d ms, want %d", d, got, want)
+		}
+	}
+	b := encodeValue(testKey, cache.Fill{Payload: []byte("v"), TTL: math.MaxInt64}, math.MaxInt64)
+	if rec := decodeRecord(testKey, b, time.Minute); rec.State != cache.StateValue {
+		t.Errorf("a value with the longest TTL is %v: %v", rec.State, rec.Reason)
 	}
 }

@@ -18,7 +18,7 @@ func TestNoPermission(t *testing.T) {
 		"delete":  {[]any{"+@all", "-unlink", "-del"}, false},
 		"write":   {[]any{"+@all", "-@write"}, false},
 		"scripts": {[]any{"+@all", "-@scripting"}, false},
-		"read":    {[]any{"+@all", "-get"}, false},
+		"read":    {[]any{"+@all", "-get"}, true},
 		"streams": {[]any{"+@all", "-@stream"}, false},
 		"other":   {[]any{"+@all", "resetkeys", "~other:*"}, false},
 		"nothing": {[]any{}, false},

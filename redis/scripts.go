@@ -30,6 +30,8 @@ var (
 	burySource string
 	//go:embed scripts/lift.lua
 	liftSource string
+	//go:embed scripts/unban.lua
+	unbanSource string
 	//go:embed scripts/tag.lua
 	tagSource string
 
@@ -41,6 +43,7 @@ var (
 	touchScript   = goredis.NewScript(begin + touchSource)
 	buryScript    = goredis.NewScript(begin + burySource)
 	liftScript    = goredis.NewScript(begin + liftSource)
+	unbanScript   = goredis.NewScript(begin + unbanSource)
 	tagScript     = goredis.NewScript(begin + tagSource)
 )
 
@@ -87,5 +90,5 @@ func (s *Store) evalList(ctx context.Context, script *goredis.Script, key string
 // Touch starts the TTL of a value anew.
 func (s *Store) Touch(ctx context.Context, key string) (time.Duration, error) {
 	left, err := s.evalInt(ctx, touchScript, s.redisKey(key))
-	return time.Duration(max(left, 0)) * time.Millisecond, err
+	return fromMillis(max(left, 0)), err
 }

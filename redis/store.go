@@ -34,6 +34,7 @@ type Store struct {
 	renewed atomic.Uint64 // leases
 
 	clearing atomic.Int32 // leases that are being given up
+	late     lateBans
 
 	background context.Context // of renewals and probes; ends with Close
 	stop       context.CancelFunc

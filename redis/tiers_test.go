@@ -23,7 +23,7 @@ import (
 // package redistest itself, and without those by which the log is written and read.
 func commands(server *redistest.Server) map[string]int64 {
 	calls := server.Commands()
-	for _, name := range []string{"info", "config|resetstat", "xadd", "xread", "xrange", "xrevrange", "xlen"} {
+	for _, name := range []string{"info", "config|resetstat", "xadd", "pexpire", "xread", "xrange", "xrevrange", "xlen"} {
 		delete(calls, name)
 	}
 	return calls

@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -12,9 +11,12 @@ import (
 	"github.com/nearside-go/nearside/cache"
 )
 
-// batchSize is how many keys, or tags, share a round trip, and a budget. More take more
-// budgets, if Redis answers.
-const batchSize = 500
+// As many keys, or tags, as are within these bounds share a round trip, and a budget; one
+// of them always does. More take more budgets, if Redis answers.
+const (
+	batchSize  = 500
+	batchBytes = 1 << 20 // of names
+)
 
 // Invalidate removes the records of keys, with a script for each key, as a Cluster wants
 // it, and as many to a round trip as go to one node. An error reply to one does not keep
@@ -26,33 +28,45 @@ func (s *Store) Invalidate(ctx context.Context, keys []string, hold time.Duratio
 
 // Ban replaces the records of keys by tombstones.
 func (s *Store) Ban(ctx context.Context, ban cache.Token, keys []string, ttl time.Duration) error {
-	return s.replace(ctx, keys, func(b *batch, key string) { b.eval(buryScript, key, ban[:], millis(ttl)) })
+	return inBatches(keys, func(keys []string) error {
+		err := s.replaceBatch(ctx, keys, func(b *batch, key string) { b.eval(buryScript, key, ban[:], millis(ttl)) })
+		if mayArrive(err) {
+			s.late.note(ban, keys)
+		}
+		return err
+	})
 }
 
-// Lift ends a ban.
+// Lift ends a ban, and chases it where it may not have arrived yet.
 func (s *Store) Lift(ctx context.Context, ban cache.Token, keys []string, hold time.Duration) error {
-	return s.lift(ctx, string(ban[:]), keys, hold)
-}
-
-func (s *Store) lift(ctx context.Context, ban string, keys []string, hold time.Duration) error {
-	left := int64(0)
-	if hold > 0 {
-		left = millis(hold)
+	err := s.lift(ctx, string(ban[:]), keys, hold)
+	for _, late := range s.late.take(ban) {
+		s.chase(late, hold)
 	}
-	return s.replace(ctx, keys, func(b *batch, key string) { b.eval(liftScript, key, ban, left) })
+	return err
 }
 
-// replace changes the records of keys and appends keys to the log.
-func (s *Store) replace(ctx context.Context, keys []string, change func(*batch, string)) error {
-	return inBatches(keys, func(keys []string) error { return s.replaceBatch(ctx, keys, change) })
+// lift changes the records of keys and appends keys to the log.
+func (s *Store) lift(ctx context.Context, ban string, keys []string, hold time.Duration) error {
+	return inBatches(keys, func(keys []string) error {
+		return s.replaceBatch(ctx, keys, func(b *batch, key string) { b.eval(liftScript, key, ban, holdMillis(hold)) })
+	})
+}
+
+// holdMillis is HoldOff in milliseconds; 0 for none.
+func holdMillis(hold time.Duration) int64 {
+	if hold <= 0 {
+		return 0
+	}
+	return millis(hold)
 }
 
 // inBatches calls do with as many of names at a time as share a round trip, until Redis
 // does not answer. It returns the first error.
 func inBatches(names []string, do func([]string) error) error {
 	var first error
-	for names := range slices.Chunk(names, batchSize) {
-		err := do(names)
+	for batch, rest := cutBatch(names); len(batch) > 0; batch, rest = cutBatch(rest) {
+		err := do(batch)
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, cache.ErrUnavailable) {
 			return err
 		}
@@ -61,6 +75,18 @@ func inBatches(names []string, do func([]string) error) error {
 		}
 	}
 	return first
+}
+
+// cutBatch returns the names of the next batch, and the others.
+func cutBatch(names []string) (batch, rest []string) {
+	size := 0
+	for i, name := range names {
+		size += len(name)
+		if i > 0 && (i == batchSize || size > batchBytes) {
+			return names[:i:i], names[i:]
+		}
+	}
+	return names, nil
 }
 
 // replaceBatch appends after the records have changed, so that nobody who has read the
@@ -101,8 +127,8 @@ type batch struct {
 // scripts are those that went to a server with their source.
 type scripts struct{ sync.Map }
 
-// eval adds a script that works on key.
-func (b *batch) eval(script *goredis.Script, key string, args ...any) {
+// eval adds a script that works on key, and returns its command.
+func (b *batch) eval(script *goredis.Script, key string, args ...any) *goredis.Cmd {
 	source := b.source
 	if !source && b.known != nil {
 		_, known := b.known.Load(script)
@@ -110,10 +136,9 @@ func (b *batch) eval(script *goredis.Script, key string, args ...any) {
 		b.used = append(b.used, script)
 	}
 	if source {
-		script.Eval(b.ctx, b.pipe, []string{key}, args...)
-	} else {
-		script.EvalSha(b.ctx, b.pipe, []string{key}, args...)
+		return script.Eval(b.ctx, b.pipe, []string{key}, args...)
 	}
+	return script.EvalSha(b.ctx, b.pipe, []string{key}, args...)
 }
 
 // send sends the commands that fill adds to a batch. One server gets a script's source
@@ -135,7 +160,8 @@ func (s *Store) exec(ctx context.Context, fill func(*batch)) error {
 	return err
 }
 
-// execOnce returns the first error of a pipeline, but a missing script before all others.
+// execOnce returns the first error of a pipeline, but a missing script before all others,
+// and then an error that is no reply: a command without a reply may be carried out later.
 func (s *Store) execOnce(ctx context.Context, source bool, fill func(*batch)) error {
 	b := &batch{ctx: ctx, pipe: s.client.Pipeline(), source: source}
 	if s.single {
@@ -148,6 +174,11 @@ func (s *Store) execOnce(ctx context.Context, source bool, fill func(*batch)) er
 	cmds, err := b.pipe.Exec(ctx)
 	for _, cmd := range cmds {
 		if cmd.Err() != nil && goredis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+			return cmd.Err()
+		}
+	}
+	for _, cmd := range cmds {
+		if cmd.Err() != nil && !isReply(cmd.Err()) {
 			return cmd.Err()
 		}
 	}

@@ -43,7 +43,7 @@ var mutants = []mutant{
 		"		held = true\n",
 	}}, simulate, "stale"},
 	{"lease check on Redis", []change{{
-		"redis/scripts/fill.lua", "if record() ~= ARGV[1] then return {0} end", "record()",
+		"redis/scripts/fill.lua", "if not leased(ARGV[1]) then return {0} end", "",
 	}}, []string{"./internal/racefills", "-run", "TestNoStaleFillOnRedis"}, "old values"},
 	{"unique token", []change{{
 		"cache/cachetest/lease.go", "rec.serial != l.token", "rec.owner != l.r",
@@ -111,8 +111,8 @@ var onRedis = []mutant{
 	}}, tests("TestAnotherEntryAtTheSamePositionIsAGap"), "want a miss"},
 	{"deletion before the entry on Redis", []change{{
 		"redis/log.go",
-		"			fill(b)\n			for rest := names; len(rest) > 0; {\n				var entry []byte\n				entry, rest = encodeEntry(p.s.origin, rest)\n				added = p.add(ctx, b.pipe, \"*\", entry)\n			}\n",
-		"			for rest := names; len(rest) > 0; {\n				var entry []byte\n				entry, rest = encodeEntry(p.s.origin, rest)\n				added = p.add(ctx, b.pipe, \"*\", entry)\n			}\n			fill(b)\n",
+		"			fill(b)\n			added = p.addAll(ctx, b.pipe, names)\n",
+		"			added = p.addAll(ctx, b.pipe, names)\n			fill(b)\n",
 	}}, tests("TestWhatIsInvalidatedIsGoneBeforeItIsTold"), "sends"},
 	{"tombstone on Redis", []change{{
 		"redis/scripts/bury.lua", "local set = redis.pcall('SET', KEYS[1], tombstone(tokens), 'PX', string.format('%.0f', ttl))", "local set = {ok = 1}",

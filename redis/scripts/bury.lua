@@ -4,7 +4,7 @@
 -- ARGV[1]  the token of the ban
 -- ARGV[2]  its TTL, ms; a tombstone that stands longer still does
 -- Reply: 1, or an error, after which there is no record
-local tokens, ttl = bans(record()), tonumber(ARGV[2])
+local tokens, ttl = bans(), tonumber(ARGV[2])
 if tokens then ttl = math.max(ttl, redis.call('PTTL', KEYS[1])) end
 tokens = (tokens or '') .. ARGV[1]
 if #tokens > 255 * 16 then tokens = string.sub(tokens, 17) end

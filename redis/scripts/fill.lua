@@ -7,7 +7,7 @@
 -- Reply: {0} if the lease is gone; {1} if the value stands, or has passed its
 --   deadline already; {1, error} if the lease was there and the value could not
 --   be stored: now there is neither
-if record() ~= ARGV[1] then return {0} end
+if not leased(ARGV[1]) then return {0} end
 local ttl = math.min(tonumber(ARGV[3]), tonumber(ARGV[4]) - now())
 if ttl < 1 then
   redis.call('DEL', KEYS[1])

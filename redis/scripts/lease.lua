@@ -2,14 +2,18 @@
 -- KEYS[1]  the key
 -- ARGV[1]  the lease record
 -- ARGV[2]  its TTL, ms
--- ARGV[3]  the record that may be replaced; '' for none
+-- ARGV[3]  the version of the record that may be replaced: its length, a colon, and its
+--   first 64 bytes; '' for none
 -- Reply: {1, Redis' time in ms} if the lease was taken; else {0, record, PTTL in ms}
 --
 -- A client that lost the reply may send the script again: its own lease is granted
 -- again, or it would wait for itself.
-local old = record()
-if old ~= '' and old ~= ARGV[3] and old ~= ARGV[1] then
-  return {0, old, redis.call('PTTL', KEYS[1])}
+local function replaceable(start)
+  return ARGV[3] ~= '' and redis.call('STRLEN', KEYS[1]) .. ':' .. start == ARGV[3]
+end
+local start = head(64)
+if start ~= '' and start ~= ARGV[1] and not replaceable(start) then
+  return {0, redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}
 end
 local set = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 if set.err then

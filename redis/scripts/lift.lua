@@ -5,7 +5,7 @@
 -- ARGV[2]  for how long there is to be a tombstone still, ms; 0 for none
 -- Reply: 1, or an error, after which the tombstone stands as it was if others share
 --   it, and else there is no record
-local stood, others, hold = bans(record()), '', tonumber(ARGV[2])
+local stood, others, hold = bans(), '', tonumber(ARGV[2])
 local tokens = stood or ''
 for i = 1, #tokens, 16 do
   local ban = string.sub(tokens, i, i + 15)

@@ -2,5 +2,5 @@
 -- KEYS[1]  the key
 -- ARGV[1]  the lease record
 -- Reply: 1 if it stood, 0 if it was gone
-if record() ~= ARGV[1] then return 0 end
+if not leased(ARGV[1]) then return 0 end
 return redis.call('DEL', KEYS[1])

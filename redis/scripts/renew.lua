@@ -3,5 +3,5 @@
 -- ARGV[1]  the lease record
 -- ARGV[2]  its TTL from now, ms
 -- Reply: 1 if it stands, 0 if it is gone
-if record() ~= ARGV[1] then return 0 end
+if not leased(ARGV[1]) then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])

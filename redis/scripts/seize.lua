@@ -3,7 +3,7 @@
 -- ARGV[1]  the lease record
 -- ARGV[2]  its TTL, ms
 -- Reply: {1, Redis' time in ms} if the lease was taken; else {0}
-if bans(record()) then return {0} end
+if bans() then return {0} end
 local set = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 if set.err then
   -- Out of memory: what stood there must go all the same.

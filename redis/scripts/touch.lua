@@ -2,17 +2,11 @@
 -- and a value of another format, stays as it is.
 -- KEYS[1]  the key
 -- Reply: what is left of the TTL now, ms; 0 if there was nothing to renew
---
--- Its values may be large, and it needs the first 20 bytes of them.
-local head = redis.pcall('GETRANGE', KEYS[1], 0, 19)
-if type(head) == 'table' then
-  if string.find(head.err, 'WRONGTYPE', 1, true) then return 0 end
-  return head
-end
-if #head < 20 or string.sub(head, 1, 2) ~= 'V\2' then return 0 end
+local start = head(20) -- up to the TTL
+if #start < 20 or string.sub(start, 1, 2) ~= 'V\2' then return 0 end
 local function number(first, last)
   local n = 0
-  for i = first, last do n = n * 256 + string.byte(head, i) end
+  for i = first, last do n = n * 256 + string.byte(start, i) end
   return n
 end
 local deadline, ttl = number(5, 12), number(13, 20)
