@@ -27,7 +27,7 @@ const (
 	soon = 10 * time.Second
 
 	// quickLog is a LogTimeout for tests that wait for it, and slack what a busy
-	// machine may add to it.
+	// machine may add to it, without any stall of the process.
 	quickLog = 250 * time.Millisecond
 	slack    = 500 * time.Millisecond
 )
