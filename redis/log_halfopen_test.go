@@ -100,7 +100,7 @@ func TestAHalfOpenLogIsReadOnAnotherConnection(t *testing.T) {
 	link.Drop()
 	invalidate(t, a, "k")
 	missesSoon(t, b, "k")
-	within(t, began, quickLog+slack, "to be told of the entry")
+	within(t, began, quickLog+noticed, "to be told of the entry")
 	before := b.Stats().LocalHits
 	wantGet(t, b.Cache, "kept", "kept")
 	if b.Stats().LocalHits != before+1 {

@@ -106,7 +106,7 @@ func (o *outage) wantNoticed(t *testing.T) {
 		at, reported = o.b.seen.lostAt()
 		return reported && !o.b.store.Stats().LogFollowing && !o.b.Stats().Following
 	})
-	if took := ran(o.began, at); took > quickLog+slack {
+	if took := ran(o.began, at); took > quickLog+noticed {
 		t.Errorf("%s: the outage was noticed after %v, with a LogTimeout of %v", o.name, took, quickLog)
 	}
 }
