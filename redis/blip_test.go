@@ -49,7 +49,7 @@ func TestALeaseThatOutlivesABlipIsGivenUp(t *testing.T) {
 func TestALeaseThatIsGrantedLongAfterIsGivenUp(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	o := redis.Options{LeaseTTL: 1500 * time.Millisecond, MaxFailures: 1000}
+	o := redis.Options{LeaseTTL: 1500 * time.Millisecond, MaxFailures: 1000, Timeout: sendable}
 	s := open(t, server.URL(), o)
 	if _, err := s.Get(t.Context(), "c:0:k"); err != nil {
 		t.Fatal(err) // it connects

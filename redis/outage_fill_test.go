@@ -16,15 +16,14 @@ func TestAReadThatRedisFailedIsNotWrittenBack(t *testing.T) {
 		t.Run(with, func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
-			s := suffer(t, store(t, server.Addr(), redis.Options{}))
+			s := suffer(t, store(t, server.Addr(), redis.Options{Timeout: sendable}))
 			s.warm(t)
 			server.ResetCommands()
 			server.Pause()
 			s.wantLoaded(t, "k", "v")
 			server.Resume()
-			redistest.Eventually(t, 5*time.Second, "the read that was overdue is executed", func() bool {
-				return commands(server)["get"] == 1
-			})
+			caughtUp(t, server) // with the read that was overdue
+			idle(t, s)
 			n := commands(server)
 			for _, write := range []string{"evalsha", "eval", "set", "unlink", "del"} {
 				if n[write] != 0 {

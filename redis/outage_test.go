@@ -31,6 +31,21 @@ const (
 	hiccup = 300 * time.Millisecond
 )
 
+// sendable is a budget in which a command is sent, if it gets no answer, also by a process
+// that stalls in between.
+const sendable = 500 * time.Millisecond
+
+// caughtUp waits until a server that was paused has executed what clients had sent it. It
+// reads its connections in turn, and new ones a turn after it has accepted them.
+func caughtUp(t *testing.T, server *redistest.Server) {
+	t.Helper()
+	for range 10 {
+		if err := server.Client().Ping(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // stalls is the control of all tests that measure times.
 var stalls = redistest.WatchStalls()
 
