@@ -41,7 +41,7 @@ func TestLagAndDepthOfTheLog(t *testing.T) {
 	link := lineTo(t, server)
 	var read readings
 	client := clientThrough(t, server, link)
-	store, err := redis.New(client, redis.Options{Prefix: prefix(t), LogTimeout: time.Minute, Trace: &redis.Trace{LogRead: read.note}})
+	store, err := redis.New(client, redis.Options{Prefix: prefix(t), Timeout: patient.Timeout, LogTimeout: time.Minute, Trace: &redis.Trace{LogRead: read.note}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,9 +49,7 @@ func checkInvalidate(t *testing.T, s *sufferer, holder *redistest.Server, key st
 func fill(t *testing.T, server *redistest.Server, key string) {
 	t.Helper()
 	suffer(t, opened(t, server.Addr(), patient)).wantLoaded(t, key, "old")
-	if server.Client().Exists(t.Context(), stored(key)).Val() != 1 {
-		t.Fatalf("%s is not in Redis", key)
-	}
+	redistest.Eventually(t, soon, key+" is in Redis", func() bool { return server.Client().Exists(t.Context(), stored(key)).Val() == 1 })
 }
 
 func TestReadonly(t *testing.T) {
@@ -60,7 +58,7 @@ func TestReadonly(t *testing.T) {
 	replica := redistest.StartReplica(t, primary)
 	for with, store := range makers {
 		t.Run(with, func(t *testing.T) {
-			s := suffer(t, store(t, replica.Addr(), redis.Options{}))
+			s := suffer(t, store(t, replica.Addr(), redis.Options{Timeout: sendable}))
 			s.wantLoaded(t, "k", "old") // a replica answers reads
 			if n := s.Stats().RemoteHits; n != 1 {
 				t.Errorf("%d hits in Redis, want 1", n)
