@@ -48,8 +48,12 @@ func checkInvalidate(t *testing.T, s *sufferer, holder *redistest.Server, key st
 // fill makes an instance with every right fill key on server with old.
 func fill(t *testing.T, server *redistest.Server, key string) {
 	t.Helper()
-	suffer(t, opened(t, server.Addr(), patient)).wantLoaded(t, key, "old")
-	redistest.Eventually(t, soon, key+" is in Redis", func() bool { return server.Client().Exists(t.Context(), stored(key)).Val() == 1 })
+	s := suffer(t, opened(t, server.Addr(), patient))
+	s.wantLoaded(t, key, "old")
+	idle(t, s)
+	if server.Client().GetRange(t.Context(), stored(key), 0, 0).Val() != "V" {
+		t.Fatalf("%s is not in Redis", key)
+	}
 }
 
 func TestReadonly(t *testing.T) {
