@@ -2,6 +2,7 @@ package redistest_test
 
 import (
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,17 +13,12 @@ import (
 // preempted after 10 ms, so that the control has to wait for at least one of them.
 func TestStallsAreNoticed(t *testing.T) {
 	stalls := redistest.WatchStalls()
-	end := make(chan struct{})
-	defer close(end)
+	var end atomic.Bool
+	defer end.Store(true)
 	start := time.Now()
 	for range 8 * runtime.GOMAXPROCS(0) {
 		go func() {
-			for {
-				select {
-				case <-end:
-					return
-				default:
-				}
+			for !end.Load() {
 			}
 		}()
 	}
