@@ -6,10 +6,12 @@ fuzzruns := 40000
 fills    := 1000000
 seeds    := 5000
 time     := 60s
+timeout  := 5m
+runs     := 3
 fleet    := # -cluster, -local D, -seed N, -save FILE
 
 .NOTPARALLEL:
-.PHONY: test redis lint unit examples fuzz bench race-fills sim consistency mutants
+.PHONY: test redis lint unit examples fuzz bench race-fills sim consistency mutants steady compat
 test: redis lint unit examples fuzz
 
 redis:
@@ -22,10 +24,10 @@ lint:
 	bin/staticcheck $(modules)
 
 unit:
-	go test -race -shuffle=on -timeout 5m $(modules)
-	go test -race -v -timeout 5m -run Fill ./internal/racefills
-	go test -v ./internal/simulation -args -seeds 100
-	go test -v ./internal/consistency -args -for 10s -plain 5s
+	go test -race -shuffle=on -timeout $(timeout) $(modules)
+	go test -race -v -timeout $(timeout) -run Fill ./internal/racefills
+	go test -v -timeout $(timeout) ./internal/simulation -args -seeds 100
+	go test -v -timeout $(timeout) ./internal/consistency -args -for 10s -plain 5s
 
 examples:
 	go run ./examples/quickstart
@@ -53,3 +55,11 @@ mutants: redis
 
 race-fills: redis
 	go test -v -timeout 60m -run Fill ./internal/racefills -args -memory $(fills) -redis $(fills)
+
+# unit again and again, on a machine that is busy: make steady runs=10
+steady: redis
+	@scripts/steady $(runs)
+
+# The tests of ./redis on Redis 7, Redis 8 and Valkey.
+compat: redis
+	@scripts/compat

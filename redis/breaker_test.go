@@ -38,13 +38,11 @@ func TestTheBreakerOpensAfterMaxFailuresInARow(t *testing.T) {
 }
 
 func TestAnOpenBreakerSendsNothing(t *testing.T) {
-	l := newTurnstile(t)
-	s := opened(t, l.Addr().String(), redis.Options{MaxFailures: 3, ProbeInterval: never})
+	s, sent := neverAnswered(t, redis.Options{MaxFailures: 3, ProbeInterval: never})
 	for range 3 {
 		_, _ = s.Get(t.Context(), "k", false)
 	}
-	<-time.After(50 * time.Millisecond) // go-redis may replace a connection that failed
-	before := len(l.times())
+	before := len(sent.times())
 	calls := []func() error{
 		func() error { _, err := s.Get(t.Context(), "k", false); return err },
 		func() error { _, _, err := s.Lease(t.Context(), "k", time.Second, nil); return err },
@@ -62,8 +60,8 @@ func TestAnOpenBreakerSendsNothing(t *testing.T) {
 	if got := s.Stats(); got != want {
 		t.Errorf("Stats = %+v, want %+v", got, want)
 	}
-	if after := len(l.times()); after != before {
-		t.Errorf("%d connections came while the breaker was open", after-before)
+	if after := len(sent.times()); before == 0 || after != before {
+		t.Errorf("%d commands were sent before the breaker was open, and %d after; want some, and none", before, after-before)
 	}
 }
 
@@ -72,16 +70,15 @@ func TestAPausedRedisIsSentOnlyTheCommandsThatOpenedTheBreaker(t *testing.T) {
 		t.Run(with, func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
-			s := suffer(t, store(t, server.Addr(), redis.Options{ProbeInterval: never}))
-			s.wantLoaded(t, "a connection in the pool", "v")
-			recorded(t, server)
+			s := suffer(t, store(t, server.Addr(), redis.Options{ProbeInterval: never, Timeout: sendable}))
+			s.warm(t)
 			server.ResetCommands()
 			server.Pause()
 			for i := range 100 {
 				s.wantLoaded(t, fmt.Sprint(i), "v")
 			}
 			server.Resume()
-			redistest.Eventually(t, 5*time.Second, "an overdue command is executed", func() bool { return commands(server)["get"] > 0 })
+			caughtUp(t, server)
 			if n := commands(server)["get"]; n > redis.DefaultMaxFailures {
 				t.Errorf("100 reads sent %d GETs, want at most %d", n, redis.DefaultMaxFailures)
 			}
@@ -97,7 +94,7 @@ func TestMissesAndCallersWhoLeaveAreNoFailures(t *testing.T) {
 		t.Run(with, func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
-			s := store(t, server.Addr(), redis.Options{MaxFailures: 3, ProbeInterval: never, Timeout: time.Second})
+			s := store(t, server.Addr(), redis.Options{MaxFailures: 3, ProbeInterval: never, Timeout: patient.Timeout})
 			for i := range 10 {
 				if rec, err := s.Get(t.Context(), fmt.Sprint(i), false); err != nil || rec.State != cache.StateAbsent {
 					t.Errorf("Get of an absent key: %v, %v", rec.State, err)
@@ -125,7 +122,7 @@ func TestCallersDeadlinesAreNoFailures(t *testing.T) {
 		t.Run(with, func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
-			s := store(t, server.Addr(), redis.Options{MaxFailures: 1, ProbeInterval: never, Timeout: time.Second})
+			s := store(t, server.Addr(), redis.Options{MaxFailures: 1, ProbeInterval: never, Timeout: patient.Timeout})
 			_, _ = s.Get(t.Context(), "k", false)
 			server.Pause()
 			for range 20 {
@@ -144,7 +141,8 @@ func TestCallersDeadlinesAreNoFailures(t *testing.T) {
 
 func TestAnAnswerStartsTheCountOfFailuresAnew(t *testing.T) {
 	server := redistest.Start(t)
-	s := opened(t, server.Addr(), redis.Options{MaxFailures: 3, ProbeInterval: never})
+	// A Redis that is well answers in that time, so that no other command fails.
+	s := opened(t, server.Addr(), redis.Options{MaxFailures: 3, ProbeInterval: never, Timeout: 500 * time.Millisecond})
 	for range 4 {
 		redistest.Eventually(t, 5*time.Second, "Redis answers", func() bool {
 			_, err := s.Get(t.Context(), "k", false)
@@ -176,9 +174,8 @@ func TestARedisThatHoldsBackWritesCostsReadsNothingLater(t *testing.T) {
 			if err := server.Client().Do(t.Context(), "client", "pause", 60_000, "write").Err(); err != nil {
 				t.Fatal(err)
 			}
-			stall := bystander()
-			took := readMany(t, s, "k", 60)
-			judge(t, with, took, 10*time.Millisecond, stall())
+			took, bare := readMany(t, s, "k", 60)
+			judge(t, with, took, bare, 10*time.Millisecond)
 		})
 	}
 }
@@ -189,9 +186,8 @@ func TestAReplicaCostsReadsNothingLater(t *testing.T) {
 		t.Run(with, func(t *testing.T) {
 			t.Parallel()
 			s := suffer(t, store(t, replica.Addr(), redis.Options{}))
-			stall := bystander()
-			took := readMany(t, s, with, 60)
-			judge(t, with, took, 10*time.Millisecond, stall())
+			took, bare := readMany(t, s, with, 60)
+			judge(t, with, took, bare, 10*time.Millisecond)
 		})
 	}
 }
@@ -217,7 +213,7 @@ func TestALeaseWhoseAnswerWasLateDoesNotStand(t *testing.T) {
 		t.Run(with, func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
-			s := store(t, server.Addr(), redis.Options{})
+			s := store(t, server.Addr(), redis.Options{Timeout: sendable})
 			l, _, err := s.Lease(t.Context(), "scripts and a connection", time.Second, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -232,9 +228,10 @@ func TestALeaseWhoseAnswerWasLateDoesNotStand(t *testing.T) {
 			}
 			<-time.After(4 * s.Budget())
 			server.Resume()
-			redistest.Eventually(t, redis.DefaultLeaseTTL/2, "no lease stands", func() bool {
+			redistest.Eventually(t, soon, "no lease stands", func() bool {
 				return commands(server)["set"] > 0 && server.Client().Exists(t.Context(), "nearside:k").Val() == 0
 			})
+			nothingLapsed(t, server)
 		})
 	}
 }

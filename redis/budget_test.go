@@ -47,8 +47,8 @@ func TestTheBudgetHoldsForAClientOfLongTimeouts(t *testing.T) {
 // Reply after reply is late, none by more than the budget, all together are.
 func TestASlowRedisCostsAMissOneBudgetInAll(t *testing.T) {
 	const (
-		budget = 500 * time.Millisecond
-		delay  = 200 * time.Millisecond // three of them are more than the budget, two are not
+		budget = 2500 * time.Millisecond
+		delay  = time.Second // three of them are more than the budget, two are not
 	)
 	for with, store := range makers {
 		t.Run(with, func(t *testing.T) {
@@ -56,9 +56,7 @@ func TestASlowRedisCostsAMissOneBudgetInAll(t *testing.T) {
 			server := redistest.Start(t)
 			link := newSlowLink(t, server.Addr())
 			s := suffer(t, store(t, link.Addr().String(), redis.Options{Timeout: budget}))
-			s.wantLoaded(t, "a connection, and the scripts", "v")
-			recorded(t, server)
-			<-time.After(50 * time.Millisecond) // and the connection is in the pool again
+			s.warm(t)
 			link.delay.Store(int64(delay))
 			start := time.Now()
 			if v, err := s.GetOrLoad(t.Context(), "k", loads("v")); err != nil || v != "v" {
@@ -67,7 +65,7 @@ func TestASlowRedisCostsAMissOneBudgetInAll(t *testing.T) {
 			if took := time.Since(start); took < 2*delay {
 				t.Errorf("GetOrLoad took %v: it did not wait for a lease", took)
 			}
-			within(t, start, budget+loadTakes+hiccup/2, "GetOrLoad")
+			within(t, start, budget+loadTakes+hiccup, "GetOrLoad")
 			redistest.Eventually(t, 5*time.Second, "the value is in Redis", func() bool {
 				return server.Client().GetRange(t.Context(), stored("k"), 0, 0).Val() == "V"
 			})
@@ -84,8 +82,8 @@ func TestASlowRedisStillServesHits(t *testing.T) {
 				fill(t, server, fmt.Sprint(i))
 			}
 			link := newSlowLink(t, server.Addr())
-			s := suffer(t, store(t, link.Addr().String(), redis.Options{Timeout: 500 * time.Millisecond}))
-			s.wantLoaded(t, "a connection, and the scripts", "v")
+			s := suffer(t, store(t, link.Addr().String(), patient))
+			s.warm(t)
 			link.delay.Store(int64(30 * time.Millisecond))
 			for i := range 10 {
 				s.wantLoaded(t, fmt.Sprint(i), "old")
@@ -115,7 +113,7 @@ func (c *inFlight) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis
 }
 
 func TestCommandsLeftBehindEndAtTheClientsOwnTime(t *testing.T) {
-	client := goredis.NewClient(&goredis.Options{Addr: redistest.Blackhole(t), ReadTimeout: 200 * time.Millisecond})
+	client := goredis.NewClient(&goredis.Options{Addr: redistest.Blackhole(t), ReadTimeout: 2 * time.Second})
 	var reads inFlight
 	client.AddHook(&reads)
 	s := suffer(t, borrow(t, client, redis.Options{ProbeInterval: never}))

@@ -94,7 +94,8 @@ func wantMiss[K comparable, V any](t *testing.T, c *cache.Cache[K, V], key K) {
 	}
 }
 
-// wantLoad wants key to be loaded, and fills it with value.
+// wantLoad wants key to be loaded, and fills it with value. It returns when the fill is
+// over, so that other instances read what it left in Redis.
 func wantLoad[K comparable, V comparable](t *testing.T, c *cache.Cache[K, V], key K, value V) {
 	t.Helper()
 	loads := 0
@@ -105,6 +106,7 @@ func wantLoad[K comparable, V comparable](t *testing.T, c *cache.Cache[K, V], ke
 	if err != nil || v != value || loads != 1 {
 		t.Errorf("GetOrLoad(%.40q) = %v, %v after %d loads; want %v after 1", fmt.Sprint(key), v, err, loads, value)
 	}
+	idle(t, c)
 }
 
 // blocked is a load that goes on until it is let go.
@@ -137,6 +139,7 @@ type call struct {
 	value string
 	err   error
 	took  time.Duration
+	cache *cache.Cache[string, string]
 }
 
 func start(t *testing.T, c *cache.Cache[string, string], load func(context.Context, string) (string, error)) <-chan call {
@@ -144,17 +147,19 @@ func start(t *testing.T, c *cache.Cache[string, string], load func(context.Conte
 	go func() {
 		begin := time.Now()
 		v, err := c.GetOrLoad(t.Context(), "k", load)
-		done <- call{v, err, time.Since(begin)}
+		done <- call{v, err, time.Since(begin), c}
 	}()
 	return done
 }
 
+// wantCall waits for a call, and for what runs in the background of it.
 func wantCall(t *testing.T, done <-chan call, want string) call {
 	t.Helper()
 	got := <-done
 	if got.err != nil || got.value != want {
 		t.Errorf("GetOrLoad = %q, %v; want %q", got.value, got.err, want)
 	}
+	idle(t, got.cache)
 	return got
 }
 

@@ -43,7 +43,7 @@ func TestConformsOnRedis(t *testing.T) {
 	cachetest.TestRemote(t, func(t *testing.T, check func(*testing.T, cachetest.Harness)) {
 		t.Parallel()
 		o := patient
-		o.LeaseTTL = 600 * time.Millisecond
+		o.LeaseTTL = 1500 * time.Millisecond
 		o.Prefix = prefix(t)
 		a, b := open(t, server.URL(), o), open(t, server.URL(), o)
 		check(t, cachetest.Harness{
@@ -66,7 +66,7 @@ func TestConformsOnMiniredis(t *testing.T) {
 		client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
 		t.Cleanup(func() { _ = client.Close() })
 		o := patient
-		o.LeaseTTL = 600 * time.Millisecond
+		o.LeaseTTL = 1500 * time.Millisecond
 		url := "redis://" + server.Addr()
 		a, b := open(t, url, o), open(t, url, o)
 		check(t, cachetest.Harness{

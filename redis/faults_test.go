@@ -19,7 +19,11 @@ import (
 
 // maxAge bounds what these tests leave behind. A TTL of a third of that is renewed by
 // their reads.
-const maxAge = 1500 * time.Millisecond
+const maxAge = 3 * time.Second
+
+// ticks is how much later than it should a local copy may end: the local clock ticks, and
+// is late on a busy machine.
+const ticks = 100 * time.Millisecond
 
 var aging = cache.Options[string, string]{TTL: maxAge / 3, MaxAge: maxAge, Tags: tagsOf}
 
@@ -35,7 +39,7 @@ func wantOldUntilMaxAge(t *testing.T, since time.Time, src *source, fleet ...*in
 			switch {
 			case err != nil:
 				t.Fatal(err)
-			case v == "old" && asked.Sub(since) > maxAge+slack/5: // the local clock ticks
+			case v == "old" && asked.Sub(since) > maxAge+ticks:
 				t.Fatalf("the old value is served %v after its load, with a MaxAge of %v", asked.Sub(since), maxAge)
 			case v == "old":
 				last, n = asked, 0
@@ -45,7 +49,8 @@ func wantOldUntilMaxAge(t *testing.T, since time.Time, src *source, fleet ...*in
 		}
 		<-time.After(5 * time.Millisecond)
 	}
-	if lived := last.Sub(since); lived < maxAge*3/4 {
+	// A TTL may pass between two reads of a machine that stalls.
+	if lived := last.Sub(since); lived < maxAge*3/4 && calm(t, since, aging.TTL/2) {
 		t.Errorf("the old value was served for %v, with a MaxAge of %v", lived, maxAge)
 	}
 }
@@ -124,7 +129,7 @@ func wantLocalCopyUntil(t *testing.T, b *instance, since time.Time, ttl time.Dur
 // Local.TTL bounds what an instance serves that is not told although its log is read.
 func TestLocalTTLBoundsWhatIsNotTold(t *testing.T) {
 	t.Parallel()
-	const ttl = 500 * time.Millisecond
+	const ttl = 3 * time.Second
 	for name, c := range map[string]struct {
 		logs int
 		do   func(t *testing.T, server *redistest.Server, a *instance)
@@ -191,7 +196,7 @@ func TestInvalidationsAndSchemas(t *testing.T) {
 // Replies come within the budget, one at a time; two of them do not.
 func TestARedisThatIsFarAwayServesHitsAndIsFilledWithNothing(t *testing.T) {
 	t.Parallel()
-	const budget, delay = 600 * time.Millisecond, 400 * time.Millisecond
+	const budget, delay = 1500 * time.Millisecond, time.Second
 	server := redistest.Start(t)
 	const n = 3
 	for i := range n + 1 {
@@ -201,7 +206,7 @@ func TestARedisThatIsFarAwayServesHitsAndIsFilledWithNothing(t *testing.T) {
 	s := suffer(t, opened(t, link.Addr().String(), redis.Options{Timeout: budget, LogTimeout: time.Minute}))
 	s.wantLoaded(t, "a connection, and the scripts", "v")
 	s.wantLoaded(t, fmt.Sprint("hit", n), "old") // and it has asked about the cache
-	recorded(t, server)
+	idle(t, s)
 	link.delay.Store(int64(delay))
 	for i := range n {
 		s.wantLoaded(t, fmt.Sprint("hit", i), "old")
@@ -222,7 +227,7 @@ func TestARedisThatIsFarAwayServesHitsAndIsFilledWithNothing(t *testing.T) {
 // budget each, since the others' answers keep the breaker closed.
 func TestADeadNodeOfAClusterCostsTheReadsOfItsKeysABudget(t *testing.T) {
 	t.Parallel()
-	const budget = 200 * time.Millisecond
+	const budget = 500 * time.Millisecond
 	cluster := redistest.StartCluster(t, 3, "--cluster-require-full-coverage", "no")
 	client := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: cluster.Addrs()})
 	t.Cleanup(func() { _ = client.Close() })
@@ -251,6 +256,7 @@ func TestADeadNodeOfAClusterCostsTheReadsOfItsKeysABudget(t *testing.T) {
 			if _, err := filler.GetOrLoad(t.Context(), key, yields[string]("v")); err != nil {
 				t.Error(err)
 			}
+			idle(t, filler)
 			there += client.Exists(t.Context(), a.prefix+":c:0:"+key).Val()
 		}
 		return there == 2*n
@@ -262,9 +268,7 @@ func TestADeadNodeOfAClusterCostsTheReadsOfItsKeysABudget(t *testing.T) {
 		if v, err := a.GetOrLoad(t.Context(), lost[i], yields[string]("loaded")); err != nil || v != "loaded" {
 			t.Errorf("GetOrLoad of a key of the dead node = %q, %v", v, err)
 		}
-		if took := time.Since(start); took > budget+slack {
-			t.Errorf("it took %v, with a budget of %v", took, budget)
-		}
+		within(t, start, budget+slack, "a read of a key of the dead node")
 		wantGet(t, a.Cache, kept[i], "v")
 	}
 	if s := a.store.Stats(); s.BreakerOpened != 0 {

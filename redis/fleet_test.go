@@ -47,23 +47,23 @@ func TestInstancesThatMissTogetherLoadOnce(t *testing.T) {
 func TestLongLoadKeepsItsLease(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	o := redis.Options{LeaseTTL: 250 * time.Millisecond, Timeout: patient.Timeout, Prefix: prefix(t)}
+	o := redis.Options{LeaseTTL: time.Second, Timeout: patient.Timeout, Prefix: prefix(t)}
 	s := open(t, server.URL(), o)
 	load := newBlocked(t, "v", nil)
 	first := start(t, cacheOn(t, s, cache.Options[string, string]{}), load.load)
 	<-load.started
 	b := join(t, server, o, cache.Options[string, string]{})
 	second := start(t, b, load.load)
-	<-time.After(3 * o.LeaseTTL)
+	held := time.Now()
+	redistest.Eventually(t, 2*soon, "the lease is renewed, and outlives its TTL", func() bool {
+		return s.Stats().LeasesRenewed >= 4 && time.Since(held) > 2*o.LeaseTTL
+	})
 	waitsFor(t, b)
 	close(load.let)
 	wantCall(t, first, "v")
 	wantCall(t, second, "v")
 	if n := load.runs.Load(); n != 1 {
 		t.Errorf("%d loads, want 1", n)
-	}
-	if n := s.Stats().LeasesRenewed; n < 3 {
-		t.Errorf("the lease was renewed %d times", n)
 	}
 }
 
@@ -101,7 +101,7 @@ func holdLease(url string) error {
 	return err
 }
 
-const deadLeaseTTL = 600 * time.Millisecond
+const deadLeaseTTL = 1500 * time.Millisecond
 
 // holder starts a process that holds the lease of "k", and returns what kills it.
 func holder(t *testing.T, server *redistest.Server) (kill func()) {
@@ -149,7 +149,7 @@ func TestAnotherTakesOverFromAKilledLeaseHolder(t *testing.T) {
 	killed := time.Now()
 	kill()
 	<-load.started
-	if took := time.Since(killed); took > deadLeaseTTL+2*time.Second {
+	if took := took(killed); took > deadLeaseTTL+2*time.Second {
 		t.Errorf("the others took over %v after the kill, with a LeaseTTL of %v", took, deadLeaseTTL)
 	}
 	for _, done := range calls {
@@ -172,8 +172,9 @@ func TestNobodyWaitsForAKilledLeaseHolderBeyondTheBound(t *testing.T) {
 		t.Fatal(err) // as if its LeaseTTL were a minute
 	}
 	c := join(t, server, redis.Options{Prefix: redis.DefaultPrefix}, cache.Options[string, string]{WaitTimeout: bound})
+	asked := time.Now()
 	got := wantCall(t, start(t, c, yields[string]("own")), "own")
-	if got.took < bound || got.took > bound+5*time.Second {
+	if lost, _ := stalls.Since(asked); got.took < bound || got.took-lost > bound+5*time.Second {
 		t.Errorf("GetOrLoad took %v, with a WaitTimeout of %v", got.took, bound)
 	}
 	if n := server.Client().Exists(t.Context(), key).Val(); n != 1 {
@@ -254,6 +255,7 @@ func TestHolderOfALostLeaseNeitherFillsNorReleases(t *testing.T) {
 				if got := <-late; !errors.Is(got.err, end.err) || (end.err == nil && got.value != "old") {
 					t.Errorf("the late holder's waiter got %q, %v", got.value, got.err)
 				}
+				idle(t, a)
 			}
 			finishNew := func() {
 				close(renewed.let)

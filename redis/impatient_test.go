@@ -52,8 +52,7 @@ func TestImpatientCallersLetTheBreakerOpen(t *testing.T) {
 func TestOutOfMemoryCostsAMissTwoCommands(t *testing.T) {
 	server := redistest.Start(t)
 	s := suffer(t, opened(t, server.Addr(), redis.Options{LeaseTTL: 120 * time.Millisecond}))
-	s.wantLoaded(t, "scripts and a connection", "v")
-	recorded(t, server)
+	s.warm(t)
 	for name, value := range map[string]string{"maxmemory-policy": "noeviction", "maxmemory": "1"} {
 		if err := server.Client().ConfigSet(t.Context(), name, value).Err(); err != nil {
 			t.Fatal(err)

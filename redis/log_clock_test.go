@@ -62,6 +62,9 @@ func obey(c *cache.Cache[string, string], command []string) string {
 	switch command[0] {
 	case "load":
 		v, err = c.GetOrLoad(ctx, command[1], yields[string](command[2]))
+		for c.Stats().Background > 0 { // as idle, with a clock that stands still
+			runtime.Gosched()
+		}
 	case "get":
 		v, err = c.Get(ctx, command[1])
 	case "invalidate":
@@ -155,6 +158,7 @@ func TestInstancesNeedNoCommonClock(t *testing.T) {
 			wantLoad(t, a.Cache, "mine", "v|t")
 			wantOK(t, p.do("load", "its", "v|t"))
 			_, _ = a.GetOrLoad(t.Context(), "other", yields[string]("v|u"))
+			idle(t, a)
 			has(what, "mine", "v|t")
 			has(what, "its", "v|t")
 			has(what, "other", "v|u")

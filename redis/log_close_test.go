@@ -12,7 +12,7 @@ import (
 )
 
 // closesAtOnce is less than any timeout of the reader, which are a minute here.
-const closesAtOnce = 500 * time.Millisecond
+const closesAtOnce = 2 * time.Second
 
 // Not parallel, because it looks for goroutines.
 func TestCloseEndsAReaderThatWaits(t *testing.T) {

@@ -130,6 +130,7 @@ func TestAnEntryForAKeyThatIsNotHeldCostsNoCommand(t *testing.T) {
 	b := enter(t, server.Addr(), redis.Options{}, cache.Options[string, string]{})
 	hold(t, "k", "v", a, b)
 	upToDate(t, server, a, b)
+	idle(t, a, b)
 	server.ResetCommands()
 	for i := range n {
 		invalidate(t, a, fmt.Sprint("other ", i))
@@ -162,7 +163,7 @@ func TestFillsAreNotAnnounced(t *testing.T) {
 		if !errors.Is(err, cache.ErrNotFound) {
 			t.Error(err)
 		}
-		_ = m.Close() // which waits for what runs in the background
+		idle(t, m)
 	}
 	if n := server.Commands()["xadd"]; n != 1 {
 		t.Errorf("%d entries for %d misses on %d instances, want the first one's beginning alone", n, misses, instances)

@@ -27,9 +27,13 @@ const (
 	soon = 10 * time.Second
 
 	// quickLog is a LogTimeout for tests that wait for it, and slack what a busy
-	// machine may add to it.
+	// machine may add to it, without any stall of the process.
 	quickLog = 250 * time.Millisecond
 	slack    = 500 * time.Millisecond
+
+	// noticed is by how much a LogTimeout may be exceeded by a process that is itself
+	// busy. Without one an outage is noticed after a client's own timeouts, 3 s and more.
+	noticed = 2 * time.Second
 )
 
 // instance is one of a fleet: a Cache, on a Store of its own.

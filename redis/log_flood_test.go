@@ -40,6 +40,7 @@ func newFlood(t *testing.T, length int) (server *redistest.Server, link *faultli
 			t.Errorf("GetOrLoad = %q, %v", v, err)
 		}
 	})
+	idle(t, b)
 	if n := b.Stats().LocalEntries; n != floodHeld {
 		t.Fatalf("%d keys are held, want %d", n, floodHeld)
 	}

@@ -99,7 +99,7 @@ func TestALogThatWasTrimmedToNothingIsReadOn(t *testing.T) {
 		s := b.store.Stats()
 		return s.LogGaps > 0 || !s.LogFollowing
 	})
-	redistest.Eventually(t, 3*time.Second, "the log is read on, though nobody appends to it", func() bool {
+	redistest.Eventually(t, soon, "the log is read on, though nobody appends to it", func() bool {
 		return b.store.Stats().LogFollowing && b.Stats().Following
 	})
 	wantMiss(t, b.Cache, "k")

@@ -92,7 +92,7 @@ func (o *outage) prepare(t *testing.T, server *redistest.Server, prefix string) 
 	o.link = lineTo(t, server)
 	o.a = enter(t, server.Addr(), redis.Options{Prefix: prefix}, cache.Options[string, string]{})
 	o.b = enter(t, o.link.Addr(), redis.Options{
-		Prefix: prefix, LogTimeout: quickLog, Timeout: 200 * time.Millisecond, ProbeInterval: 10 * time.Millisecond,
+		Prefix: prefix, LogTimeout: quickLog, Timeout: time.Second, ProbeInterval: 10 * time.Millisecond,
 	}, cache.Options[string, string]{})
 	hold(t, "k", "old", o.a, o.b)
 	hold(t, "kept", "kept", o.a, o.b)
@@ -106,7 +106,7 @@ func (o *outage) wantNoticed(t *testing.T) {
 		at, reported = o.b.seen.lostAt()
 		return reported && !o.b.store.Stats().LogFollowing && !o.b.Stats().Following
 	})
-	if took := at.Sub(o.began); took > quickLog+slack {
+	if took := ran(o.began, at); took > quickLog+noticed {
 		t.Errorf("%s: the outage was noticed after %v, with a LogTimeout of %v", o.name, took, quickLog)
 	}
 }
@@ -119,7 +119,8 @@ func (o *outage) wantHealed(t *testing.T, server *redistest.Server) {
 	})
 	upToDate(t, server, o.b)
 	misses(t, o.b, "k")
-	if n := o.b.store.Stats().LogSessions; n != o.sessions+1 {
+	// A reader that stalls for a LogTimeout loses its connection once more.
+	if n := o.b.store.Stats().LogSessions; n != o.sessions+1 && calm(t, o.began, quickLog/4) {
 		t.Errorf("%s: %d sessions, want %d", o.name, n, o.sessions+1)
 	}
 	// The breaker may be open still.
@@ -146,6 +147,9 @@ func (o *outage) wantGap(t *testing.T) {
 		t.Errorf("%s: the local tier was kept: %v", o.name, kept)
 	}
 	logs := o.b.seen.logs()
+	if !calm(t, o.began, quickLog/4) {
+		return
+	}
 	if len(logs) != 3 || !logs[0].Following || logs[0].Gap || logs[1].Following || logs[1].Err == nil || !logs[2].Following || logs[2].Gap != o.gap {
 		t.Errorf("%s: reported %+v; want followed, lost with an error, and followed", o.name, logs)
 	}
@@ -177,7 +181,7 @@ func TestAShortSilenceIsNoOutage(t *testing.T) {
 // While nobody notices that a connection is half open, Local.TTL bounds what is served.
 func TestLocalTTLBoundsWhatAnUnnoticedOutageLeaves(t *testing.T) {
 	t.Parallel()
-	const ttl = 300 * time.Millisecond
+	const ttl = 3 * time.Second
 	server := redistest.Start(t)
 	link := lineTo(t, server)
 	o := cache.Options[string, string]{Local: local.Options{TTL: ttl}}

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	replicaLag = 120 * time.Millisecond
-	holdOff    = 350 * time.Millisecond
+	replicaLag = 600 * time.Millisecond
+	holdOff    = 1750 * time.Millisecond
 )
 
 // lagging is a source of which a replica is read, that shows a write after replicaLag.

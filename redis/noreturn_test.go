@@ -25,7 +25,10 @@ func crowd(t *testing.T, c *cache.Cache[string, string], end func(), want string
 			got <- told(func() error {
 				_, err := c.GetOrLoad(t.Context(), "k", func(context.Context, string) (string, error) {
 					started <- struct{}{}
-					<-let
+					select {
+					case <-let:
+					case <-t.Context().Done(): // the test has failed
+					}
 					end()
 					return "", nil
 				})
@@ -34,7 +37,7 @@ func crowd(t *testing.T, c *cache.Cache[string, string], end func(), want string
 		}()
 	}
 	<-started
-	<-time.After(50 * time.Millisecond) // for all to join
+	joined(t, callers)
 	return func() {
 		t.Helper()
 		close(let)

@@ -67,7 +67,7 @@ func TestAfterAFailedInvalidateTheOldValueIsNeverRead(t *testing.T) {
 		t.Run(with, func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
-			a := suffer(t, store(t, server.Addr(), redis.Options{}), copiesLast(10*time.Millisecond))
+			a := suffer(t, store(t, server.Addr(), redis.Options{Timeout: sendable}), copiesLast(10*time.Millisecond))
 			b := suffer(t, opened(t, server.Addr(), patient), copiesLast(10*time.Millisecond))
 			b.wantLoaded(t, "k", "old")
 			a.wantLoaded(t, "k", "old")

@@ -99,6 +99,7 @@ func checkAsk(t *testing.T, cluster *redistest.Cluster) {
 	})
 	t.Run("a key that is filled where the slot goes", func(t *testing.T) {
 		a.wantLoaded(t, key(0), "new")
+		idle(t, a)
 		if held(t, to, key(0)) != 1 {
 			t.Error("the node that imports the slot does not hold the value")
 		}

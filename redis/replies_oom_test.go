@@ -33,7 +33,7 @@ func TestOutOfMemory(t *testing.T) {
 			server := redistest.Start(t)
 			fill(t, server, "kept")
 			fill(t, server, "k")
-			s := suffer(t, store(t, server.Addr(), redis.Options{}))
+			s := suffer(t, store(t, server.Addr(), redis.Options{Timeout: sendable}))
 			maxMemory(t, server, 1)
 			s.wantLoaded(t, "kept", "old") // what Redis holds is served
 			if n := s.Stats().RemoteHits; n != 1 {
@@ -53,6 +53,7 @@ func TestOutOfMemory(t *testing.T) {
 				t.Error("Invalidate:", err)
 			}
 			s.wantLoaded(t, "k", "newest")
+			idle(t, s)
 			if server.Client().Exists(t.Context(), stored("k")).Val() != 1 {
 				t.Error("the value is not in Redis, which has memory again")
 			}
@@ -77,6 +78,7 @@ func TestOutOfMemoryAtTheFillLeavesNeitherLeaseNorValue(t *testing.T) {
 			if err != nil || v != "v" {
 				t.Errorf("GetOrLoad = %q, %v; want v", v, err)
 			}
+			idle(t, s)
 			wantNothingStored(t, server, "k")
 			if v, err := s.Get(t.Context(), "k"); err != nil || v != "v" {
 				t.Errorf("Get = %q, %v; want the local copy", v, err)

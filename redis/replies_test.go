@@ -48,8 +48,10 @@ func checkInvalidate(t *testing.T, s *sufferer, holder *redistest.Server, key st
 // fill makes an instance with every right fill key on server with old.
 func fill(t *testing.T, server *redistest.Server, key string) {
 	t.Helper()
-	suffer(t, opened(t, server.Addr(), patient)).wantLoaded(t, key, "old")
-	if server.Client().Exists(t.Context(), stored(key)).Val() != 1 {
+	s := suffer(t, opened(t, server.Addr(), patient))
+	s.wantLoaded(t, key, "old")
+	idle(t, s)
+	if server.Client().GetRange(t.Context(), stored(key), 0, 0).Val() != "V" {
 		t.Fatalf("%s is not in Redis", key)
 	}
 }
@@ -60,7 +62,7 @@ func TestReadonly(t *testing.T) {
 	replica := redistest.StartReplica(t, primary)
 	for with, store := range makers {
 		t.Run(with, func(t *testing.T) {
-			s := suffer(t, store(t, replica.Addr(), redis.Options{}))
+			s := suffer(t, store(t, replica.Addr(), redis.Options{Timeout: sendable}))
 			s.wantLoaded(t, "k", "old") // a replica answers reads
 			if n := s.Stats().RemoteHits; n != 1 {
 				t.Errorf("%d hits in Redis, want 1", n)

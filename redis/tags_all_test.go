@@ -31,6 +31,7 @@ func TestInvalidateAllReachesWarmColdAndLaterInstances(t *testing.T) {
 			if _, err := a.GetOrLoad(t.Context(), "none", none); !errors.Is(err, cache.ErrNotFound) {
 				t.Error(err)
 			}
+			idle(t, a)
 			if _, err := warm.Get(t.Context(), "none"); !errors.Is(err, cache.ErrNotFound) {
 				t.Error(err)
 			}

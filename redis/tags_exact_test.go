@@ -42,6 +42,7 @@ func (w wood) load(t *testing.T, server *redistest.Server, fleet []*instance) {
 		if v, err := fleet[i%len(fleet)].GetOrLoad(t.Context(), key, yields[string](value)); err != nil || v != value {
 			t.Errorf("GetOrLoad(%s) = %q, %v", key, v, err)
 		}
+		idle(t, fleet...)
 		hasRecords(t, server, fleet[0], tagsOf(key, value)...)
 		for _, i := range fleet {
 			wantGet(t, i.Cache, key, value)
@@ -138,6 +139,7 @@ func TestWarmHitsWithTagsCostNoCommand(t *testing.T) {
 	hasRecords(t, server, a, "t")
 	invalidateTags(t, a, "another", "u0") // so that there is something to compare with
 	upToDate(t, server, a, b)
+	idle(t, a, b)
 	server.ResetCommands()
 	for range 10 {
 		for i := 1; i < keys; i++ {
@@ -145,7 +147,7 @@ func TestWarmHitsWithTagsCostNoCommand(t *testing.T) {
 			wantGet(t, b.Cache, fmt.Sprint(i), fmt.Sprint("v|t,u", i))
 		}
 	}
-	_, _ = a.Close(), b.Close() // which wait for what runs in the background
+	idle(t, a, b)
 	if got := commands(server); len(got) != 0 {
 		t.Errorf("local hits sent %v", got)
 	}
@@ -163,6 +165,7 @@ func TestReadsOfTheRemoteTierAskForTagsOnce(t *testing.T) {
 	}
 	hasRecords(t, server, a, "t", "u")
 	gets := func(i *instance) int64 {
+		idle(t, a, i)
 		server.ResetCommands()
 		for k := range keys {
 			wantGet(t, i.Cache, fmt.Sprint(k), "v|t,u")
@@ -193,8 +196,10 @@ func TestTagsOfOtherCachesAreOthers(t *testing.T) {
 	all := func() {
 		for _, c := range caches {
 			_, _ = c.GetOrLoad(t.Context(), "k", yields[string]("v|t"))
+			idle(t, c)
 		}
 		_, _ = schema.GetOrLoad(t.Context(), "k", yields[string]("v|t"))
+		idle(t, schema)
 	}
 	all()
 	for _, invalidates := range []func() error{

@@ -48,7 +48,7 @@ func TestWithoutTheRecordOfATagItsValuesAreMissesForGood(t *testing.T) {
 		hold(t, tag+", right", "v|u,"+tag, filler, b)
 		hasRecords(t, server, a, tag, "u")
 	}
-	_ = filler.Close() // which waits for what it records in the background
+	idle(t, filler)
 	for tag, damage := range tagDamage(t) {
 		damageTag(t, server, a.tagKey(tag), damage)
 	}
@@ -91,7 +91,7 @@ func TestWithoutTheRecordOfTheCacheAllValuesAreMisses(t *testing.T) {
 			upToDate(t, server, filler, b)
 			hold(t, "right", "v|t", filler, b)
 			hasRecords(t, server, a, "t")
-			_ = filler.Close() // which waits for what it records in the background
+			idle(t, filler)
 			damageTag(t, server, a.tagKey(""), tagDamage(t)[name])
 			invalidate(t, a, "something")
 			upToDate(t, server, b)
@@ -196,7 +196,6 @@ func TestTheRecordOfATagOutlivesItsValues(t *testing.T) {
 	wantLoad(t, long.Cache, "k", "v|t")
 	wantStands("recorded", "t")
 	wantLoad(t, short.Cache, "k2", "v|t")
-	_ = short.Close() // which waits for what runs in the background
 	wantStands("recorded again for a shorter time", "t")
 	invalidateTags(t, long, "t", "u")
 	invalidateAll(t, long)

@@ -39,7 +39,8 @@ func newService(t *testing.T) *service {
 
 // newInstance returns the repository of another instance of the service.
 func (s *service) newInstance() *repository.Users {
-	store, err := redis.Open("redis://"+s.redis.Addr(), redis.Options{})
+	// Who counts queries waits for Redis, also on a machine that is busy.
+	store, err := redis.Open("redis://"+s.redis.Addr(), redis.Options{Timeout: 5 * time.Second})
 	noError(s.t, err)
 	s.t.Cleanup(func() { noError(s.t, store.Close()) })
 	users, err := repository.NewUsers(s.db, store)

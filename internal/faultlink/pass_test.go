@@ -153,14 +153,19 @@ func TestFreezeStopsBlockedWrites(t *testing.T) {
 	defer time.AfterFunc(soon, func() { _ = conn.Close() }).Stop() // ends a Freeze that does wait
 	start := time.Now()
 	link.Freeze()
-	if took := time.Since(start); took > soon/10 {
+	if took := time.Since(start); took > soon/2 {
 		t.Errorf("Freeze took %v", took)
 	}
 	h := sha256.New()
-	_ = conn.SetReadDeadline(time.Now().Add(brief))
-	n, err := io.Copy(h, conn) // what the sockets hold
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("read %d bytes, %v", n, err)
+	for silent := 0; silent < 3; silent++ { // a machine that stalls may let one deadline pass
+		_ = conn.SetReadDeadline(time.Now().Add(brief))
+		n, err := io.Copy(h, conn) // what the sockets hold
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("read %d bytes, %v", n, err)
+		}
+		if n > 0 {
+			silent = 0
+		}
 	}
 	wantSilence(t, conn)
 	link.Restore()
