@@ -10,7 +10,8 @@ import (
 
 // Cache is a cache-aside cache in two tiers. All its methods are safe for
 // concurrent use. Make one with New, and one only for each kind of value in a
-// process: two of them do not see each other's local tiers.
+// process: two of them do not see each other's local tiers. New refuses the second of
+// a name on one Remote.
 //
 // Values are shared: the local tier hands out what the loader returned. Treat
 // what they point to as read-only.
@@ -51,7 +52,7 @@ type entry[V any] struct {
 }
 
 // New returns a Cache, or every problem of its options, joined, each naming its
-// field. It sends nothing to the remote tier.
+// field, or ErrFollowed. It sends nothing to the remote tier.
 func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	givenKey := o.Key != nil
 	o, err := o.complete()
@@ -78,7 +79,9 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		parseKey:  parse,
 	}
 	if o.Remote != nil {
-		c.unfollow = o.Remote.Follow(o.Name, follower[K, V]{c})
+		if c.unfollow, err = o.Remote.Follow(o.Name, follower[K, V]{c}); err != nil {
+			return nil, err
+		}
 	}
 	return c, nil
 }
@@ -88,10 +91,10 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 // Remote open. Calling it again does the same.
 func (c *Cache[K, V]) Close() error {
 	c.gate.close()
-	c.unfollow()
 	c.reads.Wait()
 	c.loads.Wait()
 	c.local.Clear()
+	c.unfollow()
 	return nil
 }
 

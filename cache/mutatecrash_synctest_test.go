@@ -63,7 +63,7 @@ func TestTombstoneLapsesOnTime(t *testing.T) {
 		s, a, _ := pair(t)
 		o := options(a.remote)
 		o.MutateTimeout = time.Second
-		a.Cache = newCache(t, o)
+		a.replace(t, o)
 		kill := killLate(t, a)
 		kill()
 		time.Sleep(time.Second + cachetest.DefaultBudget - 1)

@@ -56,9 +56,9 @@ func (silent) Budget() time.Duration                       { return time.Second 
 func (silent) Position(string) Position                    { return Position{} }
 func (silent) Told(string) (Position, time.Time)           { return Position{}, time.Now() }
 func (silent) Get(context.Context, string) (Record, error) { return Record{}, errors.New("down") }
-func (silent) Follow(_ string, f Follower) func() {
+func (silent) Follow(_ string, f Follower) (func(), error) {
 	f.Since(Position{}, false)
-	return func() {}
+	return func() {}, nil
 }
 
 // standsIn reports whether a goroutine is in a function of that name.

@@ -36,10 +36,9 @@ const (
 // limit has its default, a window is off, a collaborator is what its field says.
 type Options[K comparable, V any] struct {
 	// Name names the cache in remote keys, logs and errors: letters, digits,
-	// dots, dashes and underscores. Caches of one name share their entries. On
-	// one Remote there may be one of a name at a time: of two, each takes what
-	// the other invalidates for its own, and keeps its local copies. New cannot
-	// know.
+	// dots, dashes and underscores. Caches of one name share their entries. A
+	// Remote serves one of a name at a time: New returns ErrFollowed for a second
+	// one, until the first is closed.
 	Name string
 
 	// TTL is how long a value is kept since it was last read, on any instance;

@@ -81,7 +81,7 @@ func TestUnusableTagsWithoutTheRemoteTier(t *testing.T) {
 		_, a, _ := taggedPair(t)
 		o := tagged(a.remote)
 		o.Tags = func(string, string) []string { return []string{""} }
-		c := newCache(t, o)
+		c := a.replace(t, o)
 		a.remote.Inject(on("get", cachetest.Fault{Err: errDown}))
 		wantLoad(t, c, "k", constant("v"), "v")
 		if st := c.Stats(); st.TagErrors != 1 || st.LocalEntries != 0 {

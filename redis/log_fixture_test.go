@@ -123,7 +123,11 @@ func settle(t *testing.T, newStore func(redis.Options) *redis.Store, s redis.Opt
 	o.Trace = &cache.Trace{Told: seen.noteTold, Gap: seen.noteGap}
 	store := newStore(s)
 	i := &instance{cacheOn(t, store, o), store, s.Prefix, seen, &marks{}}
-	t.Cleanup(store.Follow("marks", i.marks))
+	stop, err := store.Follow("marks", i.marks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
 	follows(t, store)
 	return i
 }
