@@ -32,6 +32,7 @@ type Cache[K comparable, V any] struct {
 	touching  atomic.Int32 // touches under way
 	recording atomic.Int32 // recordings of tags that run
 	counters  counters
+	warned    warned
 
 	distrusted distrusted
 	recorded   recorded

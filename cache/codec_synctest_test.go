@@ -3,6 +3,8 @@ package cache_test
 import (
 	"bytes"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,6 +47,8 @@ func TestValueThatDoesNotEncode(t *testing.T) {
 				o.Codec = brittle{encode: encode, err: errors.New("no")}
 				var fills []cache.FillInfo
 				o.Trace = &cache.Trace{Fill: func(_ ctx, i cache.FillInfo) { fills = append(fills, i) }}
+				var log strings.Builder
+				o.Logger = slog.New(slog.NewTextHandler(&log, nil))
 				c := a.replace(t, o)
 				wantLoad(t, c, "k", constant("v"), "v")
 				if s.Len() != 0 || c.Stats().LocalEntries != 0 || c.Stats().EncodeErrors != 1 {
@@ -57,6 +61,9 @@ func TestValueThatDoesNotEncode(t *testing.T) {
 					t.Fatal("Set: no error")
 				}
 				wantLoad(t, c, "k", constant("w"), "w")
+				if n := strings.Count(log.String(), "\n"); n != 1 || c.Stats().EncodeErrors != 3 {
+					t.Errorf("%d lines of %d errors, want one of 3", n, c.Stats().EncodeErrors)
+				}
 			})
 		})
 	}

@@ -119,8 +119,9 @@ type Options[K comparable, V any] struct {
 
 	// Tags returns what a value can be invalidated by, besides its key, with
 	// InvalidateTags. It may depend on the value. At most MaxTags, each of 1 to
-	// MaxTagLength bytes; a value with others is returned and not stored. nil
-	// means no tags.
+	// MaxTagLength bytes; a value with others is returned and not stored, which
+	// Stats.TagErrors counts and the Logger reports once: give it fewer, or one tag
+	// for a whole list. nil means no tags.
 	Tags func(K, V) []string
 
 	// Cost is what a value counts towards Local.MaxCost; nil means 1.

@@ -3,6 +3,7 @@ package cache_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -57,6 +58,35 @@ func TestUnusableTags(t *testing.T) {
 				wantMiss(t, c, "k")
 				if r, ok := o.Remote.(*cachetest.Remote); ok && (r.Calls("fill") != 0 || r.Calls("seize") != 0) {
 					t.Error("the value was sent to the remote tier")
+				}
+			})
+		})
+	}
+}
+
+// TestUnusableTagsAreReportedOnce: each load counts, and one line says what to do.
+func TestUnusableTagsAreReportedOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		tags   []string
+		advice string
+	}{
+		"too many": {manyTags(cache.MaxTags + 1), "one tag for the whole list"},
+		"too long": {[]string{strings.Repeat("t", cache.MaxTagLength+1)}, "a shorter one"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bothTiers(t, func(t *testing.T, o cache.Options[string, string]) {
+				var log strings.Builder
+				o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+				o.Tags = func(string, string) []string { return c.tags }
+				near := newCache(t, o)
+				for range 100 {
+					wantLoad(t, near, "k", constant("v"), "v")
+				}
+				if n := near.Stats().TagErrors; n != 100 {
+					t.Errorf("%d errors are counted, want 100", n)
+				}
+				if said := log.String(); strings.Count(said, "\n") != 1 || !strings.Contains(said, c.advice) {
+					t.Errorf("the log says %q, want one line with %q", said, c.advice)
 				}
 			})
 		})

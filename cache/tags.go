@@ -19,8 +19,8 @@ const (
 
 // What is wrong with tags.
 var (
-	errTagLength = fmt.Errorf("cache: a tag is empty or longer than %d bytes", MaxTagLength)
-	errTagCount  = fmt.Errorf("cache: a value has more than %d tags", MaxTags)
+	errTagLength = fmt.Errorf("cache: a tag is empty or longer than %d bytes: give it a shorter one, such as a hash", MaxTagLength)
+	errTagCount  = fmt.Errorf("cache: a value has more than %d tags: give it fewer, or one tag for the whole list", MaxTags)
 )
 
 func checkTags(tags []string) error {
@@ -41,15 +41,18 @@ func (c *Cache[K, V]) newEntry(key K, value V) *entry[V] {
 	return e
 }
 
-// tagged reports whether the tags of a loaded value are within the limits; if not
-// it counts and traces that.
+// tagged reports whether the tags of a loaded value are within the limits. It counts and
+// traces each value that is over one, and logs the first.
 func (t *fetch[K, V]) tagged(ctx context.Context, a answer[V]) bool {
 	err := checkEntry(a.entry.tags)
 	if err == nil {
 		return true
 	}
 	t.c.counters.tagErrors.Add(1)
-	t.c.opts.Logger.WarnContext(ctx, "value with unusable tags", "cache", t.c.opts.Name, "error", err)
+	t.c.warned.tags.Do(func() {
+		t.c.opts.Logger.WarnContext(ctx, "a value is not stored because of its tags; others are counted in Stats.TagErrors",
+			"cache", t.c.opts.Name, "error", err)
+	})
 	t.filled(ctx, FillFailed, err)
 	return false
 }
