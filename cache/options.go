@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"reflect"
 	"time"
 
 	"github.com/nearside-go/nearside/local"
@@ -216,6 +217,9 @@ func (o Options[K, V]) validate() error {
 	}
 	if !(o.Jitter >= 0 && o.Jitter < 1) {
 		problem("Jitter is not in [0, 1)")
+	}
+	if v := reflect.ValueOf(o.Remote); v.Kind() == reflect.Pointer && v.IsNil() {
+		problem("Remote is a nil %T; leave it out for a cache without one", o.Remote)
 	}
 	if format, _ := builtinKey[K](); o.Key == nil && format == nil {
 		problem("Key is required, because K is neither a string nor an integer")
