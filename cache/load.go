@@ -100,7 +100,7 @@ func (t *fetch[K, V]) release(ctx context.Context, lease Lease) {
 // that in the local one. It reports whether it is in the remote tier.
 func (t *fetch[K, V]) fill(ctx context.Context, lease Lease, a answer[V], fill Fill, start time.Time) bool {
 	asked := time.Now()
-	left := min(fill.TTL, fill.MaxAge-asked.Sub(start))
+	left := min(fill.TTL, remainder(fill.MaxAge, asked.Sub(start)))
 	held, err := lease.Fill(ctx, fill)
 	if err != nil {
 		t.c.remoteFailed(ctx, "fill", err)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"reflect"
 	"time"
 
@@ -145,14 +144,14 @@ func (o Options[K, V]) complete() (Options[K, V], error) {
 	if err := o.validate(); err != nil {
 		return o, err
 	}
-	setDefault(&o.MaxAge, DefaultMaxAgeFactor*min(o.TTL, math.MaxInt64/DefaultMaxAgeFactor))
+	setDefault(&o.MaxAge, times(o.TTL, DefaultMaxAgeFactor))
 	setDefault(&o.LoadTimeout, DefaultLoadTimeout)
 	setDefault(&o.WaitTimeout, o.LoadTimeout)
 	setDefault(&o.MutateTimeout, DefaultMutateTimeout)
 	setDefault(&o.MaxLoads, DefaultMaxLoads)
 	setDefault(&o.Jitter, DefaultJitter)
 	if o.Remote != nil {
-		setDefault(&o.Local.TTL, min(o.TTL/2, DefaultLocalTTL))
+		setDefault(&o.Local.TTL, max(min(o.TTL/2, DefaultLocalTTL), 1))
 	}
 	if o.Key == nil {
 		o.Key, _ = builtinKey[K]()

@@ -172,4 +172,4 @@ func (c *Cache[K, V]) invalidateTags(ctx context.Context, tags []string) error {
 
 // keepTags is how long the positions of tags are recorded: for as long as a value
 // can live that was filled before the record is renewed.
-func (c *Cache[K, V]) keepTags() time.Duration { return 2 * c.opts.MaxAge }
+func (c *Cache[K, V]) keepTags() time.Duration { return times(c.opts.MaxAge, 2) }

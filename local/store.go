@@ -207,7 +207,8 @@ func (s *Store[K, V]) makeRoom(key K) []Evicted[K, V] {
 
 func (s *Store[K, V]) full() bool {
 	return s.entries.Load() > int64(s.limits.MaxEntries) ||
-		(s.limits.MaxCost > 0 && s.cost.Load() > s.limits.MaxCost)
+		// A sum beyond the largest int64 is negative, and as a uint64 what it ought to be.
+		(s.limits.MaxCost > 0 && uint64(s.cost.Load()) > uint64(s.limits.MaxCost))
 }
 
 func (s *Store[K, V]) evictOldest(sh *shard[K, V], spared K) (key K, value V, ok bool) {

@@ -164,11 +164,15 @@ const (
 	noKey = time.Duration(-2)
 )
 
-// millis is d in milliseconds as Redis takes it: at least 1.
+// maxMillis is how many milliseconds a Duration holds.
+const maxMillis = int64(math.MaxInt64 / time.Millisecond)
+
+// millis is d in milliseconds as Redis takes it: at least 1, and not more than a Duration
+// holds.
 func millis(d time.Duration) int64 {
 	ms := int64(d / time.Millisecond)
 	if d%time.Millisecond > 0 {
 		ms++
 	}
-	return max(ms, 1)
+	return min(max(ms, 1), maxMillis)
 }
