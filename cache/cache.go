@@ -39,7 +39,7 @@ type Cache[K comparable, V any] struct {
 	banned     banned
 	unfollow   func()                 // ends what the log tells this cache
 	parseKey   func(string) (K, bool) // undoes opts.Key; nil if only names can
-	names      names[K]
+	keys       keyIndex[K]
 }
 
 // entry is what the local tier holds, by reference: a hit then copies the value

@@ -62,7 +62,7 @@ func (t *fetch[K, V]) look(ctx context.Context, f *loader.Flight[answer[V]]) (a 
 		return a, nil, false
 	}
 	t.remoteKey = t.c.remoteKey(t.key)
-	t.c.remember(t.key)
+	t.c.index(t.key)
 	if t.c.distrusted.has(t.remoteKey) {
 		return a, nil, false
 	}

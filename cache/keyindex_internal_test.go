@@ -9,44 +9,73 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nearside-go/nearside/local"
+	"pgregory.net/rapid"
 )
 
-func TestNamesAreBounded(t *testing.T) {
-	var n names[int]
-	held := func(k int) bool { return k < 100 }
-	most := 0
-	for i := range 100_000 {
-		n.add(fmt.Sprint(i), i, held)
-		most = max(most, len(n.keys))
-	}
-	if most > 2000 {
-		t.Errorf("%d names are remembered, of 100 keys that are held", most)
-	}
-	for i := range 100 {
-		if k, ok := n.find(fmt.Sprint(i)); !ok || k != i {
-			t.Fatalf("key %d is held, and forgotten: %d, %v", i, k, ok)
-		}
-	}
-	if k, ok := n.find(fmt.Sprint(99_999)); !ok || k != 99_999 {
-		t.Error("the last key is forgotten")
-	}
-	if _, ok := n.find("none"); ok {
-		t.Error("a key is found that never was there")
+// TestKeyIndexIsBounded: an add does little, whatever there is, and what is held is found.
+func TestKeyIndexIsBounded(t *testing.T) {
+	for name, holds := range map[string]struct {
+		keys int // of them, the first so many are held
+		most int // names at a time
+	}{
+		"few":  {100, 400},
+		"most": {60_000, 100_000},
+		"all":  {100_000, 100_000},
+		"none": {0, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var x keyIndex[int]
+			looks, most := 0, 0
+			held := func(k int) bool { looks++; return k < holds.keys }
+			const keys = 100_000
+			for i := range keys {
+				before := looks
+				x.add(fmt.Sprint(i), i, held)
+				if looks-before > looksPerAdd {
+					t.Fatalf("an add looks at %d keys", looks-before)
+				}
+				if k, ok := x.find(fmt.Sprint(i)); !ok || k != i {
+					t.Fatalf("key %d is lost at once", i)
+				}
+				most = max(most, len(x.named))
+			}
+			if most > holds.most || len(x.places) != len(x.named) {
+				t.Errorf("%d names at most, want %d", most, holds.most)
+			}
+			for i := range holds.keys {
+				if k, ok := x.find(fmt.Sprint(i)); !ok || k != i {
+					t.Fatalf("key %d is held, and not found: %d, %v", i, k, ok)
+				}
+			}
+			if _, ok := x.find("none"); ok {
+				t.Error("a key is found that never was there")
+			}
+		})
 	}
 }
 
-// When all is held, nothing is forgotten, and it is not looked through each time.
-func TestNamesThatAreAllHeld(t *testing.T) {
-	var n names[int]
-	looks := 0
-	const keys = 20_000
-	for i := range keys {
-		n.add(fmt.Sprint(i), i, func(int) bool { looks++; return true })
-	}
-	if len(n.keys) != keys || looks > 3*keys {
-		t.Errorf("%d of %d names are left, after %d looks", len(n.keys), keys, looks)
-	}
+// TestKeyIndexBesideAModel: keys come to be held and go, in any order.
+func TestKeyIndexBesideAModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var x keyIndex[int]
+		held := make(map[int]bool)
+		most := 0 // ever held
+		for range rapid.IntRange(1, 300).Draw(t, "adds") {
+			k := rapid.IntRange(0, 50).Draw(t, "key")
+			x.add(fmt.Sprint(k), k, func(k int) bool { return held[k] })
+			held[k] = true
+			delete(held, rapid.IntRange(0, 100).Draw(t, "gone"))
+			most = max(most, len(held))
+			for k := range held {
+				if got, ok := x.find(fmt.Sprint(k)); !ok || got != k {
+					t.Fatalf("key %d is held, and not found: %d, %v", k, got, ok)
+				}
+			}
+			if len(x.named) > 2*most+looksPerAdd || len(x.places) != len(x.named) {
+				t.Fatalf("%d names, %d places, of %d keys", len(x.named), len(x.places), most)
+			}
+		}
+	})
 }
 
 // silent is a Remote that fails, and has a log without entries.
@@ -67,7 +96,7 @@ func standsIn(name string) bool {
 	return strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), name)
 }
 
-// TestNameOfAFlightThatEnds: while names are looked through, a flight stores its value
+// TestNameOfAFlightThatEnds: while an add looks at a name, its flight stores its value
 // and ends. Whether a key is in the local tier must be asked after whether it has a
 // flight:
 //
@@ -78,23 +107,17 @@ func standsIn(name string) bool {
 // Then it is forgotten, and no entry of the log drops the copy.
 func TestNameOfAFlightThatEnds(t *testing.T) {
 	type key struct{ n int }
-	const keys = 1023 // and the two of the test: names are looked through at the last
 	c, err := New(Options[key, string]{
 		Name: "test", TTL: time.Minute, Remote: silent{},
-		Local: local.Options{MaxEntries: 100 * keys},
-		Key:   func(k key) string { return fmt.Sprint(k.n) },
+		Key: func(k key) string { return fmt.Sprint(k.n) },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	value := func(context.Context, key) (string, error) { return "v", nil }
 	load := func(k key, load func(context.Context, key) (string, error)) {
 		if _, err := c.GetOrLoad(t.Context(), k, load); err != nil {
 			t.Error(err)
 		}
-	}
-	for i := range keys - 1 {
-		load(key{i}, value) // is held, so that it is not asked for
 	}
 	late := key{-1}
 	read, finish, stored := make(chan struct{}), make(chan struct{}), make(chan struct{})
@@ -108,7 +131,7 @@ func TestNameOfAFlightThatEnds(t *testing.T) {
 	}()
 	<-read
 
-	// Who looks through the names gets as far as the flights of late, and not further.
+	// An add that looks at the name gets as far as the flights of late, and not further.
 	blocked, release := make(chan struct{}), make(chan struct{})
 	go c.reads.DoomAnd(key{-2}, func() {
 		close(blocked)
@@ -118,7 +141,7 @@ func TestNameOfAFlightThatEnds(t *testing.T) {
 	looked := make(chan struct{})
 	go func() {
 		defer close(looked)
-		c.remember(key{-3})
+		c.index(key{-3})
 	}()
 	for !standsIn("]).Has(") {
 		runtime.Gosched()
@@ -131,9 +154,6 @@ func TestNameOfAFlightThatEnds(t *testing.T) {
 	close(release)
 	<-looked
 
-	if n := len(c.names.keys); n < keys || n > keys+1 {
-		t.Fatalf("%d names are left: they were not looked through when it was due", n)
-	}
 	if _, ok := c.local.Peek(late); !ok {
 		t.Fatal("the value is not stored")
 	}
