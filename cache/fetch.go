@@ -53,6 +53,9 @@ var errWaited = errors.New("cache: waited long enough for another instance's loa
 func (t *fetch[K, V]) look(ctx context.Context, f *loader.Flight[answer[V]]) (a answer[V], err error, ok bool) {
 	t.f, t.looked, t.err = f, true, ErrUnavailable
 	t.mark()
+	if t.key != t.key { // no tier keeps it
+		return a, nil, false
+	}
 	// The caller has missed locally, and another flight may have published and
 	// ended since: without a second look its load would be done twice.
 	if e, ok := t.c.local.Peek(t.key); ok && t.c.known.right(e.tags, &e.checked) {

@@ -16,7 +16,7 @@ func (t *fetch[K, V]) loadAlone(ctx context.Context, keep bool) (a answer[V], er
 		var ttl time.Duration
 		a, ttl = t.callLoader(ctx)
 		switch {
-		case ttl == 0:
+		case ttl == 0 || t.key != t.key:
 			t.notStored(ctx, a)
 		case !t.tagged(ctx, a):
 		case !keep:

@@ -35,7 +35,7 @@ func (c *Cache[K, V]) Mutate(ctx context.Context, keys []K, write func(context.C
 		return ErrClosed
 	}
 	defer c.gate.leave()
-	m := mutation[K, V]{c: c, keys: keys}
+	m := mutation[K, V]{c: c, keys: equalToThemselves(keys)}
 	rand.Read(m.ban[:])
 	return m.run(ctx, write)
 }

@@ -110,7 +110,9 @@ type Options[K comparable, V any] struct {
 
 	// Key turns a key into the last part of its remote key, one to one. Any
 	// bytes and any length will do. nil is for a K that is a string or an
-	// integer, or a type made of one; any other K needs it.
+	// integer, or a type made of one; any other K needs it. A key that does not equal
+	// itself, such as a NaN or a struct that holds one, is loaded for each call and kept
+	// in no tier.
 	Key func(K) string
 
 	// TTLOf gives a value a TTL of its own; nil means TTL for all. MaxAge

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nearside-go/nearside/local"
@@ -37,6 +38,7 @@ func (c *Cache[K, V]) Invalidate(ctx context.Context, keys ...K) error {
 }
 
 func (c *Cache[K, V]) invalidate(ctx context.Context, keys []K) error {
+	keys = equalToThemselves(keys)
 	return c.overwrite(ctx, "invalidate", keys, func(ctx context.Context, remoteKeys []string) error {
 		return c.opts.Remote.Invalidate(ctx, remoteKeys, c.opts.HoldOff)
 	})
@@ -54,7 +56,7 @@ func (c *Cache[K, V]) invalidate(ctx context.Context, keys []K) error {
 // The second drop removes it, or dooms the flight if it has not got to step 4.
 func (c *Cache[K, V]) overwrite(ctx context.Context, op string, keys []K, change func(context.Context, []string) error) error {
 	c.drop(keys)
-	if c.opts.Remote == nil {
+	if c.opts.Remote == nil || len(keys) == 0 {
 		return nil
 	}
 	remoteKeys := c.remoteKeys(keys)
@@ -65,6 +67,16 @@ func (c *Cache[K, V]) overwrite(ctx context.Context, op string, keys []K, change
 	err := c.settle(ctx, op, remoteKeys, mark, change(ctx, remoteKeys))
 	c.drop(keys)
 	return err
+}
+
+// equalToThemselves returns keys without those that do not equal themselves, of which no
+// tier holds anything.
+func equalToThemselves[K comparable](keys []K) []K {
+	odd := func(k K) bool { return k != k }
+	if !slices.ContainsFunc(keys, odd) {
+		return keys
+	}
+	return slices.DeleteFunc(slices.Clone(keys), odd)
 }
 
 func (c *Cache[K, V]) remoteKeys(keys []K) []string {
@@ -132,6 +144,9 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 		return ErrClosed
 	}
 	defer c.gate.leave()
+	if key != key {
+		return nil
+	}
 	start, drops := time.Now(), c.known.drops.Load()
 	var stamp Position // from before the value's tags are known, which may be invalidated meanwhile
 	if c.opts.Remote != nil {

@@ -8,7 +8,8 @@ import (
 
 // Group runs one load at a time for each key and shares its result among the
 // callers that ask meanwhile. The zero value is ready for use. All its methods
-// are safe for concurrent use.
+// are safe for concurrent use. A key that does not equal itself, such as a NaN, has a
+// flight for each caller, which nothing finds again.
 //
 // Lock order: Group.mu before Flight.mu.
 type Group[K comparable, V any] struct {
@@ -75,6 +76,9 @@ func (g *Group[K, V]) join(key K, born, notBefore uint64) (f *Flight[V], first b
 		g.silenceLocked(key, f, silenced) // no Doom will find it
 	}
 	f = &Flight[V]{waiters: 1, born: born, done: make(chan struct{})}
+	if key != key { // no delete would find the flight again
+		return f, true
+	}
 	if g.flights == nil {
 		g.flights = make(map[K]*Flight[V])
 	}
