@@ -88,13 +88,30 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 }
 
 // Close waits for the loads and the background work that run, empties the local
-// tier and returns nil. Calls that start later return ErrClosed. It leaves the
-// Remote open. Calling it again does the same.
+// tier and returns nil. As soon as it has begun, calls that start later return
+// ErrClosed, and the calls under way are served to their end. It leaves the Remote
+// open, where the cache's name is free once Close has returned. Calling it again does
+// the same.
 func (c *Cache[K, V]) Close() error {
+	// A local hit does not ask the gate. It misses once every local entry is wrong:
+	//
+	//  1. A load marks what it knows, so that its entry is right as of now.
+	//  2. The gate closes. Every entry from before is declared wrong.
+	//  3. The load publishes its entry. Close waits for another load.
+	//  4. Another instance's invalidation arrives too late for this caller, or the
+	//     caller's own is refused with ErrClosed. A Get finds the entry of step 3.
+	//
+	// The entry is wrong, because the mark is older than step 2. A load that marks
+	// after step 2 finds the gate closed at step 3, and publishes nothing. Were the
+	// gate closed after the entries are declared wrong, a load that marks in between
+	// would publish an entry that is right.
 	c.gate.close()
+	c.known.dropLocal()
+	c.local.Clear()
+	c.gate.wait()
 	c.reads.Wait()
 	c.loads.Wait()
-	c.local.Clear()
+	c.local.Clear() // of what was published at step 3
 	c.unfollow()
 	return nil
 }

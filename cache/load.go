@@ -171,12 +171,12 @@ func (t *fetch[K, V]) inBudget(deliver func()) (stop func() bool) {
 	return time.AfterFunc(max(t.budget.left, 0), deliver).Stop
 }
 
-// keep publishes a in the local tier, unless the flight is doomed, and says
-// whether it did.
+// keep publishes a in the local tier, unless the flight is doomed or the cache is being
+// closed, and says whether it did.
 func (t *fetch[K, V]) keep(ctx context.Context, a answer[V], life local.Lifetime) bool {
 	cost := t.c.cost(t.key, a.entry)
 	var evicted []local.Evicted[K, *entry[V]]
-	kept := t.c.known.right(a.entry.tags, &a.entry.checked) && (a.from != 0 || !t.outdated(a)) &&
+	kept := !t.c.gate.isClosed() && t.c.known.right(a.entry.tags, &a.entry.checked) && (a.from != 0 || !t.outdated(a)) &&
 		t.f.Publish(func() { evicted = t.c.local.Add(t.key, a.entry, cost, life) })
 	t.c.traceEvicted(ctx, evicted)
 	return kept

@@ -194,13 +194,13 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 }
 
 // setLocal stores e in a cache without a remote tier. Dooming and storing are one
-// step: a load that started between the two would publish over e. Under a ban nothing
-// is stored.
+// step: a load that started between the two would publish over e. Under a ban, and while
+// the cache is being closed, nothing is stored.
 func (c *Cache[K, V]) setLocal(ctx context.Context, key K, e *entry[V], life local.Lifetime) {
 	cost := c.cost(key, e)
 	var evicted []local.Evicted[K, *entry[V]]
 	c.loads.DoomAnd(key, func() {
-		if c.isBanned(key) {
+		if c.isBanned(key) || c.gate.isClosed() {
 			c.local.Remove(key)
 		} else {
 			evicted = c.local.Add(key, e, cost, life)
