@@ -35,6 +35,7 @@ type Cache[K comparable, V any] struct {
 	warned    warned
 
 	distrusted distrusted
+	retries    retries
 	recorded   recorded
 	banned     banned
 	unfollow   func()                 // ends what the log tells this cache

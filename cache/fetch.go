@@ -66,7 +66,7 @@ func (t *fetch[K, V]) look(ctx context.Context, f *loader.Flight[answer[V]]) (a 
 	}
 	t.remoteKey = t.c.remoteKey(t.key)
 	t.c.index(t.key)
-	if t.c.distrusted.has(t.remoteKey) {
+	if t.c.distrusts(ctx, t.remoteKey) {
 		return a, nil, false
 	}
 	t.rec, t.err = t.get(ctx)

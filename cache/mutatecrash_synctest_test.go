@@ -221,13 +221,13 @@ func TestMutateWithoutTheRemoteTier(t *testing.T) {
 				if c.fails != errors.As(err, &remote) || !c.fails && err != nil {
 					t.Fatalf("Mutate: %v", err)
 				}
+				if got := a.Stats().Distrusted; (got == 1) != c.fails {
+					t.Errorf("%d keys are distrusted", got)
+				}
 				a.remote.Inject(nil)
 				synctest.Wait()
 				wantMiss(t, a, "k")
 				wantLoad(t, a, "k", src.load, "v1")
-				if got := a.Stats().Distrusted; (got == 1) != c.fails {
-					t.Errorf("%d keys are distrusted", got)
-				}
 				if !c.fails {
 					wantLoad(t, b, "k", src.load, "v1")
 					return

@@ -70,11 +70,11 @@ func checkEntry(tags []string) error {
 // wrong.
 func (t *fetch[K, V]) isRight(ctx context.Context, rec Record) (right bool, at time.Time) {
 	for _, tag := range rec.Tags {
-		if t.c.distrusted.has(t.c.tagPrefix + tag) {
+		if t.c.distrusts(ctx, t.c.tagPrefix+tag) {
 			return false, at
 		}
 	}
-	if t.c.distrusted.has(t.c.tagPrefix) {
+	if t.c.distrusts(ctx, t.c.tagPrefix) {
 		return false, at
 	}
 	// A log that nothing was heard of for as long as a local copy is trusted may have
@@ -125,7 +125,7 @@ var errNoTags = errors.New("cache: InvalidateTags needs Options.Tags")
 // load. Not found has no tags.
 //
 // Call it like Invalidate after the write has committed; what it promises, how long
-// it takes and which errors it returns are the same. An empty tag, one that is
+// it takes, which errors it returns, and that reads try again after one, are the same. An empty tag, one that is
 // longer than MaxTagLength, and a Cache without Options.Tags are errors too, with
 // nothing invalidated.
 func (c *Cache[K, V]) InvalidateTags(ctx context.Context, tags ...string) error {
@@ -161,10 +161,14 @@ func (c *Cache[K, V]) invalidateTags(ctx context.Context, tags []string) error {
 	names := c.tagNames(tags)
 	mark := c.distrusted.now()
 	at, err := c.opts.Remote.InvalidateTags(context.WithoutCancel(ctx), names, c.keepTags())
-	if err = c.settle(ctx, "invalidate tags", names, mark, err); err == nil {
+	if err == nil { // told before it is settled: see retry
 		for _, tag := range tags {
 			c.known.told(tag, at)
 		}
+	}
+	err = c.settle(ctx, "invalidate tags", names, mark, err)
+	if err == nil && slices.Contains(tags, "") {
+		c.distrusted.settleAll(mark)
 	}
 	c.known.drop(tags...)
 	return err

@@ -20,8 +20,9 @@ import (
 // log, their copies expire, at most Options.Local.TTL after they were read. When it
 // returns a [*RemoteError] the other instances may go on reading the old values
 // from the remote tier; this one does not read these keys there until a later
-// Invalidate of them succeeds, or MaxAge has passed. Try again: an Invalidate can
-// be repeated at will.
+// Invalidate of them succeeds, or MaxAge has passed. Reads of the keys make it try
+// again in the background, with pauses of up to 5 s. Try again all the same, because the
+// keys may not be read: an Invalidate can be repeated at will.
 //
 // It does not stop at ctx's end, because the write has been made: it takes the
 // Remote's budget at most, or one for each few hundred keys if there are more and
