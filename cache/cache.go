@@ -10,7 +10,8 @@ import (
 
 // Cache is a cache-aside cache in two tiers. All its methods are safe for
 // concurrent use. Make one with New, and one only for each kind of value in a
-// process: two of them do not see each other's local tiers.
+// process: two of them do not see each other's local tiers. New refuses the second of
+// a name on one Remote.
 //
 // Values are shared: the local tier hands out what the loader returned. Treat
 // what they point to as read-only.
@@ -32,13 +33,15 @@ type Cache[K comparable, V any] struct {
 	touching  atomic.Int32 // touches under way
 	recording atomic.Int32 // recordings of tags that run
 	counters  counters
+	warned    warned
 
 	distrusted distrusted
+	retries    retries
 	recorded   recorded
 	banned     banned
 	unfollow   func()                 // ends what the log tells this cache
 	parseKey   func(string) (K, bool) // undoes opts.Key; nil if only names can
-	names      names[K]
+	keys       keyIndex[K]
 }
 
 // entry is what the local tier holds, by reference: a hit then copies the value
@@ -52,7 +55,7 @@ type entry[V any] struct {
 }
 
 // New returns a Cache, or every problem of its options, joined, each naming its
-// field. It sends nothing to the remote tier.
+// field, or ErrFollowed. It sends nothing to the remote tier.
 func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	givenKey := o.Key != nil
 	o, err := o.complete()
@@ -79,20 +82,39 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		parseKey:  parse,
 	}
 	if o.Remote != nil {
-		c.unfollow = o.Remote.Follow(o.Name, follower[K, V]{c})
+		if c.unfollow, err = o.Remote.Follow(o.Name, follower[K, V]{c}); err != nil {
+			return nil, err
+		}
 	}
 	return c, nil
 }
 
 // Close waits for the loads and the background work that run, empties the local
-// tier and returns nil. Calls that start later return ErrClosed. It leaves the
-// Remote open. Calling it again does the same.
+// tier and returns nil. As soon as it has begun, calls that start later return
+// ErrClosed, and the calls under way are served to their end. It leaves the Remote
+// open, where the cache's name is free once Close has returned. Calling it again does
+// the same.
 func (c *Cache[K, V]) Close() error {
+	// A local hit does not ask the gate. It misses once every local entry is wrong:
+	//
+	//  1. A load marks what it knows, so that its entry is right as of now.
+	//  2. The gate closes. Every entry from before is declared wrong.
+	//  3. The load publishes its entry. Close waits for another load.
+	//  4. Another instance's invalidation arrives too late for this caller, or the
+	//     caller's own is refused with ErrClosed. A Get finds the entry of step 3.
+	//
+	// The entry is wrong, because the mark is older than step 2. A load that marks
+	// after step 2 finds the gate closed at step 3, and publishes nothing. Were the
+	// gate closed after the entries are declared wrong, a load that marks in between
+	// would publish an entry that is right.
 	c.gate.close()
-	c.unfollow()
+	c.known.dropLocal()
+	c.local.Clear()
+	c.gate.wait()
 	c.reads.Wait()
 	c.loads.Wait()
-	c.local.Clear()
+	c.local.Clear() // of what was published at step 3
+	c.unfollow()
 	return nil
 }
 

@@ -3,6 +3,8 @@ package cache_test
 import (
 	"bytes"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,7 +47,9 @@ func TestValueThatDoesNotEncode(t *testing.T) {
 				o.Codec = brittle{encode: encode, err: errors.New("no")}
 				var fills []cache.FillInfo
 				o.Trace = &cache.Trace{Fill: func(_ ctx, i cache.FillInfo) { fills = append(fills, i) }}
-				c := newCache(t, o)
+				var log strings.Builder
+				o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+				c := a.replace(t, o)
 				wantLoad(t, c, "k", constant("v"), "v")
 				if s.Len() != 0 || c.Stats().LocalEntries != 0 || c.Stats().EncodeErrors != 1 {
 					t.Fatalf("%d records, stats: %+v", s.Len(), c.Stats())
@@ -57,6 +61,9 @@ func TestValueThatDoesNotEncode(t *testing.T) {
 					t.Fatal("Set: no error")
 				}
 				wantLoad(t, c, "k", constant("w"), "w")
+				if n := strings.Count(log.String(), "\n"); n != 1 || c.Stats().EncodeErrors != 3 {
+					t.Errorf("%d lines of %d errors, want one of 3", n, c.Stats().EncodeErrors)
+				}
 			})
 		})
 	}
@@ -70,14 +77,14 @@ func TestRecordThatDoesNotDecodeIsRepaired(t *testing.T) {
 				wantLoad(t, b, "k", constant("unreadable"), "unreadable")
 				o := options(a.remote)
 				o.Codec = brittle{decode: decode, err: errors.New("no")}
-				c := newCache(t, o)
+				c := a.replace(t, o)
 				wantMiss(t, c, "k")
 				wantLoad(t, c, "k", constant("new"), "new")
 				wantLoad(t, c, "k", loading(t), "new")
 				if s := c.Stats(); s.CorruptRecords != 2 || s.Fills != 1 {
 					t.Fatalf("stats: %+v", s)
 				}
-				wantGet(t, newCache(t, options(b.remote)), "k", "new")
+				wantGet(t, b.replace(t, options(b.remote)), "k", "new")
 			})
 		})
 	}
@@ -114,13 +121,12 @@ func TestBytesAreKeptAsTheyAre(t *testing.T) {
 
 func TestNamesAndSchemasKeepApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, a, _ := pair(t)
-		base := options(a.remote)
-		name, schema := base, base
+		s, a, b := pair(t)
+		name, schema := options(a.remote), options(b.remote)
 		name.Name, schema.Schema = "another", 1
-		wantLoad(t, newCache(t, base), "k", constant("base"), "base")
+		wantLoad(t, a, "k", constant("base"), "base")
 		wantLoad(t, newCache(t, name), "k", constant("name"), "name")
-		wantLoad(t, newCache(t, schema), "k", constant("schema"), "schema")
-		wantGet(t, newCache(t, base), "k", "base")
+		wantLoad(t, b.replace(t, schema), "k", constant("schema"), "schema")
+		wantGet(t, newInstance(t, s), "k", "base")
 	})
 }

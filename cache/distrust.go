@@ -11,9 +11,10 @@ const maxDistrusted = 10_000
 
 // distrusted are the keys whose invalidation the remote tier has not confirmed:
 // it may still hold what was declared wrong, so this instance does not read them
-// there. A key leaves when it is invalidated with success, or after MaxAge, when
-// nothing that old can exist any more. Beyond maxDistrusted keys, all are
-// distrusted until then: a key is never forgotten early.
+// there. A key leaves when it is invalidated with success, by a call or by a retry, or
+// after MaxAge, when nothing that old can exist any more. Beyond maxDistrusted keys, all
+// are distrusted until the whole cache is invalidated, or then: a key is never forgotten
+// early.
 type distrusted struct {
 	any atomic.Bool // whether there may be one; spares the reads the lock
 
@@ -21,6 +22,7 @@ type distrusted struct {
 	round int        // of add, counted
 	keys  map[string]doubt
 	all   time.Time // until when every key is distrusted
+	allIn int       // the round of add that all dates from
 }
 
 // doubt says which round of add a key was distrusted in, and until when.
@@ -46,7 +48,7 @@ func (d *distrusted) add(keys []string, maxAge time.Duration) (all bool) {
 		d.expireLocked(now)
 	}
 	if len(d.keys) > maxDistrusted {
-		d.all, all = now.Add(maxAge), true
+		d.all, d.allIn, all = now.Add(maxAge), d.round, true
 		clear(d.keys)
 	}
 	return all
@@ -80,6 +82,24 @@ func (d *distrusted) settle(keys []string, mark int) {
 		}
 	}
 	d.lookLocked(time.Now())
+}
+
+// settleAll ends the distrust of all keys, of which nothing that stood in the remote tier
+// when mark was taken counts any more. A distrust of all that is newer stays.
+func (d *distrusted) settleAll(mark int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.allIn <= mark {
+		d.all = time.Time{}
+	}
+	d.lookLocked(time.Now())
+}
+
+// hasAll reports whether all keys are distrusted.
+func (d *distrusted) hasAll() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return time.Now().Before(d.all)
 }
 
 func (d *distrusted) has(key string) bool {

@@ -14,6 +14,11 @@ var (
 	// ErrClosed is returned by every call that starts after Close.
 	ErrClosed = errors.New("cache: closed")
 
+	// ErrFollowed is returned by New when the Remote serves another Cache of that
+	// name, which is not closed yet, and by a Remote's Follow then. Of two, each would
+	// take the other's invalidations for its own, and serve what they declared wrong.
+	ErrFollowed = errors.New("cache: Name: another Cache of this name uses this Remote: share it, close it first, or give each a Store of its own")
+
 	// ErrUnavailable is returned by a Remote that did not try, because it knows
 	// its server to be ill. Callers meet it inside a RemoteError.
 	ErrUnavailable = errors.New("cache: the remote tier is unavailable")

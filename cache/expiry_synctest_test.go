@@ -97,7 +97,7 @@ func TestLocalCopyEndsWithItsTrust(t *testing.T) {
 		_, a, b := pair(t)
 		o := options(a.remote)
 		o.Local.TTL = time.Second
-		c := newCache(t, o)
+		c := a.replace(t, o)
 		wantLoad(t, c, "k", constant("old"), "old")
 		synctest.Wait() // the position of the cache is recorded
 		a.remote.CutLog()
@@ -117,7 +117,7 @@ func TestLocalCopyEndsWithTheRemoteRecord(t *testing.T) {
 		_, a, b := pair(t)
 		o := options(b.remote)
 		o.FixedTTL, o.Local.TTL = true, ttl
-		c := newCache(t, o)
+		c := b.replace(t, o)
 		wantLoad(t, a, "k", constant("v"), "v")
 		time.Sleep(ttl - time.Second)
 		b.remote.Inject(slowBy(10 * time.Millisecond))
@@ -143,7 +143,7 @@ func TestSlowReplyDoesNotProlongACopy(t *testing.T) {
 				_, a, b := pair(t)
 				o := options(b.remote)
 				o.FixedTTL, o.Local.TTL = true, c.local
-				reader := newCache(t, o)
+				reader := b.replace(t, o)
 				wantLoad(t, a, "k", constant("v"), "v")
 				time.Sleep(c.age)
 				asked := time.Now()
@@ -167,7 +167,7 @@ func TestSlowFillDoesNotProlongTheCopy(t *testing.T) {
 		s, a, _ := pair(t)
 		o := options(a.remote)
 		o.FixedTTL, o.Local.TTL = true, ttl
-		c := newCache(t, o)
+		c := a.replace(t, o)
 		sent := time.Now()
 		a.remote.Inject(held("fill", 20*time.Millisecond))
 		wantLoad(t, c, "k", constant("v"), "v")

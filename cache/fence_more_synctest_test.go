@@ -44,7 +44,7 @@ func TestUnfencedLoadIsTrustedSinceItsStart(t *testing.T) {
 		_, a, b := pair(t)
 		o := options(a.remote)
 		o.Local = local.Options{TTL: time.Second}
-		c := newCache(t, o)
+		c := a.replace(t, o)
 		a.remote.Inject(on("lease", cachetest.Fault{Err: errDown}))
 		for _, took := range []time.Duration{100 * time.Millisecond, 5 * time.Second} {
 			var src source
@@ -130,7 +130,7 @@ func TestFailedLoadCostsTheBudgetOnce(t *testing.T) {
 				_, a, _ := pair(t)
 				o := options(a.remote)
 				o.TTLOf = func(string, string) time.Duration { return 0 }
-				c := newCache(t, o)
+				c := a.replace(t, o)
 				a.remote.Inject(delayed(map[string]time.Duration{"get": 45 * time.Millisecond, "release": time.Hour}))
 				start := time.Now()
 				_, _ = c.GetOrLoad(t.Context(), "k", load)
@@ -164,7 +164,7 @@ func TestFillThatFindsNoRoomIsKeptLocally(t *testing.T) {
 		o := options(a.remote)
 		var outcome cache.FillOutcome
 		o.Trace = &cache.Trace{Fill: func(_ ctx, i cache.FillInfo) { outcome = i.Outcome }}
-		c := newCache(t, o)
+		c := a.replace(t, o)
 		a.remote.Inject(on("fill", cachetest.Fault{Err: cachetest.ErrFull}))
 		wantLoad(t, c, "k", constant("v"), "v")
 		wantLoad(t, c, "k", loading(t), "v")
@@ -183,7 +183,7 @@ func TestAbandonedLoadIsNotFilled(t *testing.T) {
 		var outcome cache.FillOutcome
 		o := options(a.remote)
 		o.Trace = &cache.Trace{Fill: func(_ ctx, i cache.FillInfo) { outcome = i.Outcome }}
-		c := newCache(t, o)
+		c := a.replace(t, o)
 		var src source
 		load, read, finish := src.gated()
 		ctx, leave := context.WithCancel(t.Context())

@@ -53,6 +53,9 @@ var errWaited = errors.New("cache: waited long enough for another instance's loa
 func (t *fetch[K, V]) look(ctx context.Context, f *loader.Flight[answer[V]]) (a answer[V], err error, ok bool) {
 	t.f, t.looked, t.err = f, true, ErrUnavailable
 	t.mark()
+	if t.key != t.key { // no tier keeps it
+		return a, nil, false
+	}
 	if t.c.opts.RemoteOnly {
 		return t.lookRemote(ctx)
 	}
@@ -69,8 +72,8 @@ func (t *fetch[K, V]) look(ctx context.Context, f *loader.Flight[answer[V]]) (a 
 
 func (t *fetch[K, V]) lookRemote(ctx context.Context) (a answer[V], err error, ok bool) {
 	t.remoteKey = t.c.remoteKey(t.key)
-	t.c.remember(t.key)
-	if t.c.distrusted.has(t.remoteKey) {
+	t.c.index(t.key)
+	if t.c.distrusts(ctx, t.remoteKey) {
 		return a, nil, false
 	}
 	t.rec, t.err = t.get(ctx)

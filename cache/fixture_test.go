@@ -54,6 +54,15 @@ func newInstance(t *testing.T, s *cachetest.Server) *instance {
 	return &instance{newCache(t, options(r)), r}
 }
 
+// replace closes i's cache, puts another of those options in its place, and returns it.
+func (i *instance) replace(t *testing.T, o cache.Options[string, string]) *cache.Cache[string, string] {
+	t.Helper()
+	_ = i.Close()
+	o.Remote = i.remote
+	i.Cache = newCache(t, o)
+	return i.Cache
+}
+
 // remoteKey is where the caches of options keep key.
 func remoteKey(key string) string { return "test:0:" + key }
 

@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"strings"
-	"sync"
 )
 
 // follower applies the log to a cache.
@@ -62,7 +61,7 @@ func (f follower[K, V]) Invalidated(name string, at Position, own bool) {
 		return
 	}
 	c.banned.hold([]string{name}, c.opts.HoldOff)
-	if key, ok := c.keyOf(rest); ok {
+	if key, ok := c.lookupKey(rest); ok {
 		c.reads.Silence(key)
 		c.loads.Silence(key)
 		c.local.Remove(key)
@@ -79,12 +78,12 @@ func (c *Cache[K, V]) toldOf(name string) {
 	}
 }
 
-// remember makes keyOf find key. It is called before a flight for key does anything.
-func (c *Cache[K, V]) remember(key K) {
+// index makes lookupKey find key. It is called before a flight for key does anything.
+func (c *Cache[K, V]) index(key K) {
 	if c.parseKey != nil {
 		return
 	}
-	c.names.add(c.opts.Key(key), key, func(k K) bool {
+	c.keys.add(c.opts.Key(key), key, func(k K) bool {
 		// In this order: a flight stores its value before it ends.
 		if c.reads.Has(k) || c.loads.Has(k) {
 			return true
@@ -94,46 +93,11 @@ func (c *Cache[K, V]) remember(key K) {
 	})
 }
 
-// keyOf returns the key that Options.Key writes as name, if this instance may hold
+// lookupKey returns the key that Options.Key writes as name, if this instance may hold
 // anything for it.
-func (c *Cache[K, V]) keyOf(name string) (K, bool) {
+func (c *Cache[K, V]) lookupKey(name string) (K, bool) {
 	if c.parseKey != nil {
 		return c.parseKey(name)
 	}
-	return c.names.find(name)
-}
-
-// names leads from the names of keys back to the keys of a cache with a Key function
-// of its own, for those that it may hold. Of strings and integers it is not needed.
-type names[K comparable] struct {
-	mu   sync.Mutex // guards all below
-	keys map[string]K
-	kept int // how many were left when they were last looked through
-}
-
-// add notes that key is written as name, and now and then forgets the keys of which
-// nothing is held.
-func (n *names[K]) add(name string, key K, held func(K) bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.keys == nil {
-		n.keys = make(map[string]K)
-	}
-	n.keys[name] = key
-	if len(n.keys) < 2*n.kept+1024 {
-		return
-	}
-	for name, k := range n.keys {
-		if k != key && !held(k) {
-			delete(n.keys, name)
-		}
-	}
-	n.kept = len(n.keys)
-}
-
-func (n *names[K]) find(name string) (K, bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	key, ok := n.keys[name]
-	return key, ok
+	return c.keys.find(name)
 }

@@ -4,7 +4,7 @@ import "sync"
 
 // gate counts the calls that are under way, and once closed lets no more in.
 type gate struct {
-	mu     sync.RWMutex // guards closed; an enter that sees it open has counted before close waits
+	mu     sync.RWMutex // guards closed; an enter that sees it open has counted before wait is called
 	closed bool
 	inside sync.WaitGroup
 }
@@ -22,10 +22,18 @@ func (g *gate) enter() bool {
 
 func (g *gate) leave() { g.inside.Done() }
 
-// close lets no more in and returns when everybody has left.
+// close lets no more in.
 func (g *gate) close() {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.closed = true
-	g.mu.Unlock()
-	g.inside.Wait()
 }
+
+func (g *gate) isClosed() bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.closed
+}
+
+// wait returns when everybody has left. It is called after close.
+func (g *gate) wait() { g.inside.Wait() }

@@ -73,6 +73,14 @@ func (k *known) drop(tags ...string) {
 	k.drops.Store(n)
 }
 
+// dropLocal declares every local entry wrong, and says nothing of the remote tier.
+func (k *known) dropLocal() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.floor = k.drops.Load() + 1
+	k.drops.Store(k.floor)
+}
+
 // told notes the position of an invalidation of tag.
 func (k *known) told(tag string, at Position) {
 	k.mu.Lock()

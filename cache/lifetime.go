@@ -38,12 +38,11 @@ func (c *Cache[K, V]) jitter(d time.Duration) time.Duration {
 // If the copy were trusted from step 3 on, it would be served for longer than Local.TTL
 // after step 2.
 func (c *Cache[K, V]) copyLife(rec Record, right time.Time) local.Lifetime {
-	trusted := c.jitter(c.opts.Local.TTL) - time.Since(right)
-	life := local.Lifetime{TTL: min(trusted, rec.Left-time.Since(rec.Asked))}
+	trusted := remainder(c.jitter(c.opts.Local.TTL), time.Since(right))
+	life := local.Lifetime{TTL: min(trusted, remainder(rec.Left, time.Since(rec.Asked)))}
 	if !c.opts.FixedTTL && !rec.NotFound {
-		gone := rec.TTL - rec.Left
 		life.RenewEvery = max(rec.TTL/touchFraction, 1)
-		life.RenewIn = life.RenewEvery - gone
+		life.RenewIn = remainder(life.RenewEvery, remainder(rec.TTL, rec.Left))
 	}
 	return life
 }
@@ -52,8 +51,8 @@ func (c *Cache[K, V]) copyLife(rec Record, right time.Time) local.Lifetime {
 // which was known to be right later, that the remote tier has no record of. It is a copy
 // like any other, with nothing to renew.
 func (c *Cache[K, V]) loneLife(ttl time.Duration, began, right time.Time) local.Lifetime {
-	trusted := c.jitter(c.opts.Local.TTL) - time.Since(right)
-	return local.Lifetime{TTL: min(trusted, ttl, c.opts.MaxAge-time.Since(began))}
+	trusted := remainder(c.jitter(c.opts.Local.TTL), time.Since(right))
+	return local.Lifetime{TTL: min(trusted, ttl, remainder(c.opts.MaxAge, time.Since(began)))}
 }
 
 // aloneLife is the lifetime of a local entry that the remote tier has no record
@@ -68,7 +67,7 @@ func (c *Cache[K, V]) aloneLife(ttl time.Duration, notFound bool, start time.Tim
 	if c.opts.Local.TTL > 0 {
 		end = min(end, c.jitter(c.opts.Local.TTL))
 	}
-	end -= time.Since(start)
+	end = remainder(end, time.Since(start))
 	if c.opts.FixedTTL || notFound {
 		return local.Lifetime{TTL: min(ttl, end)}
 	}

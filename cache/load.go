@@ -16,7 +16,7 @@ func (t *fetch[K, V]) loadAlone(ctx context.Context, keep bool) (a answer[V], er
 		var ttl time.Duration
 		a, ttl = t.callLoader(ctx)
 		switch {
-		case ttl == 0:
+		case ttl == 0 || t.key != t.key:
 			t.notStored(ctx, a)
 		case !t.tagged(ctx, a):
 		case !keep:
@@ -105,7 +105,7 @@ func (t *fetch[K, V]) release(ctx context.Context, lease Lease) {
 // fill stores a loaded value in the remote tier, and after that in the local one.
 func (t *fetch[K, V]) fill(ctx context.Context, lease Lease, a answer[V], fill Fill) {
 	asked := time.Now()
-	left := min(fill.TTL, fill.MaxAge-asked.Sub(t.began))
+	left := min(fill.TTL, remainder(fill.MaxAge, asked.Sub(t.began)))
 	held, err := lease.Fill(ctx, fill)
 	if err != nil {
 		t.c.remoteFailed(ctx, "fill", err)
@@ -193,12 +193,12 @@ func (t *fetch[K, V]) observe(ctx context.Context) (value V, err error) {
 	return value, err
 }
 
-// keep publishes a in the local tier, unless the flight is doomed, and says
-// whether it did.
+// keep publishes a in the local tier, unless the flight is doomed or the cache is being
+// closed, and says whether it did.
 func (t *fetch[K, V]) keep(ctx context.Context, a answer[V], life local.Lifetime) bool {
 	cost := t.c.cost(t.key, a.entry)
 	var evicted []local.Evicted[K, *entry[V]]
-	kept := t.c.known.right(a.entry.tags, &a.entry.checked) && (a.from != 0 || !t.outdated(a)) &&
+	kept := !t.c.gate.isClosed() && t.c.known.right(a.entry.tags, &a.entry.checked) && (a.from != 0 || !t.outdated(a)) &&
 		t.f.Publish(func() {
 			if !t.c.opts.RemoteOnly {
 				evicted = t.c.local.Add(t.key, a.entry, cost, life)

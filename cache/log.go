@@ -18,8 +18,9 @@ import (
 type Log interface {
 	// Follow makes the Remote tell f of what is appended to the log about the
 	// cache of that name, until stop is called. It returns at once, and f.Since
-	// is called as soon as the log can be read.
-	Follow(cache string, f Follower) (stop func())
+	// is called as soon as the log can be read. A name has one follower at a time:
+	// while it has one, Follow returns ErrFollowed. Calling stop again does nothing.
+	Follow(cache string, f Follower) (stop func(), err error)
 
 	// Position is the newest position of the log of that cache that this Remote
 	// has heard of; zero if it has heard of none.

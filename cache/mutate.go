@@ -35,7 +35,7 @@ func (c *Cache[K, V]) Mutate(ctx context.Context, keys []K, write func(context.C
 		return ErrClosed
 	}
 	defer c.gate.leave()
-	m := mutation[K, V]{c: c, keys: keys}
+	m := mutation[K, V]{c: c, keys: equalToThemselves(keys)}
 	rand.Read(m.ban[:])
 	return m.run(ctx, write)
 }
@@ -70,7 +70,7 @@ func (m *mutation[K, V]) run(ctx context.Context, write func(context.Context) er
 // will meet it again.
 func (m *mutation[K, V]) begin(ctx context.Context) {
 	_ = m.c.overwrite(ctx, "ban", m.keys, func(ctx context.Context, remoteKeys []string) error {
-		return m.c.opts.Remote.Ban(ctx, m.ban, remoteKeys, m.c.opts.MutateTimeout+m.c.opts.Remote.Budget())
+		return m.c.opts.Remote.Ban(ctx, m.ban, remoteKeys, sum(m.c.opts.MutateTimeout, m.c.opts.Remote.Budget()))
 	})
 }
 

@@ -63,7 +63,7 @@ func TestTombstoneLapsesOnTime(t *testing.T) {
 		s, a, _ := pair(t)
 		o := options(a.remote)
 		o.MutateTimeout = time.Second
-		a.Cache = newCache(t, o)
+		a.replace(t, o)
 		kill := killLate(t, a)
 		kill()
 		time.Sleep(time.Second + cachetest.DefaultBudget - 1)
@@ -221,13 +221,13 @@ func TestMutateWithoutTheRemoteTier(t *testing.T) {
 				if c.fails != errors.As(err, &remote) || !c.fails && err != nil {
 					t.Fatalf("Mutate: %v", err)
 				}
+				if got := a.Stats().Distrusted; (got == 1) != c.fails {
+					t.Errorf("%d keys are distrusted", got)
+				}
 				a.remote.Inject(nil)
 				synctest.Wait()
 				wantMiss(t, a, "k")
 				wantLoad(t, a, "k", src.load, "v1")
-				if got := a.Stats().Distrusted; (got == 1) != c.fails {
-					t.Errorf("%d keys are distrusted", got)
-				}
 				if !c.fails {
 					wantLoad(t, b, "k", src.load, "v1")
 					return

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
+	"reflect"
 	"time"
 
 	"github.com/nearside-go/nearside/local"
@@ -39,10 +39,9 @@ const (
 // limit has its default, a window is off, a collaborator is what its field says.
 type Options[K comparable, V any] struct {
 	// Name names the cache in remote keys, logs and errors: letters, digits,
-	// dots, dashes and underscores. Caches of one name share their entries. On
-	// one Remote there may be one of a name at a time: of two, each takes what
-	// the other invalidates for its own, and keeps its local copies. New cannot
-	// know.
+	// dots, dashes and underscores. Caches of one name share their entries. A
+	// Remote serves one of a name at a time: New returns ErrFollowed for a second
+	// one, until the first is closed.
 	Name string
 
 	// TTL is how long a value is kept since it was last read, on any instance;
@@ -125,7 +124,9 @@ type Options[K comparable, V any] struct {
 
 	// Key turns a key into the last part of its remote key, one to one. Any
 	// bytes and any length will do. nil is for a K that is a string or an
-	// integer, or a type made of one; any other K needs it.
+	// integer, or a type made of one; any other K needs it. A key that does not equal
+	// itself, such as a NaN or a struct that holds one, is loaded for each call and kept
+	// in no tier.
 	Key func(K) string
 
 	// TTLOf gives a value a TTL of its own; nil means TTL for all. MaxAge
@@ -134,8 +135,9 @@ type Options[K comparable, V any] struct {
 
 	// Tags returns what a value can be invalidated by, besides its key, with
 	// InvalidateTags. It may depend on the value. At most MaxTags, each of 1 to
-	// MaxTagLength bytes; a value with others is returned and not stored. nil
-	// means no tags.
+	// MaxTagLength bytes; a value with others is returned and not stored, which
+	// Stats.TagErrors counts and the Logger reports once: give it fewer, or one tag
+	// for a whole list. nil means no tags.
 	Tags func(K, V) []string
 
 	// Cost is what a value counts towards Local.MaxCost; nil means 1.
@@ -158,7 +160,7 @@ func (o Options[K, V]) complete() (Options[K, V], error) {
 	if err := o.validate(); err != nil {
 		return o, err
 	}
-	setDefault(&o.MaxAge, DefaultMaxAgeFactor*min(o.TTL, math.MaxInt64/DefaultMaxAgeFactor))
+	setDefault(&o.MaxAge, times(o.TTL, DefaultMaxAgeFactor))
 	setDefault(&o.LoadTimeout, DefaultLoadTimeout)
 	setDefault(&o.WaitTimeout, o.LoadTimeout)
 	setDefault(&o.MutateTimeout, DefaultMutateTimeout)
@@ -166,7 +168,7 @@ func (o Options[K, V]) complete() (Options[K, V], error) {
 	setDefault(&o.Jitter, DefaultJitter)
 	setDefault(&o.MaxPayload, DefaultMaxPayload)
 	if o.Remote != nil && !o.RemoteOnly {
-		setDefault(&o.Local.TTL, min(o.TTL/2, DefaultLocalTTL))
+		setDefault(&o.Local.TTL, max(min(o.TTL/2, DefaultLocalTTL), 1))
 	}
 	if o.Key == nil {
 		o.Key, _ = builtinKey[K]()
@@ -237,6 +239,9 @@ func (o Options[K, V]) validate() error {
 	}
 	if !(o.Jitter >= 0 && o.Jitter < 1) {
 		problem("Jitter is not in [0, 1)")
+	}
+	if v := reflect.ValueOf(o.Remote); v.Kind() == reflect.Pointer && v.IsNil() {
+		problem("Remote is a nil %T; leave it out for a cache without one", o.Remote)
 	}
 	if format, _ := builtinKey[K](); o.Key == nil && format == nil {
 		problem("Key is required, because K is neither a string nor an integer")

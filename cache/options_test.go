@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/cachetest"
 	"github.com/nearside-go/nearside/local"
 )
 
@@ -54,6 +55,7 @@ func TestNewRefuses(t *testing.T) {
 		{"Name has a character", func(o *cache.Options[string, string]) { o.Name = "é" }},
 		{"Jitter is not", func(o *cache.Options[string, string]) { o.Jitter = math.NaN() }},
 		{"Jitter is not", func(o *cache.Options[string, string]) { o.Jitter = -0.1 }},
+		{"Remote is a nil *cachetest.Remote", func(o *cache.Options[string, string]) { o.Remote = (*cachetest.Remote)(nil) }},
 	} {
 		o := valid
 		c.change(&o)

@@ -132,6 +132,9 @@ func TestInvalidateThatFailed(t *testing.T) {
 				if fault.Err != nil && !errors.Is(err, fault.Err) || time.Since(start) > cachetest.DefaultBudget {
 					t.Fatalf("Invalidate: %v after %v", err, time.Since(start))
 				}
+				if n := a.Stats().Distrusted; n != 2 {
+					t.Fatalf("%d keys are distrusted", n)
+				}
 				a.remote.Inject(nil)
 
 				// The remote tier answers again and still has the old value,
@@ -139,9 +142,6 @@ func TestInvalidateThatFailed(t *testing.T) {
 				wantGet(t, b, "k", "old")
 				wantMiss(t, a, "k")
 				wantLoad(t, a, "k", constant("new"), "new")
-				if n := a.Stats().Distrusted; n != 2 {
-					t.Fatalf("%d keys are distrusted", n)
-				}
 
 				invalidate(t, a, "k", "secret")
 				wantLoad(t, a, "k", constant("newest"), "newest")

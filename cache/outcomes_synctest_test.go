@@ -44,7 +44,7 @@ func newWalker(t *testing.T) *walker {
 	}
 	o.Local = local.Options{MaxCost: int64(len(large))}
 	o.Cost = func(_, v string) int64 { return int64(len(v)) }
-	w.c = newCache(t, o)
+	w.c = a.replace(t, o)
 	return w
 }
 
@@ -146,7 +146,7 @@ func (w *walker) answers() {
 	w.step("remote hit", func() { wantGet(t, c, "remote", "v") }, cache.Stats{RemoteHits: 1}, "hit remote")
 	o := options(w.other.remote)
 	o.NotFoundTTL = ttl
-	none(newCache(t, o), "remote none")
+	none(w.other.replace(t, o), "remote none")
 	w.step("remote not found", func() { none(c, "remote none") },
 		cache.Stats{RemoteNotFoundHits: 1}, "hit remote not found")
 

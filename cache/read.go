@@ -40,7 +40,9 @@ func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
 // caller's, ends after Options.LoadTimeout, and ends when its last caller has
 // left. Its value is stored, its error is returned unchanged and not stored, but
 // for ErrNotFound, which is remembered for Options.NotFoundTTL. When it panics,
-// its callers panic with a [*loader.Panic]. It may use the cache, for other keys.
+// its callers panic with a [*loader.Panic]. It may use the cache, for other keys: a
+// load that asks for its own key waits for itself, and gets its context's error after
+// Options.LoadTimeout.
 //
 // A caller whose ctx ends gets ctx's error at once; but the one who is asking the
 // remote tier for all, if it is cancelled and has no deadline within the budget,

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/nearside-go/nearside/local"
 )
@@ -32,10 +33,16 @@ func (c *Cache[K, V]) corrupt(ctx context.Context, key K, reason error) {
 	}
 }
 
-// unencodable counts and reports a value that its codec cannot encode.
+// warned has what is logged once per cache, because it may recur with each load.
+type warned struct{ tags, encode sync.Once }
+
+// unencodable counts and traces a value that its codec cannot encode, and logs the first.
 func (c *Cache[K, V]) unencodable(ctx context.Context, key K, err error) {
 	c.counters.encodeErrors.Add(1)
-	c.opts.Logger.WarnContext(ctx, "value does not encode", "cache", c.opts.Name, "error", err)
+	c.warned.encode.Do(func() {
+		c.opts.Logger.WarnContext(ctx, "a value is not stored because it does not encode; others are counted in Stats.EncodeErrors",
+			"cache", c.opts.Name, "error", err)
+	})
 	if c.opts.Trace.Fill != nil {
 		c.opts.Trace.Fill(ctx, FillInfo{Key: c.opts.Key(key), Outcome: FillFailed, Err: err})
 	}

@@ -41,7 +41,7 @@ type Stats struct {
 	Distrusted        int    // keys whose invalidation the remote tier has not confirmed
 	DistrustsAll      bool   // they were too many to be told apart: the remote tier is not read at all
 
-	Background int // loads, fills, touches and recordings of tags that are under way
+	Background int // loads, fills, touches, recordings of tags and invalidations of what is distrusted that are under way
 
 	LocalEntries   int
 	LocalCost      int64
@@ -95,7 +95,7 @@ func (c *Cache[K, V]) Stats() Stats {
 		RemoteErrors:       n.remoteErrors.Load(),
 		Distrusted:         distrusted,
 		DistrustsAll:       all,
-		Background:         int(c.flying.Load() + c.touching.Load() + c.recording.Load()),
+		Background:         int(c.flying.Load()+c.touching.Load()+c.recording.Load()) + c.retries.count(),
 		LocalEntries:       l.Entries,
 		LocalCost:          l.Cost,
 		LocalEvictions:     l.Evictions,

@@ -3,6 +3,7 @@ package cache_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -63,6 +64,35 @@ func TestUnusableTags(t *testing.T) {
 	}
 }
 
+// TestUnusableTagsAreReportedOnce: each load counts, and one line says what to do.
+func TestUnusableTagsAreReportedOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		tags   []string
+		advice string
+	}{
+		"too many": {manyTags(cache.MaxTags + 1), "one tag for the whole list"},
+		"too long": {[]string{strings.Repeat("t", cache.MaxTagLength+1)}, "a shorter one"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bothTiers(t, func(t *testing.T, o cache.Options[string, string]) {
+				var log strings.Builder
+				o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+				o.Tags = func(string, string) []string { return c.tags }
+				near := newCache(t, o)
+				for range 100 {
+					wantLoad(t, near, "k", constant("v"), "v")
+				}
+				if n := near.Stats().TagErrors; n != 100 {
+					t.Errorf("%d errors are counted, want 100", n)
+				}
+				if said := log.String(); strings.Count(said, "\n") != 1 || !strings.Contains(said, c.advice) {
+					t.Errorf("the log says %q, want one line with %q", said, c.advice)
+				}
+			})
+		})
+	}
+}
+
 // A Set that is refused leaves what was there.
 func TestSetWithUnusableTagsChangesNothing(t *testing.T) {
 	bothTiers(t, func(t *testing.T, o cache.Options[string, string]) {
@@ -81,7 +111,7 @@ func TestUnusableTagsWithoutTheRemoteTier(t *testing.T) {
 		_, a, _ := taggedPair(t)
 		o := tagged(a.remote)
 		o.Tags = func(string, string) []string { return []string{""} }
-		c := newCache(t, o)
+		c := a.replace(t, o)
 		a.remote.Inject(on("get", cachetest.Fault{Err: errDown}))
 		wantLoad(t, c, "k", constant("v"), "v")
 		if st := c.Stats(); st.TagErrors != 1 || st.LocalEntries != 0 {
@@ -187,6 +217,11 @@ func TestWideInvalidationThatFailed(t *testing.T) {
 							} else if fault.Err != nil && !errors.Is(err, fault.Err) || time.Since(start) > cachetest.DefaultBudget {
 								t.Fatalf("%v after %v", err, time.Since(start))
 							}
+							if a.Stats().Distrusted == 0 {
+								t.Error("nothing is distrusted")
+							}
+							wantMiss(t, a, "k")
+							deliver(time.Second) // the attempt that follows fails, too, and is made again
 							a.remote.Inject(nil)
 							wantMiss(t, a, "k")
 							wantMiss(t, a, "k")
@@ -196,9 +231,6 @@ func TestWideInvalidationThatFailed(t *testing.T) {
 							wantLoad(t, a, "k", constant("new red"), "new red")
 							if !heldLocally(t, a, "k") {
 								t.Error("what was loaded since is not kept locally")
-							}
-							if a.Stats().Distrusted == 0 {
-								t.Error("nothing is distrusted")
 							}
 							if err := declare(a); err != nil {
 								t.Fatal(err)

@@ -19,8 +19,8 @@ const (
 
 // What is wrong with tags.
 var (
-	errTagLength = fmt.Errorf("cache: a tag is empty or longer than %d bytes", MaxTagLength)
-	errTagCount  = fmt.Errorf("cache: a value has more than %d tags", MaxTags)
+	errTagLength = fmt.Errorf("cache: a tag is empty or longer than %d bytes: give it a shorter one, such as a hash", MaxTagLength)
+	errTagCount  = fmt.Errorf("cache: a value has more than %d tags: give it fewer, or one tag for the whole list", MaxTags)
 )
 
 func checkTags(tags []string) error {
@@ -41,15 +41,18 @@ func (c *Cache[K, V]) newEntry(key K, value V) *entry[V] {
 	return e
 }
 
-// tagged reports whether the tags of a loaded value are within the limits; if not
-// it counts and traces that.
+// tagged reports whether the tags of a loaded value are within the limits. It counts and
+// traces each value that is over one, and logs the first.
 func (t *fetch[K, V]) tagged(ctx context.Context, a answer[V]) bool {
 	err := checkEntry(a.entry.tags)
 	if err == nil {
 		return true
 	}
 	t.c.counters.tagErrors.Add(1)
-	t.c.opts.Logger.WarnContext(ctx, "value with unusable tags", "cache", t.c.opts.Name, "error", err)
+	t.c.warned.tags.Do(func() {
+		t.c.opts.Logger.WarnContext(ctx, "a value is not stored because of its tags; others are counted in Stats.TagErrors",
+			"cache", t.c.opts.Name, "error", err)
+	})
 	t.filled(ctx, FillFailed, err)
 	return false
 }
@@ -67,11 +70,11 @@ func checkEntry(tags []string) error {
 // wrong.
 func (t *fetch[K, V]) isRight(ctx context.Context, rec Record) (right bool, at time.Time) {
 	for _, tag := range rec.Tags {
-		if t.c.distrusted.has(t.c.tagPrefix + tag) {
+		if t.c.distrusts(ctx, t.c.tagPrefix+tag) {
 			return false, at
 		}
 	}
-	if t.c.distrusted.has(t.c.tagPrefix) {
+	if t.c.distrusts(ctx, t.c.tagPrefix) {
 		return false, at
 	}
 	j := t.c.known.judge(rec.Stamp, rec.Tags, rec.Complete || t.live())
@@ -120,7 +123,7 @@ var errNoTags = errors.New("cache: InvalidateTags needs Options.Tags")
 // load. Not found has no tags.
 //
 // Call it like Invalidate after the write has committed; what it promises, how long
-// it takes and which errors it returns are the same. An empty tag, one that is
+// it takes, which errors it returns, and that reads try again after one, are the same. An empty tag, one that is
 // longer than MaxTagLength, and a Cache without Options.Tags are errors too, with
 // nothing invalidated.
 func (c *Cache[K, V]) InvalidateTags(ctx context.Context, tags ...string) error {
@@ -156,10 +159,14 @@ func (c *Cache[K, V]) invalidateTags(ctx context.Context, tags []string) error {
 	names := c.tagNames(tags)
 	mark := c.distrusted.now()
 	at, err := c.opts.Remote.InvalidateTags(context.WithoutCancel(ctx), names, c.keepTags())
-	if err = c.settle(ctx, "invalidate tags", names, mark, err); err == nil {
+	if err == nil { // told before it is settled: see retry
 		for _, tag := range tags {
 			c.known.told(tag, at)
 		}
+	}
+	err = c.settle(ctx, "invalidate tags", names, mark, err)
+	if err == nil && slices.Contains(tags, "") {
+		c.distrusted.settleAll(mark)
 	}
 	c.known.drop(tags...)
 	return err
@@ -167,4 +174,4 @@ func (c *Cache[K, V]) invalidateTags(ctx context.Context, tags []string) error {
 
 // keepTags is how long the positions of tags are recorded: for as long as a value
 // can live that was filled before the record is renewed.
-func (c *Cache[K, V]) keepTags() time.Duration { return 2 * c.opts.MaxAge }
+func (c *Cache[K, V]) keepTags() time.Duration { return times(c.opts.MaxAge, 2) }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/cachetest"
 	"github.com/nearside-go/nearside/local"
 )
 
@@ -18,8 +19,7 @@ func bothTiers(t *testing.T, test func(t *testing.T, o cache.Options[string, str
 	})
 	t.Run("two tiers", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			_, a, _ := pair(t)
-			test(t, options(a.remote))
+			test(t, options(cachetest.NewServer().Remote()))
 		})
 	})
 }
@@ -85,6 +85,7 @@ func TestNilPointersAreHits(t *testing.T) {
 			if _, err := c.Get(t.Context(), "absent"); err != cache.ErrMiss {
 				t.Fatalf("Get of an absent key: %v", err)
 			}
+			_ = c.Close()
 		}
 		if loads != want {
 			t.Fatalf("%d loads, want %d", loads, want)
@@ -117,6 +118,7 @@ func TestNilAndNotFoundAreToldApart(t *testing.T) {
 		if o.Remote == nil {
 			return
 		}
+		_ = c.Close()
 		other := instance()
 		for key, want := range want {
 			if v, err := other.Get(t.Context(), key); v != nil || err != want {

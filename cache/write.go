@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nearside-go/nearside/local"
@@ -19,8 +20,9 @@ import (
 // log, their copies expire, at most Options.Local.TTL after they were read. When it
 // returns a [*RemoteError] the other instances may go on reading the old values
 // from the remote tier; this one does not read these keys there until a later
-// Invalidate of them succeeds, or MaxAge has passed. Try again: an Invalidate can
-// be repeated at will.
+// Invalidate of them succeeds, or MaxAge has passed. Reads of the keys make it try
+// again in the background, with pauses of up to 5 s. Try again all the same, because the
+// keys may not be read: an Invalidate can be repeated at will.
 //
 // It does not stop at ctx's end, because the write has been made: it takes the
 // Remote's budget at most, or one for each few hundred keys if there are more and
@@ -37,6 +39,7 @@ func (c *Cache[K, V]) Invalidate(ctx context.Context, keys ...K) error {
 }
 
 func (c *Cache[K, V]) invalidate(ctx context.Context, keys []K) error {
+	keys = equalToThemselves(keys)
 	return c.overwrite(ctx, "invalidate", keys, func(ctx context.Context, remoteKeys []string) error {
 		return c.opts.Remote.Invalidate(ctx, remoteKeys, c.opts.HoldOff)
 	})
@@ -54,7 +57,7 @@ func (c *Cache[K, V]) invalidate(ctx context.Context, keys []K) error {
 // The second drop removes it, or dooms the flight if it has not got to step 4.
 func (c *Cache[K, V]) overwrite(ctx context.Context, op string, keys []K, change func(context.Context, []string) error) error {
 	c.drop(keys)
-	if c.opts.Remote == nil {
+	if c.opts.Remote == nil || len(keys) == 0 {
 		return nil
 	}
 	remoteKeys := c.remoteKeys(keys)
@@ -65,6 +68,16 @@ func (c *Cache[K, V]) overwrite(ctx context.Context, op string, keys []K, change
 	err := c.settle(ctx, op, remoteKeys, mark, change(ctx, remoteKeys))
 	c.drop(keys)
 	return err
+}
+
+// equalToThemselves returns keys without those that do not equal themselves, of which no
+// tier holds anything.
+func equalToThemselves[K comparable](keys []K) []K {
+	odd := func(k K) bool { return k != k }
+	if !slices.ContainsFunc(keys, odd) {
+		return keys
+	}
+	return slices.DeleteFunc(slices.Clone(keys), odd)
 }
 
 func (c *Cache[K, V]) remoteKeys(keys []K) []string {
@@ -133,6 +146,9 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 		return ErrClosed
 	}
 	defer c.gate.leave()
+	if key != key {
+		return nil
+	}
 	start, drops := time.Now(), c.known.drops.Load()
 	var stamp Position // from before the value's tags are known, which may be invalidated meanwhile
 	if c.opts.Remote != nil {
@@ -184,13 +200,13 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 }
 
 // setLocal stores e in a cache without a remote tier. Dooming and storing are one
-// step: a load that started between the two would publish over e. Under a ban nothing
-// is stored.
+// step: a load that started between the two would publish over e. Under a ban, and while
+// the cache is being closed, nothing is stored.
 func (c *Cache[K, V]) setLocal(ctx context.Context, key K, e *entry[V], life local.Lifetime) {
 	cost := c.cost(key, e)
 	var evicted []local.Evicted[K, *entry[V]]
 	c.loads.DoomAnd(key, func() {
-		if c.isBanned(key) {
+		if c.isBanned(key) || c.gate.isClosed() {
 			c.local.Remove(key)
 		} else {
 			evicted = c.local.Add(key, e, cost, life)

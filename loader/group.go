@@ -9,7 +9,8 @@ import (
 
 // Group runs one load at a time for each key and shares its result among the
 // callers that ask meanwhile. The zero value is ready for use. All its methods
-// are safe for concurrent use.
+// are safe for concurrent use. A key that does not equal itself, such as a NaN, has a
+// flight for each caller, which nothing finds again.
 //
 // Lock order: Group.mu before Flight.mu.
 type Group[K comparable, V any] struct {
@@ -105,6 +106,9 @@ func (g *Group[K, V]) join(key K, work Work[V], waited time.Duration) (f *Flight
 	f = &Flight[V]{
 		waiters: 1, born: work.Born, waited: waited,
 		done: make(chan struct{}), over: make(chan struct{}),
+	}
+	if key != key { // no delete would find the flight again
+		return f, leader
 	}
 	if g.flights == nil {
 		g.flights = make(map[K]*Flight[V])

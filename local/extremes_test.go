@@ -54,16 +54,20 @@ func TestLimitHoldsAfterAnAddBesideReaders(t *testing.T) {
 	}
 }
 
-func TestKeysThatDoNotEqualThemselvesDoNotHangClear(t *testing.T) {
+func TestKeysThatDoNotEqualThemselvesAreNotStored(t *testing.T) {
 	s := newStore[float64, int](t, local.Options{MaxEntries: 2})
+	s.Add(1, 1, 1, hour)
 	for range 5 {
-		s.Add(math.NaN(), 1, 1, hour)
+		if evicted := s.Add(math.NaN(), 1, 1, hour); len(evicted) > 0 {
+			t.Errorf("an Add that stores nothing evicts %v", evicted)
+		}
+		if _, ok := s.Get(math.NaN()); ok || s.Remove(math.NaN()) {
+			t.Error("the entry is found")
+		}
 	}
-	if n := s.Len(); n != 2 {
-		t.Errorf("%d entries, want 2", n)
+	if st := s.Stats(); st.Entries != 1 || st.Cost != 1 || st.Evictions != 0 {
+		t.Errorf("stats: %+v", st)
 	}
+	mustHit(t, s, 1, 1)
 	s.Clear()
-	if n := s.Len(); n != 0 {
-		t.Errorf("%d entries are left", n)
-	}
 }

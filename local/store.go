@@ -13,8 +13,8 @@ import (
 
 // Store is a sharded LRU with a lifetime for each entry. All its methods are
 // safe for concurrent use. Values are handed out as they were added: callers
-// share what a value points to. A key must equal itself: one that holds a NaN is
-// never found again.
+// share what a value points to. A key that does not equal itself, such as a NaN,
+// is never found again, and so is not stored.
 type Store[K comparable, V any] struct {
 	clock   clock
 	seed    maphash.Seed
@@ -145,9 +145,13 @@ func (s *Store[K, V]) Peek(key K) (value V, ok bool) {
 // Add stores value under key, in place of what was there, and returns the
 // entries that made way for it. An entry that costs more than MaxCost or whose
 // lifetime is not positive is not stored, and what was there goes all the same.
-// A negative cost counts as zero. While Adds run side by side the store can
-// pass a limit by one entry for each of them.
+// A key that does not equal itself is not stored either. A negative cost counts as
+// zero. While Adds run side by side the store can pass a limit by one entry for each
+// of them.
 func (s *Store[K, V]) Add(key K, value V, cost int64, life Lifetime) []Evicted[K, V] {
+	if key != key {
+		return nil
+	}
 	cost = max(cost, 0)
 	if life.TTL <= 0 || (s.limits.MaxCost > 0 && cost > s.limits.MaxCost) {
 		s.Remove(key)
@@ -207,7 +211,8 @@ func (s *Store[K, V]) makeRoom(key K) []Evicted[K, V] {
 
 func (s *Store[K, V]) full() bool {
 	return s.entries.Load() > int64(s.limits.MaxEntries) ||
-		(s.limits.MaxCost > 0 && s.cost.Load() > s.limits.MaxCost)
+		// A sum beyond the largest int64 is negative, and as a uint64 what it ought to be.
+		(s.limits.MaxCost > 0 && uint64(s.cost.Load()) > uint64(s.limits.MaxCost))
 }
 
 func (s *Store[K, V]) evictOldest(sh *shard[K, V], spared K) (key K, value V, ok bool) {

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -87,7 +88,7 @@ func (b *breaker) learn(err error) {
 // heal probes from time to time, until Redis serves.
 func (b *breaker) heal(ctx context.Context) {
 	wait := b.s.opts.ProbeInterval
-	longest := wait * maxProbeFactor
+	longest := max(wait, maxProbeFactor*min(wait, math.MaxInt64/maxProbeFactor))
 	for {
 		select {
 		case <-time.After(wait/2 + rand.N(wait/2+1)):
@@ -102,7 +103,7 @@ func (b *breaker) heal(ctx context.Context) {
 			b.report(false, nil)
 			return
 		}
-		wait = min(2*wait, longest)
+		wait = 2 * min(wait, longest/2)
 	}
 }
 

@@ -16,18 +16,22 @@ func TestStoreServesSeveralCaches(t *testing.T) {
 	t.Parallel()
 	type id struct{ tenant, user int }
 	server := redistest.Start(t)
-	s, other := open(t, server.URL(), patient), open(t, server.URL(), patient)
+	stores := three(func() *redis.Store { return open(t, server.URL(), patient) })
 	fromID := func(k id) string { return fmt.Sprintf("%d/%d", k.tenant, k.user) }
-	checkKeys(t, s, other, cache.Options[string, string]{Name: "strings"}, cachetest.Keys)
-	checkKeys(t, s, other, cache.Options[int, string]{Name: "ints"}, []int{-1 << 63, -1, 0, 1, 10, 1<<63 - 1})
-	checkKeys(t, s, other, cache.Options[id, string]{Name: "structs", Key: fromID}, []id{{}, {1, 11}, {11, 1}, {-1, 0}})
+	checkKeys(t, stores, cache.Options[string, string]{Name: "strings"}, cachetest.Keys)
+	checkKeys(t, stores, cache.Options[int, string]{Name: "ints"}, []int{-1 << 63, -1, 0, 1, 10, 1<<63 - 1})
+	checkKeys(t, stores, cache.Options[id, string]{Name: "structs", Key: fromID}, []id{{}, {1, 11}, {11, 1}, {-1, 0}})
 }
 
-// checkKeys wants each key to have a value of its own, on caches of two Stores,
-// until all are invalidated.
-func checkKeys[K comparable](t *testing.T, s, other *redis.Store, o cache.Options[K, string], keys []K) {
+func three(store func() *redis.Store) [3]*redis.Store {
+	return [3]*redis.Store{store(), store(), store()}
+}
+
+// checkKeys wants each key to have a value of its own, on caches of three Stores, until
+// all are invalidated.
+func checkKeys[K comparable](t *testing.T, stores [3]*redis.Store, o cache.Options[K, string], keys []K) {
 	t.Helper()
-	a, b, late := cacheOn(t, s, o), cacheOn(t, other, o), cacheOn(t, s, o)
+	a, b, late := cacheOn(t, stores[0], o), cacheOn(t, stores[1], o), cacheOn(t, stores[2], o)
 	for i, k := range keys {
 		wantLoad(t, a, k, fmt.Sprint("value ", i))
 	}
@@ -47,10 +51,10 @@ func checkKeys[K comparable](t *testing.T, s, other *redis.Store, o cache.Option
 func TestKeysAreAnyBytesOnACluster(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, 3)
-	store := func() *redis.Store {
+	stores := three(func() *redis.Store {
 		return borrow(t, goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: cluster.Addrs()}), patient)
-	}
-	checkKeys(t, store(), store(), cache.Options[string, string]{}, cachetest.Keys)
+	})
+	checkKeys(t, stores, cache.Options[string, string]{}, cachetest.Keys)
 	for _, node := range cluster.Nodes() {
 		if got := node.Commands(); got["get"] == 0 || got["unlink"] == 0 {
 			t.Errorf("a node got no part of the work: %v", got)
@@ -65,9 +69,9 @@ func TestCachesDoNotReadEachOthersEntries(t *testing.T) {
 	// All caches of one round, on Stores of two prefixes.
 	caches := func() (all []*cache.Cache[string, string]) {
 		for _, p := range []string{"c", "c.b"} {
-			s := open(t, server.URL(), redis.Options{Timeout: patient.Timeout, Prefix: p})
-			for _, name := range []string{"b", "c", "b.0"} {
-				for schema := range 2 {
+			for schema := range 2 {
+				s := open(t, server.URL(), redis.Options{Timeout: patient.Timeout, Prefix: p})
+				for _, name := range []string{"b", "c", "b.0"} {
 					all = append(all, cacheOn(t, s, cache.Options[string, string]{Name: name, Schema: schema}))
 				}
 			}

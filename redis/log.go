@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"hash/crc32"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -90,12 +91,18 @@ func cacheOf(name string) string {
 //  1. Follow sees that the log is being read.
 //  2. The connection ends. The reader tells everybody, f too, that it is lost.
 //  3. Follow tells f since when the log is read.
-func (s *Store) Follow(name string, f cache.Follower) (stop func()) {
+//
+// A name that has a follower is refused with cache.ErrFollowed.
+func (s *Store) Follow(name string, f cache.Follower) (stop func(), err error) {
 	p := s.log(name)
 	p.turn.Lock()
 	defer p.turn.Unlock()
 	own := &follower{name, f}
 	p.mu.Lock()
+	if slices.ContainsFunc(p.followers, func(f *follower) bool { return f.cache == name }) {
+		p.mu.Unlock()
+		return nil, cache.ErrFollowed
+	}
 	p.followers = append(p.followers[:len(p.followers):len(p.followers)], own)
 	following, told := p.following, p.told.at
 	if !p.started {
@@ -106,7 +113,7 @@ func (s *Store) Follow(name string, f cache.Follower) (stop func()) {
 	if following {
 		f.Since(told, false)
 	}
-	return func() { p.unfollow(own) }
+	return func() { p.unfollow(own) }, nil
 }
 
 func (p *partition) unfollow(f *follower) {

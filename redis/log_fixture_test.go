@@ -127,7 +127,7 @@ func settle(t *testing.T, newStore func(redis.Options) *redis.Store, s redis.Opt
 	o.Trace = &cache.Trace{Told: seen.noteTold, Gap: seen.noteGap}
 	store := newStore(s)
 	i := &instance{cacheOn(t, store, o), store, s.Prefix, seen, &marks{}}
-	t.Cleanup(store.Follow("marks", i.marks))
+	followIn(t, store, "marks", i.marks)
 	follows(t, store)
 	return i
 }

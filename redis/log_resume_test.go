@@ -126,7 +126,12 @@ func TestANewFollowerIsNotToldOfTheLogAfterItIsLost(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		t.Cleanup(b.store.Follow("new", f))
+		stop, err := b.store.Follow("new", f)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		t.Cleanup(stop)
 	}()
 	<-f.entered
 	link.Cut()

@@ -123,7 +123,11 @@ func TestAReaderRenewsTheTTLOfAnIdleLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	defer s.Follow("c", noFollower{})()
+	stop, err := s.Follow("c", noFollower{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
 	wantRenewed("at the beginning")
 	p := s.logs[0]
 	redistest.Eventually(t, 10*time.Second, "it is not due", func() bool { return !p.renewalDue() })

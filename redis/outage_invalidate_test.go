@@ -80,24 +80,24 @@ func TestAfterAFailedInvalidateTheOldValueIsNeverRead(t *testing.T) {
 			server.Resume()
 			redistest.Eventually(t, 10*time.Second, "the breaker is closed", func() bool { return !a.store.Stats().BreakerOpen })
 
-			old := func() {
-				t.Helper()
-				<-time.After(12 * time.Millisecond)
-				if v, err := b.Get(t.Context(), "k"); v != "old" {
-					t.Fatalf("another instance reads %q, %v: Redis does not hold the old value", v, err)
-				}
-			}
-			old()
-			if v, err := a.Get(t.Context(), "k"); err != cache.ErrMiss {
-				t.Errorf("Get after a failed Invalidate = %q, %v; want a miss", v, err)
-			}
-			for range 5 { // the local copy ends in between
-				a.wantLoaded(t, "k", "new")
-				old()
+			<-time.After(12 * time.Millisecond)
+			if v, err := b.Get(t.Context(), "k"); v != "old" {
+				t.Fatalf("another instance reads %q, %v: Redis does not hold the old value", v, err)
 			}
 			if n := a.Stats().Distrusted; n != 1 {
 				t.Errorf("%d keys are distrusted, want 1", n)
 			}
+			if v, err := a.Get(t.Context(), "k"); err != cache.ErrMiss {
+				t.Errorf("Get after a failed Invalidate = %q, %v; want a miss", v, err)
+			}
+			for range 5 { // the local copy ends in between
+				v, err := a.GetOrLoad(t.Context(), "k", func(context.Context, string) (string, error) { return "new", nil })
+				if v != "new" || err != nil {
+					t.Errorf("GetOrLoad after a failed Invalidate = %q, %v; want what was loaded since", v, err)
+				}
+				<-time.After(12 * time.Millisecond)
+			}
+			redistest.Eventually(t, 10*time.Second, "the first read had the key invalidated again", func() bool { return a.Stats().Distrusted == 0 })
 			wantTrustRegained(t, a, b)
 		})
 	}

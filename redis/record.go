@@ -193,5 +193,5 @@ func millis(d time.Duration) int64 {
 	if d%time.Millisecond > 0 && ms < maxMillis {
 		ms++
 	}
-	return max(ms, 1)
+	return min(max(ms, 1), maxMillis)
 }

@@ -41,11 +41,21 @@ func (s *stuck) Invalidated(string, cache.Position, bool) {
 	<-s.end
 }
 
+// followIn makes f follow the log of a cache until the test ends.
+func followIn(t *testing.T, store *redis.Store, name string, f cache.Follower) {
+	t.Helper()
+	stop, err := store.Follow(name, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+}
+
 // stop makes the reader of i's log stand still until the test ends.
 func stop(t *testing.T, i *instance) {
 	t.Helper()
 	s := &stuck{began: make(chan struct{}), end: make(chan struct{})}
-	t.Cleanup(i.store.Follow("stuck", s))
+	followIn(t, i.store, "stuck", s)
 	t.Cleanup(func() { close(s.end) })
 	if err := i.store.Announce(t.Context(), "stuck:0:k"); err != nil {
 		t.Fatal(err)

@@ -18,9 +18,9 @@ import (
 // failover pair or Cluster. It implements [cache.Remote]. All its methods are
 // safe for concurrent use.
 //
-// A name is used by one cache of a Store at a time: of two, each takes what the other
-// invalidates for its own, and keeps its local copies. That is so of other Schemas too,
-// where tags are concerned. A second cache of a name needs a Store of its own.
+// A name is used by one cache of a Store at a time, whatever the Schema: cache.New returns
+// cache.ErrFollowed for a second one, until the first is closed. Two at a time need a Store
+// each, because a Store tells its caches of other Stores' invalidations.
 type Store struct {
 	client  goredis.UniversalClient
 	owned   bool // the client is closed with the Store, and heeds contexts

@@ -191,7 +191,7 @@ func TestTagsOfOtherCachesAreOthers(t *testing.T) {
 	for _, name := range []string{"c", "c.", "c-t", "d"} {
 		caches[name] = cacheOn(t, store, cache.Options[string, string]{Name: name, Tags: tagsOf})
 	}
-	schema := cacheOn(t, store, cache.Options[string, string]{Name: "c", Schema: 1, Tags: tagsOf})
+	schema := cacheOn(t, open(t, server.URL(), o), cache.Options[string, string]{Name: "c", Schema: 1, Tags: tagsOf})
 	follows(t, store)
 	all := func() {
 		for _, c := range caches {

@@ -225,15 +225,15 @@ func TestDamagedRecordIsAMissThatIsCountedAndRepaired(t *testing.T) {
 func TestBytesThatTheCodecRefusesAreAMissThatIsRepaired(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	s := open(t, server.URL(), patient)
-	text := cacheOn(t, s, cache.Options[string, string]{})
-	numbers := cacheOn(t, s, cache.Options[string, int]{}) // the same name and schema, by mistake
+	store := func() *redis.Store { return open(t, server.URL(), patient) }
+	text := cacheOn(t, store(), cache.Options[string, string]{})
+	numbers := cacheOn(t, store(), cache.Options[string, int]{}) // the same name and schema, by mistake
 	wantLoad(t, text, "k", "no number")
 	wantLoad(t, numbers, "k", 7)
 	if n := numbers.Stats().CorruptRecords; n != 1 {
 		t.Errorf("%d unreadable records, want 1", n)
 	}
-	wantGet(t, cacheOn(t, s, cache.Options[string, int]{}), "k", 7)
+	wantGet(t, cacheOn(t, store(), cache.Options[string, int]{}), "k", 7)
 }
 
 func TestRedisThatLostEverythingIsServedOn(t *testing.T) {

@@ -117,7 +117,7 @@ func roundTrips(t *testing.T, o cache.Options[string, string], owned, busy bool)
 	n := &trips{calls: make(map[any][]string)}
 	redis.ClientOf(store).AddHook(n)
 	seen := &marks{}
-	t.Cleanup(store.Follow("marks", seen))
+	followIn(t, store, "marks", seen)
 	c := cacheOn(t, store, o)
 	follows(t, store)
 	get := func(key string) func(context.Context) error {

@@ -79,9 +79,21 @@ func (l *listener) find(name string) (told, bool) {
 func (s *suite) follow(r cache.Remote, name string) *listener {
 	s.Helper()
 	l := &listener{s: s}
-	s.Cleanup(r.Follow(name, l))
-	s.until("Since was not called", func() bool { _, ok := l.began(); return ok })
+	s.followWith(r, name, l)
 	return l
+}
+
+// followWith makes r tell l of that cache until stop is called or the check ends, and
+// waits until it does.
+func (s *suite) followWith(r cache.Remote, name string, l *listener) (stop func()) {
+	s.Helper()
+	stop, err := r.Follow(name, l)
+	if err != nil {
+		s.Fatalf("Follow: %v", err)
+	}
+	s.Cleanup(stop)
+	s.until("Since was not called", func() bool { _, ok := l.began(); return ok })
+	return stop
 }
 
 // until waits until ok, for as long as anything may take, and fails with what then.
@@ -213,8 +225,7 @@ func (s *suite) tellsOfWhatIsDone() {
 		}
 		found <- rec.State
 	}}
-	s.Cleanup(s.B.Follow("c", l))
-	s.until("Since was not called", func() bool { _, ok := l.began(); return ok })
+	s.followWith(s.B, "c", l)
 	ban := cache.Token{2}
 	for _, step := range []struct {
 		what string
@@ -275,15 +286,36 @@ func (s *suite) tellsAllAfterSince() {
 }
 
 func (s *suite) stopsTelling() {
-	l, other := &listener{s: s}, s.follow(s.B, "c")
-	stop := s.B.Follow("c", l)
-	s.until("Since was not called", func() bool { _, ok := l.began(); return ok })
+	l := &listener{s: s}
+	stop := s.followWith(s.B, "c", l)
 	s.announce(s.A, "c:0:1")
 	s.until("the entry was not told", func() bool { _, ok := l.find("c:0:1"); return ok })
 	stop()
+	other := s.follow(s.B, "c")
 	s.announce(s.A, "c:0:2")
 	s.heard(other, s.A, "c")
 	if _, ok := l.find("c:0:2"); ok {
 		s.Fatal("a follower was told after stop")
+	}
+}
+
+// oneFollower: a name has one follower of a Remote at a time, others may have theirs,
+// and a stop that is called late, or again, does not end what came after it.
+func (s *suite) oneFollower() {
+	first := &listener{s: s}
+	stop := s.followWith(s.B, "c", first)
+	refused := &listener{s: s}
+	if _, err := s.B.Follow("c", refused); err != cache.ErrFollowed {
+		s.Fatalf("Follow of a name that is followed: %v, want ErrFollowed", err)
+	}
+	s.follow(s.B, "d")
+	s.follow(s.A, "c")
+	s.heard(first, s.A, "c") // it still is told
+	stop()
+	second := s.follow(s.B, "c")
+	stop()
+	s.heard(second, s.A, "c")
+	if _, ok := refused.began(); ok {
+		s.Error("a follower that was refused was told since when")
 	}
 }

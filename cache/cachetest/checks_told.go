@@ -17,8 +17,7 @@ func (s *suite) toldPosition() {
 			<-proceed
 		}
 	}}
-	s.Cleanup(s.B.Follow("c", l))
-	s.until("Since was not called", func() bool { _, ok := l.began(); return ok })
+	s.followWith(s.B, "c", l)
 	s.announce(s.A, "c:0:first")
 	s.until("the entry was not told", func() bool { _, ok := l.find("c:0:first"); return ok })
 	s.announce(s.A, "c:0:slow")

@@ -76,6 +76,7 @@ var checks = []struct {
 	{"the record is gone before that is told", (*suite).tellsOfWhatIsDone},
 	{"all is told from a position on", (*suite).tellsAllAfterSince},
 	{"nothing is told after the stop", (*suite).stopsTelling},
+	{"a name has one follower", (*suite).oneFollower},
 	{"positions are of what was heard", (*suite).positions},
 	{"told is what was told", (*suite).toldPosition},
 	{"the end is the last entry", (*suite).end},

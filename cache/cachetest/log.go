@@ -82,12 +82,16 @@ func (s *Server) since(told cache.Position) (entries []logEntry, end cache.Posit
 	return s.log[first:len(s.log):len(s.log)], s.end, false
 }
 
-// Follow tells f of the log.
-func (r *Remote) Follow(name string, f cache.Follower) (stop func()) {
+// Follow tells f of the log, unless the name has a follower.
+func (r *Remote) Follow(name string, f cache.Follower) (stop func(), err error) {
 	r.reader.turn.Lock()
 	defer r.reader.turn.Unlock()
 	own := &follower{name, f}
 	r.reader.mu.Lock()
+	if slices.ContainsFunc(r.reader.followers, func(f *follower) bool { return f.cache == name }) {
+		r.reader.mu.Unlock()
+		return nil, cache.ErrFollowed
+	}
 	r.reader.followers = append(r.reader.followers, own)
 	cut, told := r.reader.cut, r.reader.told
 	r.reader.mu.Unlock()
@@ -104,7 +108,7 @@ func (r *Remote) Follow(name string, f cache.Follower) (stop func()) {
 			}
 		}
 		r.reader.followers = others
-	}
+	}, nil
 }
 
 // CutLog ends this Remote's reading of the log, as when a connection breaks.

@@ -112,7 +112,7 @@ func (r *Remote) do(ctx context.Context, op string, step func(*Server)) error {
 	if err := pass(ctx, min(f.Hold, r.budget-f.Delay)); err != nil {
 		return err
 	}
-	if f.Delay+f.Hold >= r.budget {
+	if f.Delay >= r.budget || f.Hold >= r.budget-f.Delay {
 		f.Err = context.DeadlineExceeded
 	}
 	return f.Err

@@ -14,7 +14,7 @@ type deaf struct{ *redis.Store }
 // deafTo is of how many entries one is lost.
 const deafTo = 8
 
-func (d deaf) Follow(name string, f cache.Follower) (stop func()) {
+func (d deaf) Follow(name string, f cache.Follower) (stop func(), err error) {
 	return d.Store.Follow(name, deafFollower{f})
 }
 

@@ -30,8 +30,8 @@ func (r Result) String() string {
 		r.Fills, r.Refused, r.Doomed, r.Stale)
 }
 
-// instance is a process: a cache, and a twin, which a process has that makes a second
-// cache of the same name on the same Remote.
+// instance is a process: a cache, and a twin of the same name on the same Remote, which
+// takes leases as a second load of the process would.
 type instance struct {
 	*cache.Cache[string, int]
 	twin *cache.Cache[string, int]
@@ -47,9 +47,17 @@ func newInstance(r cache.Remote, goroutines int) (instance, error) {
 	if err != nil {
 		return instance{}, err
 	}
+	o.Remote = unfollowed{r}
 	twin, err := cache.New(o)
 	return instance{c, twin}, err
 }
+
+// unfollowed is a Remote that tells its cache nothing: a name has one follower on the
+// Remote, and the twin only loads.
+type unfollowed struct{ cache.Remote }
+
+// Follow does nothing.
+func (unfollowed) Follow(string, cache.Follower) (stop func(), err error) { return func() {}, nil }
 
 func (i instance) close() {
 	_ = i.Close()
