@@ -23,6 +23,8 @@ type partition struct {
 	tried   bool   // it has read, or tried to
 	movedTo string // the node that the log has moved to, by the last session's end
 
+	woken chan struct{} // gets an element when Redis serves commands again
+
 	turn sync.Mutex // held while followers are told; before mu
 
 	mu        sync.Mutex     // guards all below
@@ -59,7 +61,7 @@ func newPartitions(s *Store) []*partition {
 		if len(logs) > 1 {
 			key += ":" + strconv.Itoa(i)
 		}
-		logs[i] = &partition{s: s, key: key, settled: make(chan struct{})}
+		logs[i] = &partition{s: s, key: key, settled: make(chan struct{}), woken: make(chan struct{}, 1)}
 	}
 	return logs
 }

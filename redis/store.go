@@ -31,6 +31,8 @@ type Store struct {
 	opts    Options
 	reads   *breaker
 	writes  *breaker
+	outage  *outage
+	nodes   nodes
 	renewed atomic.Uint64 // leases
 
 	clearing atomic.Int32 // leases that are being given up
@@ -68,9 +70,13 @@ func Open(rawURL string, o Options) (*Store, error) {
 		client.MaxRetries = -1
 	}
 	client.DialerRetries = 1
+	if client.DialTimeout == 0 {
+		client.DialTimeout = o.LogTimeout
+	}
 	client.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	s := newStore(goredis.NewClient(client), o)
-	s.owned = true
+	s := newStore(o)
+	client.Dialer = s.quiet(netDialer(client.TLSConfig))
+	s.client, s.single, s.owned = goredis.NewClient(client), true, true
 	return s, nil
 }
 
@@ -92,7 +98,10 @@ func New(client goredis.UniversalClient, o Options) (*Store, error) {
 	if err := errors.Join(unreliable(client), err); err != nil {
 		return nil, err
 	}
-	return newStore(client, o), nil
+	s := newStore(o)
+	s.client = client
+	_, s.single = client.(*goredis.Client)
+	return s, nil
 }
 
 func unreliable(client goredis.UniversalClient) error {
@@ -112,12 +121,13 @@ func unreliable(client goredis.UniversalClient) error {
 	return nil
 }
 
-func newStore(client goredis.UniversalClient, o Options) *Store {
-	_, single := client.(*goredis.Client)
-	s := &Store{client: client, opts: o, single: single, origin: newOrigin()}
-	s.logs = newPartitions(s)
+// newStore returns a Store that has no client yet.
+func newStore(o Options) *Store {
+	s := &Store{opts: o, origin: newOrigin()}
 	s.background, s.stop = context.WithCancel(context.Background())
+	s.logs = newPartitions(s)
 	s.reads, s.writes = newBreakers(s)
+	s.outage = newOutage(s)
 	return s
 }
 
@@ -133,6 +143,7 @@ func (s *Store) Close() error {
 		s.reads.shut()
 		s.writes.shut()
 		s.running.Wait()
+		s.outage.shut()
 		if s.owned {
 			s.closeErr = s.client.Close()
 		}

@@ -121,7 +121,7 @@ var onRedis = []mutant{
 		"redis/reader.go", "end != (place{}) && !end.at.Before(heard) {", "end != (place{}) {",
 	}}, tests("TestALogThatBeginsAnewIsLifted|TestALogThatLostOnly"), "lifted"},
 	{"following a log that moves", []change{{
-		"redis/reader.go", "o.Addr = net.JoinHostPort(host, port)", "_ = port",
+		"redis/dial_cluster.go", "o.Addr = net.JoinHostPort(host, port)", "_ = port",
 	}}, tests("TestALogThatMovesIsReadWhereItsNodeSays"), "misses k"},
 	{"the second entry of a tag", []change{{
 		"redis/tags.go", "	return s.appendAfter(ctx, tags, records)\n", "	return at, s.send(ctx, records)\n",

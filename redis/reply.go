@@ -1,0 +1,3 @@
+package redis
+
+func told(err error) error { return err }
