@@ -18,6 +18,11 @@ import (
 // nothing that the caller reads.
 func send[T any](ctx context.Context, b *breaker, command func(context.Context) (T, error)) (T, error) {
 	var zero T
+	if !b.s.owned {
+		if err := b.s.steady(ctx); err != nil {
+			return zero, err
+		}
+	}
 	if !b.allows() {
 		return zero, cache.ErrUnavailable
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -23,7 +24,8 @@ type partition struct {
 	tried   bool   // it has read, or tried to
 	movedTo string // the node that the log has moved to, by the last session's end
 
-	woken chan struct{} // gets an element when Redis serves commands again
+	woken chan struct{}        // gets an element when Redis serves commands again
+	line  atomic.Pointer[line] // the connection that the log is read on; nil if unknown
 
 	turn sync.Mutex // held while followers are told; before mu
 

@@ -71,15 +71,15 @@ func TestADeadRedisIsQuiet(t *testing.T) {
 			<-time.After(3 * time.Second) // for the line that ends the outage
 			lines := p.written()
 			t.Logf("away for %v: %d lines, a hit %v after Redis was back", *outageFor, len(lines), took)
-			if len(lines) > 3 {
-				t.Errorf("%d lines, want at most 3:\n%s", len(lines), strings.Join(lines[:min(len(lines), 40)], "\n"))
+			most, within := 3, 300*time.Millisecond
+			if *outageFor < time.Minute { // Among all other tests each reader may dial before the log's reader can.
+				most, within = 3+8, 3*time.Second
 			}
-			most := 300 * time.Millisecond
-			if *outageFor < time.Minute { // among all other tests
-				most = 3 * time.Second
+			if len(lines) > most {
+				t.Errorf("%d lines, want at most %d:\n%s", len(lines), most, strings.Join(lines[:min(len(lines), 40)], "\n"))
 			}
-			if took > most {
-				t.Errorf("a hit %v after Redis was back, want one within %v", took, most)
+			if took > within {
+				t.Errorf("a hit %v after Redis was back, want one within %v", took, within)
 			}
 		})
 	}

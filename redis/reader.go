@@ -67,6 +67,7 @@ func (p *partition) redirected(err error) bool {
 func (p *partition) session(ctx context.Context) (worked bool, err error) {
 	client, err := p.connect(ctx)
 	if err != nil {
+		p.line.Store(nil)
 		return false, err
 	}
 	defer client.Close()
@@ -108,6 +109,7 @@ func (p *partition) connect(ctx context.Context) (*goredis.Client, error) {
 		}
 		return nil, err
 	}
+	p.line.Store(newLine(conn))
 	return only(&o, conn), nil
 }
 
