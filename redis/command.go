@@ -47,6 +47,7 @@ func send[T any](ctx context.Context, b *breaker, command func(context.Context) 
 		err = fmt.Errorf("redis: no answer in time: %w", context.DeadlineExceeded)
 	}
 	err = told(err)
+	b.s.denied(err)
 	b.learn(err)
 	return reply, err
 }

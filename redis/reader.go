@@ -25,6 +25,7 @@ func (p *partition) read(ctx context.Context) {
 	for {
 		began := time.Now()
 		worked, err := p.session(ctx)
+		p.s.denied(told(err))
 		p.lose(ctx, told(err))
 		if p.redirected(err) {
 			continue
@@ -209,7 +210,7 @@ func (r *session) lift(ctx context.Context) (end place, err error) {
 
 // isTooSmall reports whether Redis refused a position because the log has later ones.
 func isTooSmall(err error) bool {
-	return goredis.HasErrorPrefix(err, "The ID specified in XADD is equal or smaller")
+	return goredis.HasErrorPrefix(err, idTooSmall)
 }
 
 // follow tells everybody that the log is read on behind a place. Begun is when the place

@@ -33,6 +33,7 @@ type Store struct {
 	writes  *breaker
 	outage  *outage
 	nodes   nodes
+	refusal sync.Once     // tells of a command that the server refuses
 	renewed atomic.Uint64 // leases
 
 	clearing atomic.Int32 // leases that are being given up
