@@ -18,6 +18,11 @@ import (
 // failover pair or Cluster. It implements [cache.Remote]. All its methods are
 // safe for concurrent use.
 //
+// The server has to have, and its user has to be allowed, GET, PTTL, UNLINK, EVAL,
+// EVALSHA, XADD, XREAD, XRANGE, XREVRANGE and XLEN, in scripts GET, GETRANGE, SET, DEL,
+// UNLINK, PTTL, PEXPIRE and TIME, and in a Cluster CLUSTER SLOTS. When one of them is
+// refused, Options.Logger is told once.
+//
 // A name is used by one cache of a Store at a time: of two, each takes what the other
 // invalidates for its own, and keeps its local copies. That is so of other Schemas too,
 // where tags are concerned. A second cache of a name needs a Store of its own.
@@ -53,15 +58,15 @@ var _ cache.Remote = (*Store)(nil)
 // Open returns a Store with a client of its own, which Close closes, for the
 // server that rawURL names: redis://user:password@host:port/db, rediss:// for TLS,
 // or unix:///path. The query parameters of goredis.ParseURL apply. It does not
-// need Redis to be up. Its errors are those of the URL and of the options.
+// need Redis to be up. Its errors are those of the options, and one that says which part
+// of the URL is wrong, without quoting it.
 //
 // The client heeds the deadlines of contexts, makes a single attempt at a
-// connection for each command, and does not retry, unless the URL asks for that.
+// connection for each command, and does not retry, unless the URL asks for that. A dial
+// ends after LogTimeout, unless the URL has a dial_timeout, and with the Store. A dial
+// that fails is not written to standard error.
 func Open(rawURL string, o Options) (*Store, error) {
-	client, err := goredis.ParseURL(rawURL)
-	if err != nil {
-		err = errURL
-	}
+	client, err := parseURL(rawURL)
 	o, optionsErr := o.complete()
 	if err := errors.Join(err, optionsErr); err != nil {
 		return nil, err
@@ -80,10 +85,6 @@ func Open(rawURL string, o Options) (*Store, error) {
 	s.client, s.single, s.owned = goredis.NewClient(client), true, true
 	return s, nil
 }
-
-// errURL quotes nothing of the URL: a password may be in any part of one that does not
-// parse.
-var errURL = errors.New("redis: open: not a URL that goredis.ParseURL takes")
 
 // New returns a Store that uses client: a Client, a failover client or a
 // ClusterClient, with whatever timeouts. Close leaves it open; close it after the
@@ -105,14 +106,22 @@ func New(client goredis.UniversalClient, o Options) (*Store, error) {
 	return s, nil
 }
 
+var errNoClient = errors.New("redis: there is no client")
+
 func unreliable(client goredis.UniversalClient) error {
 	switch c := client.(type) {
 	case nil:
-		return errors.New("redis: there is no client")
+		return errNoClient
 	case *goredis.Client:
+		if c == nil {
+			return errNoClient
+		}
 	case *goredis.Ring:
 		return errors.New("redis: a Ring may bring back what was invalidated while a shard was away")
 	case *goredis.ClusterClient:
+		if c == nil {
+			return errNoClient
+		}
 		if o := c.Options(); o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
 			return errors.New("redis: a client that reads from replicas may read what was invalidated")
 		}
