@@ -201,7 +201,7 @@ func (b *breaker) reached(ctx context.Context) bool {
 		}
 		client := only(c.Options(), conn)
 		defer client.Close()
-		return !ill(b.probe(ctx, client))
+		return !ill(b.probe(ctx, client.Client))
 	}
 	return true
 }

@@ -52,9 +52,21 @@ func refused(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || dial.Net == "unix" && errors.Is(err, syscall.ENOENT)
 }
 
+// lone is a client of one connection.
+type lone struct {
+	*goredis.Client
+	conn net.Conn
+}
+
+// Close also closes a connection that no command has used yet.
+func (l *lone) Close() error {
+	_ = l.conn.Close() // mostly the second time
+	return l.Client.Close()
+}
+
 // only returns a client whose one connection is conn. Once conn is lost its commands
 // fail. The pool of such a client dials nobody, and so has no failed dial to log.
-func only(o *goredis.Options, conn net.Conn) *goredis.Client {
+func only(o *goredis.Options, conn net.Conn) *lone {
 	one := *o
 	one.PoolSize, one.MinIdleConns, one.MaxIdleConns, one.MaxActiveConns = 1, 0, 1, 0
 	one.PipelinePoolSize = -1 // pipelines use that connection too
@@ -68,7 +80,7 @@ func only(o *goredis.Options, conn net.Conn) *goredis.Client {
 		}
 		return conn, nil
 	}
-	return goredis.NewClient(&one)
+	return &lone{goredis.NewClient(&one), conn}
 }
 
 var errLost = errors.New("redis: the connection is lost")

@@ -104,12 +104,14 @@ func (s *Store) reach(ctx context.Context, c *goredis.ClusterClient) error {
 	return err
 }
 
-// nodeOptions returns o with a dialer that heeds its context, unless the client has a
-// dialer of its own.
+// nodeOptions returns the options of a node, with a dialer that heeds its context unless
+// the client was given another.
 func nodeOptions(c *goredis.ClusterClient, o *goredis.Options) *goredis.Options {
 	one := *o
-	one.Dialer = c.Options().Dialer
 	if one.Dialer == nil {
+		one.Dialer = c.Options().Dialer
+	}
+	if one.Dialer == nil || c.Options().Dialer == nil && c.Options().TLSConfig != nil {
 		one.Dialer = netDialer(c.Options().TLSConfig)
 	}
 	return &one

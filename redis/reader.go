@@ -37,6 +37,7 @@ func (p *partition) read(ctx context.Context) {
 		if worked && time.Since(began) > maxReconnect && ctx.Err() == nil {
 			continue
 		}
+		p.line.Store(nil) // nobody is to wait for the next dial
 		select {
 		case <-time.After(wait/2 + rand.N(wait/2)):
 		case <-p.woken:
@@ -88,7 +89,7 @@ func (p *partition) session(ctx context.Context) (worked bool, err error) {
 
 // connect returns a client of one connection to the server that has the log: the
 // Store's own may wait longer than LogTimeout, and has better use for its connections.
-func (p *partition) connect(ctx context.Context) (*goredis.Client, error) {
+func (p *partition) connect(ctx context.Context) (*lone, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.s.opts.LogTimeout)
 	defer cancel()
 	var o goredis.Options
@@ -117,7 +118,7 @@ func (p *partition) connect(ctx context.Context) (*goredis.Client, error) {
 // session is the reading of a log on one connection. It alone moves told.
 type session struct {
 	*partition
-	client *goredis.Client
+	client *lone
 	looked time.Time // when the Store's client was last asked for the end of the log
 	ahead  place     // what it saw, until that has been told
 }
