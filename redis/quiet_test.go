@@ -10,6 +10,8 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
@@ -47,7 +49,11 @@ func TestADeadRedisIsQuiet(t *testing.T) {
 			} else {
 				nodes = []*redistest.Server{redistest.Start(t)}
 			}
-			p := startReaders(t, client, nodes)
+			var addrs []string
+			for _, node := range nodes {
+				addrs = append(addrs, node.Addr())
+			}
+			p := startReaders(t, client, addrs...)
 			p.wants(t, "reading")
 			for _, node := range nodes { // all at once
 				if err := syscall.Kill(node.PID(), syscall.SIGKILL); err != nil {
@@ -72,8 +78,8 @@ func TestADeadRedisIsQuiet(t *testing.T) {
 			lines := p.written()
 			t.Logf("away for %v: %d lines, a hit %v after Redis was back", *outageFor, len(lines), took)
 			most, within := 3, 300*time.Millisecond
-			if *outageFor < time.Minute { // Among all other tests each reader may dial before the log's reader can.
-				most, within = 3+8, 3*time.Second
+			if *outageFor < time.Minute { // Among all other tests each reader may dial each node before the log's reader can.
+				most, within = 3+3*8, 3*time.Second
 			}
 			if len(lines) > most {
 				t.Errorf("%d lines, want at most %d:\n%s", len(lines), most, strings.Join(lines[:min(len(lines), 40)], "\n"))
@@ -82,6 +88,37 @@ func TestADeadRedisIsQuiet(t *testing.T) {
 				t.Errorf("a hit %v after Redis was back, want one within %v", took, within)
 			}
 		})
+	}
+}
+
+// TestAHandshakeThatFailsIsQuiet counts what a process writes while somebody listens who
+// is no Redis, or lets nobody in.
+func TestAHandshakeThatFailsIsQuiet(t *testing.T) {
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+	server := redistest.Start(t)
+	if err := server.Client().ConfigSet(t.Context(), "requirepass", "right").Err(); err != nil {
+		t.Fatal(err)
+	}
+	garbage := quoter(t, func(args []string) string { return "?" + strings.Join(args, " ") })
+	for name, url := range map[string]string{
+		"HTTP":           "redis://" + web.Listener.Addr().String(),
+		"garbage":        "redis://" + garbage,
+		"wrong password": "redis://:wrong@" + server.Addr(),
+		"no password":    "redis://" + server.Addr(),
+		"TLS":            "rediss://" + server.Addr(),
+		"no host":        "redis://" + redistest.Refused(t),
+	} {
+		for _, client := range []string{"URL", "Client of a URL"} {
+			t.Run(name+", "+client, func(t *testing.T) {
+				t.Parallel()
+				p := startReaders(t, client, url)
+				<-time.After(3 * time.Second)
+				if lines := p.written(); len(lines) > 3 {
+					t.Errorf("%d lines, want at most 3:\n%s", len(lines), strings.Join(lines[:min(len(lines), 20)], "\n"))
+				}
+			})
+		}
 	}
 }
 
@@ -103,15 +140,11 @@ type readers struct {
 	stderr bytes.Buffer
 }
 
-func startReaders(t *testing.T, client string, nodes []*redistest.Server) *readers {
+func startReaders(t *testing.T, client string, addrs ...string) *readers {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
-	}
-	var addrs []string
-	for _, node := range nodes {
-		addrs = append(addrs, node.Addr())
 	}
 	p := &readers{}
 	cmd := exec.Command(self)
@@ -170,6 +203,13 @@ func readQuietly(client string) error {
 		store, err = redis.Open("redis://"+addrs[0], o)
 	case "Client":
 		store, err = redis.New(goredis.NewClient(&goredis.Options{Addr: addrs[0]}), o)
+	case "URL":
+		store, err = redis.Open(addrs[0], o)
+	case "Client of a URL":
+		var of *goredis.Options
+		if of, err = goredis.ParseURL(addrs[0]); err == nil {
+			store, err = redis.New(goredis.NewClient(of), o)
+		}
 	default:
 		store, err = redis.New(goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: addrs}), o)
 	}
