@@ -43,13 +43,15 @@ func dial(ctx context.Context, o *goredis.Options) (net.Conn, error) {
 	}
 }
 
-// refused reports whether a dial failed because nobody listens.
+// refused reports whether a dial failed because nobody listens. Errors that were joined do
+// not count: those of Sentinels say nothing of the server.
 func refused(err error) bool {
-	var dial *net.OpError
-	if !errors.As(err, &dial) {
-		return false
+	for ; err != nil; err = errors.Unwrap(err) {
+		if dial, ok := err.(*net.OpError); ok {
+			return errors.Is(dial, syscall.ECONNREFUSED) || dial.Net == "unix" && errors.Is(dial, syscall.ENOENT)
+		}
 	}
-	return errors.Is(err, syscall.ECONNREFUSED) || dial.Net == "unix" && errors.Is(err, syscall.ENOENT)
+	return false
 }
 
 // lone is a client of one connection.

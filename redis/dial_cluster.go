@@ -146,6 +146,7 @@ func (r *session) learnNodes(ctx context.Context) {
 	}
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
+	//lint:ignore SA1019 CLUSTER SHARDS, which replaces CLUSTER SLOTS, is not in Redis 6
 	if slots, err := r.client.ClusterSlots(ctx).Result(); err == nil {
 		r.s.nodes.learn(slots)
 	}
