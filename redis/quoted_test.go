@@ -155,7 +155,7 @@ func (s *secrets) wantNone(t *testing.T) {
 
 func (s *secrets) options() redis.Options {
 	return redis.Options{
-		MaxFailures: 1000, LogTimeout: quickLog,
+		Timeout: patient.Timeout, MaxFailures: 1000, LogTimeout: quickLog,
 		Logger: slog.New(slog.NewTextHandler(s, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Trace: &redis.Trace{
 			Breaker: func(_ context.Context, i redis.BreakerInfo) { s.note("breaker", i.Err) },
