@@ -28,7 +28,7 @@ import (
 	"github.com/nearside-go/nearside/redis"
 )
 
-var outageFor = flag.Duration("outage", 4*time.Second, "how long Redis is away in TestADeadRedisIsQuiet")
+var outageFor = flag.Duration("outage", 4*time.Second, "how long Redis is away in TestADeadRedisIsQuiet; with a minute or more its bounds are strict, and -parallel 3 runs all clients side by side")
 
 // quietClient tells a process of this test binary which client it reads with while
 // Redis is away, and quietAddrs where Redis is.
