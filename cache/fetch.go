@@ -208,7 +208,7 @@ func (t *fetch[K, V]) accept(ctx context.Context, rec Record) (answer[V], bool) 
 	if !rec.NotFound {
 		var err error
 		if e.value, err = decode(t.c.opts.Codec, rec.Payload); err != nil {
-			t.c.corrupt(ctx, t.key, err)
+			t.c.undecodable(ctx, t.key, err)
 			return answer[V]{}, false
 		}
 	}

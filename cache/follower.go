@@ -19,7 +19,8 @@ func (f follower[K, V]) Since(at Position, complete bool) {
 		return
 	}
 	f.c.counters.gaps.Add(1)
-	f.c.opts.Logger.Warn("invalidations may have been missed; the local tier was dropped", "cache", f.c.opts.Name)
+	// Debug: the Store has told of the gap, once for all its caches.
+	f.c.opts.Logger.Debug("invalidations may have been missed; the local tier was dropped", "cache", f.c.opts.Name)
 	if f.c.opts.Trace.Gap != nil {
 		f.c.opts.Trace.Gap(context.Background())
 	}

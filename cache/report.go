@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/nearside-go/nearside/local"
@@ -24,10 +25,21 @@ func (c *Cache[K, V]) remoteFailed(ctx context.Context, op string, err error) {
 	}
 }
 
-// corrupt counts and reports something in the remote tier that cannot be read.
+// corrupt counts and reports something in the remote tier that cannot be read, for a
+// reason that the remote tier gives.
 func (c *Cache[K, V]) corrupt(ctx context.Context, key K, reason error) {
+	c.unreadable(ctx, key, reason, reason)
+}
+
+// undecodable counts and reports a value that its codec cannot decode. The codec's error
+// may quote the value: the Logger receives its type alone.
+func (c *Cache[K, V]) undecodable(ctx context.Context, key K, err error) {
+	c.unreadable(ctx, key, err, fmt.Sprintf("%T", err))
+}
+
+func (c *Cache[K, V]) unreadable(ctx context.Context, key K, reason error, logged any) {
 	c.counters.corruptRecords.Add(1)
-	c.opts.Logger.WarnContext(ctx, "unreadable record in the remote tier", "cache", c.opts.Name, "error", reason)
+	c.opts.Logger.WarnContext(ctx, "unreadable record in the remote tier", "cache", c.opts.Name, "error", logged)
 	if c.opts.Trace.Corrupt != nil {
 		c.opts.Trace.Corrupt(ctx, CorruptInfo{Key: c.opts.Key(key), Err: reason})
 	}
@@ -36,12 +48,13 @@ func (c *Cache[K, V]) corrupt(ctx context.Context, key K, reason error) {
 // warned has what is logged once per cache, because it may recur with each load.
 type warned struct{ tags, encode sync.Once }
 
-// unencodable counts and traces a value that its codec cannot encode, and logs the first.
+// unencodable counts and traces a value that its codec cannot encode, and logs the first. The
+// Logger receives the type of the codec's error alone.
 func (c *Cache[K, V]) unencodable(ctx context.Context, key K, err error) {
 	c.counters.encodeErrors.Add(1)
 	c.warned.encode.Do(func() {
 		c.opts.Logger.WarnContext(ctx, "a value is not stored because it does not encode; others are counted in Stats.EncodeErrors",
-			"cache", c.opts.Name, "error", err)
+			"cache", c.opts.Name, "error", fmt.Sprintf("%T", err))
 	})
 	if c.opts.Trace.Fill != nil {
 		c.opts.Trace.Fill(ctx, FillInfo{Key: c.opts.Key(key), Outcome: FillFailed, Err: err})

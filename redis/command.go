@@ -18,6 +18,11 @@ import (
 // nothing that the caller reads.
 func send[T any](ctx context.Context, b *breaker, command func(context.Context) (T, error)) (T, error) {
 	var zero T
+	if !b.s.owned {
+		if err := b.s.steady(ctx); err != nil {
+			return zero, err
+		}
+	}
 	if !b.allows() {
 		return zero, cache.ErrUnavailable
 	}
@@ -28,7 +33,12 @@ func send[T any](ctx context.Context, b *breaker, command func(context.Context) 
 	if b.s.owned {
 		reply, err = command(bounded)
 	} else {
+		under := b.s.reads.sent.Load().ctx
+		defer context.AfterFunc(under, cancel)()
 		reply, err = abandonable(bounded, command)
+		if errors.Is(err, context.Canceled) && ctx.Err() == nil && under.Err() != nil {
+			err = context.Cause(under)
+		}
 	}
 	if err != nil && err != errIdle && ended(ctx) && context.Cause(ctx) != cache.ErrBudget {
 		return zero, ctx.Err() // the caller's end, which says nothing about Redis
@@ -36,6 +46,8 @@ func send[T any](ctx context.Context, b *breaker, command func(context.Context) 
 	if timedOut(err) {
 		err = fmt.Errorf("redis: no answer in time: %w", context.DeadlineExceeded)
 	}
+	err = told(err)
+	b.s.denied(err)
 	b.learn(err)
 	return reply, err
 }

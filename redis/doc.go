@@ -7,9 +7,14 @@
 // layouts, docs/design.md the protocol.
 //
 // Every command has a budget, which holds whatever client is used. Enough
-// failures in a row open a breaker: from then on no command is sent, until a
-// probe in the background finds that Redis serves again.
+// failures in a row open a breaker, and so does a dial of the log's reader that is
+// refused: from then on no command is sent, until a probe in the background finds that
+// Redis serves again.
 //
-// go-redis writes failed dials to standard error through a logger of its own,
-// which a program may replace with goredis.SetLogger.
+// Options.Logger receives one line when an outage begins and one when it is over. The
+// Store dials a Redis that is away without go-redis' pool, which writes each dial that
+// fails to standard error, through a logger of its own. Commands that a client that was
+// handed in has under way when Redis dies may still cause such lines.
+//
+// No error, line or trace of a Store holds what a server quotes: keys, tags or values.
 package redis

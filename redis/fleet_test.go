@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -76,6 +77,10 @@ func TestMain(m *testing.M) {
 	}
 	if url := os.Getenv(mutatorURL); url != "" {
 		panic(mutateForever(url))
+	}
+	if client := os.Getenv(quietClient); client != "" {
+		fmt.Fprintln(os.Stdout, readQuietly(client))
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }

@@ -168,8 +168,10 @@ func (l *lease) Fill(ctx context.Context, f cache.Fill) (held bool, err error) {
 	if err != nil || len(rest) == 0 {
 		return held, err
 	}
-	reason, _ := rest[0].(string)
-	return held, errors.New("redis: fill: " + reason)
+	text, _ := rest[0].(string)
+	reason := replyOf(text)
+	l.s.denied(reason)
+	return held, errors.New("redis: fill: " + reason.Error())
 }
 
 // Release gives the lease up. After an error it is given up in the background.

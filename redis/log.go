@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -25,6 +26,9 @@ type partition struct {
 	count   int    // how many entries it asks for at once
 	tried   bool   // it has read, or tried to
 	movedTo string // the node that the log has moved to, by the last session's end
+
+	woken chan struct{}        // gets an element when Redis serves commands again
+	line  atomic.Pointer[line] // the connection that the log is read on; nil if unknown
 
 	turn sync.Mutex // held while followers are told; before mu
 
@@ -68,7 +72,7 @@ func newPartitions(s *Store) []*partition {
 		if len(logs) > 1 {
 			key += ":" + strconv.Itoa(i)
 		}
-		logs[i] = &partition{s: s, key: key, markKey: "{" + key + "}:mark", settled: make(chan struct{})}
+		logs[i] = &partition{s: s, key: key, markKey: "{" + key + "}:mark", settled: make(chan struct{}), woken: make(chan struct{}, 1)}
 	}
 	return logs
 }

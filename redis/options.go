@@ -56,13 +56,14 @@ type Options struct {
 
 	// MaxFailures is how many commands have to fail in a row, by timeout or by
 	// an error that says that Redis cannot serve, for the breaker to open.
-	// Commands that read and commands that write are counted apart. 0 means
-	// DefaultMaxFailures.
+	// Commands that read and commands that write are counted apart. When the
+	// server's address refuses a connection of the log's reader, that is enough.
+	// 0 means DefaultMaxFailures.
 	MaxFailures int
 
 	// ProbeInterval is how long the breaker waits after it opened before it
-	// sends its first probe. The wait doubles, with jitter, up to 20 times its
-	// length. 0 means DefaultProbeInterval.
+	// sends its first probe. The wait doubles, with jitter, up to 10 times its
+	// length, and ends when the log can be read again. 0 means DefaultProbeInterval.
 	ProbeInterval time.Duration
 
 	// LogLength is how many entries the log of invalidations keeps, about. A Store
@@ -92,7 +93,9 @@ type Options struct {
 	// Trace has the functions to call when something happens; nil means none.
 	Trace *Trace
 
-	// Logger receives what an operator should see; nil discards it.
+	// Logger receives what an operator should see; nil discards it. An outage is a
+	// warning when something stops to work, and a line at level Info when everything
+	// has worked again for a second; outages between which there is less are one.
 	Logger *slog.Logger
 }
 

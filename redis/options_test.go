@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/nearside-go/nearside/redis"
 )
 
@@ -45,6 +47,55 @@ func TestOpenRefusesABadURLAndDoesNotQuoteIt(t *testing.T) {
 				t.Errorf("Open: %q tells a secret", said)
 			}
 		})
+	}
+}
+
+// What is wrong with a URL is said, with a secret in every part of it.
+func TestOpenSaysWhichPartOfAURLIsWrong(t *testing.T) {
+	for url, want := range map[string]string{
+		"": "the URL is empty",
+		"redis://hunter2:hunter2%zz@hunter2:6379/0":                             "does not parse",
+		"redis://hunter2:in/hunter2@hunter2:6379/0":                             "does not parse",
+		"hunter2://hunter2:hunter2@hunter2:6379/0?hunter2=hunter2":              "the scheme",
+		"unix://hunter2:hunter2@?db=1":                                          "no path to a socket",
+		"redis://hunter2:hunter2@hunter2:6379/hunter2":                          "not the number of a database",
+		"redis://hunter2:hunter2@hunter2:6379/1/hunter2":                        "more than the number of a database",
+		"redis://hunter2:hunter2@hunter2?db=hunter2":                            "query parameter db: not a number",
+		"redis://hunter2:hunter2@hunter2/0?pool_size=hunter2":                   "query parameter pool_size: not a number",
+		"redis://hunter2:hunter2@hunter2/0?dial_timeout=hunter2":                "query parameter dial_timeout: not a duration",
+		"redis://hunter2:hunter2@hunter2/0?pool_fifo=hunter2":                   "query parameter pool_fifo: not true, false, 1 or 0",
+		"redis://hunter2:hunter2@hunter2/0?skip_verify=hunter2":                 "query parameter skip_verify: only for rediss",
+		"rediss://hunter2:hunter2@hunter2/0?skip_verify=hunter2":                "query parameter skip_verify: not true, false, 1 or 0",
+		"redis://hunter2:hunter2@hunter2/0?hunter2":                             "query parameter 1 is not known",
+		"redis://hunter2:hunter2@hunter2/0?db=1&password=hunter2":               "query parameter 2 is not known",
+		"redis://hunter2:hunter2@hunter2/0?client_name=hunter2&dail_timeout=1s": "query parameter 2 is not known; is dial_timeout meant?",
+		"redis://hunter2:hunter2@hunter2/0?DialTimeout=hunter2":                 "query parameter 1 is not known; is dial_timeout meant?",
+		"unix://hunter2:hunter2@/hunter2?read-timeout=1s":                       "query parameter 1 is not known; is read_timeout meant?",
+		"redis://h/?idle_timeout=1s&conn_max_idle_time=hunter2":                 "query parameter conn_max_idle_time: not a duration",
+		"redis://h/?idle_timeout=1s&conn_max_idle_time=1s":                      "not a URL that goredis.ParseURL takes",
+	} {
+		s, err := redis.Open(url, redis.Options{})
+		if err == nil {
+			_ = s.Close()
+			t.Errorf("Open(%q): no error", url)
+			continue
+		}
+		said := err.Error()
+		if !strings.HasPrefix(said, "redis: open: ") || !strings.Contains(said, want) {
+			t.Errorf("Open(%q): %q, want %q", url, said, want)
+		}
+		if strings.Contains(said, "hunter2") {
+			t.Errorf("Open(%q): %q tells a secret", url, said)
+		}
+	}
+}
+
+// A client that is nil in an interface that is not is refused at once.
+func TestNewRefusesATypedNil(t *testing.T) {
+	for _, client := range []goredis.UniversalClient{nil, (*goredis.Client)(nil), (*goredis.ClusterClient)(nil)} {
+		if _, err := redis.New(client, redis.Options{}); err == nil || err.Error() != "redis: there is no client" {
+			t.Errorf("New of a nil %T: %v", client, err)
+		}
 	}
 }
 

@@ -3,11 +3,9 @@ package redis
 import (
 	"context"
 	"math/rand/v2"
-	"net"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/nearside-go/nearside/cache"
 )
@@ -18,13 +16,17 @@ const (
 	maxReconnect = 200 * time.Millisecond
 )
 
-// read reads the log on one connection after the other, until ctx ends.
+// read reads the log on one connection after the other, until ctx ends. When a connection
+// ends that has lasted, the next one is dialed at once: if nobody listens any more, the
+// breaker opens before the commands that failed with the connection are tried again.
 func (p *partition) read(ctx context.Context) {
 	p.count = readCount
 	wait := minReconnect
 	for {
+		began := time.Now()
 		worked, err := p.session(ctx)
-		p.lose(ctx, err)
+		p.s.denied(told(err))
+		p.lose(ctx, told(err))
 		if p.redirected(err) {
 			continue
 		}
@@ -32,12 +34,25 @@ func (p *partition) read(ctx context.Context) {
 			wait = minReconnect
 		}
 		p.count = max(p.count/2, 1) // the link may be too slow for as many in time
+		if worked && time.Since(began) > maxReconnect && ctx.Err() == nil {
+			continue
+		}
+		p.line.Store(nil) // nobody is to wait for the next dial
 		select {
 		case <-time.After(wait/2 + rand.N(wait/2)):
+		case <-p.woken:
 		case <-ctx.Done():
 			return
 		}
 		wait = min(2*wait, maxReconnect)
+	}
+}
+
+// wake ends the pause of a reader: Redis serves commands again.
+func (p *partition) wake() {
+	select {
+	case p.woken <- struct{}{}:
+	default:
 	}
 }
 
@@ -54,6 +69,7 @@ func (p *partition) redirected(err error) bool {
 func (p *partition) session(ctx context.Context) (worked bool, err error) {
 	client, err := p.connect(ctx)
 	if err != nil {
+		p.line.Store(nil)
 		return false, err
 	}
 	defer client.Close()
@@ -63,6 +79,7 @@ func (p *partition) session(ctx context.Context) (worked bool, err error) {
 	if err := r.resume(ctx); err != nil {
 		return false, err
 	}
+	r.learnNodes(ctx)
 	for ; ; worked = true {
 		if err := r.next(ctx); err != nil {
 			return worked, err
@@ -72,44 +89,36 @@ func (p *partition) session(ctx context.Context) (worked bool, err error) {
 
 // connect returns a client of one connection to the server that has the log: the
 // Store's own may wait longer than LogTimeout, and has better use for its connections.
-func (p *partition) connect(ctx context.Context) (*goredis.Client, error) {
+func (p *partition) connect(ctx context.Context) (*lone, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.s.opts.LogTimeout)
+	defer cancel()
 	var o goredis.Options
 	switch c := p.s.client.(type) {
 	case *goredis.Client:
 		o = *c.Options()
 	case *goredis.ClusterClient:
-		c.ReloadState(ctx) // in the background, for the next time
-		node, err := p.node(ctx, c)
+		node, err := p.logNode(ctx, c)
 		if err != nil {
 			return nil, err
 		}
-		o = *node.Options()
-		if host, port, err := net.SplitHostPort(p.movedTo); err == nil {
-			if host == "" { // the same as of who said so
-				host, _, _ = net.SplitHostPort(o.Addr)
-			}
-			o.Addr = net.JoinHostPort(host, port)
-		}
+		o = *node
 	}
-	o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = 1, 0, 1, 0
-	o.PipelinePoolSize = -1 // pipelines use that connection too
-	o.MaxRetries, o.DialerRetries = -1, 1
-	o.ContextTimeoutEnabled = true
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = p.s.opts.LogTimeout, p.s.opts.LogTimeout, p.s.opts.LogTimeout
-	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return goredis.NewClient(&o), nil
-}
-
-func (p *partition) node(ctx context.Context, c *goredis.ClusterClient) (*goredis.Client, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.s.opts.LogTimeout)
-	defer cancel()
-	return abandonable(ctx, func(ctx context.Context) (*goredis.Client, error) { return c.MasterForKey(ctx, p.key) })
+	o.ReadTimeout, o.WriteTimeout = p.s.opts.LogTimeout, p.s.opts.LogTimeout
+	conn, err := dial(ctx, &o)
+	if err != nil {
+		if p.s.single && refused(err) {
+			p.s.reads.gone(err)
+		}
+		return nil, err
+	}
+	p.line.Store(newLine(conn))
+	return only(&o, conn), nil
 }
 
 // session is the reading of a log on one connection. It alone moves told.
 type session struct {
 	*partition
-	client *goredis.Client
+	client *lone
 	looked time.Time // when the Store's client was last asked for the end of the log
 	ahead  place     // what it saw, until that has been told
 }
@@ -207,7 +216,7 @@ func (r *session) lift(ctx context.Context) (end place, err error) {
 
 // isTooSmall reports whether Redis refused a position because the log has later ones.
 func isTooSmall(err error) bool {
-	return goredis.HasErrorPrefix(err, "The ID specified in XADD is equal or smaller")
+	return goredis.HasErrorPrefix(err, idTooSmall)
 }
 
 // follow tells everybody that the log is read on behind a place. Begun is when the place
@@ -220,7 +229,8 @@ func (r *session) follow(ctx context.Context, from place, begun time.Time) {
 	if gap {
 		r.gaps++
 	}
-	if !r.following {
+	begins := !r.following
+	if begins {
 		r.sessions++
 	}
 	r.told, r.heard, r.following = from, r.heard.Later(from.at), true
@@ -236,7 +246,12 @@ func (r *session) follow(ctx context.Context, from place, begun time.Time) {
 	r.turn.Unlock()
 	r.settle.Do(func() { close(r.settled) })
 	if gap {
-		r.s.opts.Logger.WarnContext(ctx, "log entries may have been missed; local tiers are dropped")
+		r.s.outage.missed()
+	}
+	if begins {
+		r.s.outage.end(r.partition)
+		r.s.reads.wake()
+		r.s.writes.wake()
 	}
 	r.report(ctx, LogInfo{Following: true, Gap: gap})
 }
@@ -258,7 +273,7 @@ func (p *partition) lose(ctx context.Context, err error) {
 	p.turn.Unlock()
 	p.settle.Do(func() { close(p.settled) })
 	if (was || !p.tried) && !closed {
-		p.s.opts.Logger.WarnContext(ctx, "the log cannot be read", "error", err)
+		p.s.outage.begin(p, "log", err)
 		p.report(ctx, LogInfo{Err: err})
 	}
 	p.tried = true

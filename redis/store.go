@@ -18,6 +18,11 @@ import (
 // failover pair or Cluster. It implements [cache.Remote]. All its methods are
 // safe for concurrent use.
 //
+// The server has to have, and its user has to be allowed, GET, SET, PTTL, PEXPIRE, UNLINK,
+// EVAL, EVALSHA, XADD, XREAD, XRANGE, XREVRANGE and XLEN, in scripts GET, GETRANGE, STRLEN,
+// SET, DEL, UNLINK, PTTL, PEXPIRE and TIME, and in a Cluster CLUSTER SLOTS. When one of them
+// is refused, Options.Logger is told once.
+//
 // A name is used by one cache of a Store at a time, whatever the Schema: cache.New returns
 // cache.ErrFollowed for a second one, until the first is closed. Two at a time need a Store
 // each, because a Store tells its caches of other Stores' invalidations.
@@ -31,6 +36,9 @@ type Store struct {
 	opts    Options
 	reads   *breaker
 	writes  *breaker
+	outage  *outage
+	nodes   nodes
+	refusal sync.Once     // tells of a command that the server refuses
 	renewed atomic.Uint64 // leases
 
 	clearing atomic.Int32 // leases that are being given up
@@ -51,15 +59,15 @@ var _ cache.Remote = (*Store)(nil)
 // Open returns a Store with a client of its own, which Close closes, for the
 // server that rawURL names: redis://user:password@host:port/db, rediss:// for TLS,
 // or unix:///path. The query parameters of goredis.ParseURL apply. It does not
-// need Redis to be up. Its errors are those of the URL and of the options.
+// need Redis to be up. Its errors are those of the options, and one that says which part
+// of the URL is wrong, without quoting it.
 //
 // The client heeds the deadlines of contexts, makes a single attempt at a
-// connection for each command, and does not retry, unless the URL asks for that.
+// connection for each command, and does not retry, unless the URL asks for that. A dial
+// ends after LogTimeout, unless the URL has a dial_timeout, and with the Store. A dial
+// that fails is not written to standard error.
 func Open(rawURL string, o Options) (*Store, error) {
-	client, err := goredis.ParseURL(rawURL)
-	if err != nil {
-		err = errURL
-	}
+	client, err := parseURL(rawURL)
 	o, optionsErr := o.complete()
 	if err := errors.Join(err, optionsErr); err != nil {
 		return nil, err
@@ -69,15 +77,15 @@ func Open(rawURL string, o Options) (*Store, error) {
 		client.MaxRetries = -1
 	}
 	client.DialerRetries = 1
+	if client.DialTimeout == 0 {
+		client.DialTimeout = o.LogTimeout
+	}
 	client.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	s := newStore(goredis.NewClient(client), o)
-	s.owned = true
+	s := newStore(o)
+	client.Dialer = s.quiet(netDialer(client.TLSConfig))
+	s.client, s.single, s.owned = goredis.NewClient(client), true, true
 	return s, nil
 }
-
-// errURL quotes nothing of the URL: a password may be in any part of one that does not
-// parse.
-var errURL = errors.New("redis: open: not a URL that goredis.ParseURL takes")
 
 // New returns a Store that uses client: a Client, a failover client or a
 // ClusterClient, with whatever timeouts. Close leaves it open; close it after the
@@ -93,17 +101,28 @@ func New(client goredis.UniversalClient, o Options) (*Store, error) {
 	if err := errors.Join(unreliable(client), err); err != nil {
 		return nil, err
 	}
-	return newStore(client, o), nil
+	s := newStore(o)
+	s.client = client
+	_, s.single = client.(*goredis.Client)
+	return s, nil
 }
+
+var errNoClient = errors.New("redis: there is no client")
 
 func unreliable(client goredis.UniversalClient) error {
 	switch c := client.(type) {
 	case nil:
-		return errors.New("redis: there is no client")
+		return errNoClient
 	case *goredis.Client:
+		if c == nil {
+			return errNoClient
+		}
 	case *goredis.Ring:
 		return errors.New("redis: a Ring may bring back what was invalidated while a shard was away")
 	case *goredis.ClusterClient:
+		if c == nil {
+			return errNoClient
+		}
 		if o := c.Options(); o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
 			return errors.New("redis: a client that reads from replicas may read what was invalidated")
 		}
@@ -113,12 +132,13 @@ func unreliable(client goredis.UniversalClient) error {
 	return nil
 }
 
-func newStore(client goredis.UniversalClient, o Options) *Store {
-	_, single := client.(*goredis.Client)
-	s := &Store{client: client, opts: o, single: single, origin: newOrigin()}
-	s.logs = newPartitions(s)
+// newStore returns a Store that has no client yet.
+func newStore(o Options) *Store {
+	s := &Store{opts: o, origin: newOrigin()}
 	s.background, s.stop = context.WithCancel(context.Background())
+	s.logs = newPartitions(s)
 	s.reads, s.writes = newBreakers(s)
+	s.outage = newOutage(s)
 	return s
 }
 
@@ -134,6 +154,7 @@ func (s *Store) Close() error {
 		s.reads.shut()
 		s.writes.shut()
 		s.running.Wait()
+		s.outage.shut()
 		if s.owned {
 			s.closeErr = s.client.Close()
 		}

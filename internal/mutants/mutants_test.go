@@ -86,7 +86,7 @@ var mutants = []mutant{
 		"cache/tags.go", "return !j.wrong, t.heard", "return !j.wrong, rec.Asked",
 	}}, trust, "want a miss"},
 	{"trust in a load since the log was heard", []change{{
-		"cache/load.go", "right := later(t.began, heard)", "right := later(time.Now(), heard)",
+		"cache/load.go", "return later(t.began, heard)", "return later(time.Now(), heard)",
 	}}, trust, "want a miss"},
 	{"deletion before the entry", []change{{
 		"cache/cachetest/remote.go",
@@ -121,7 +121,7 @@ var onRedis = []mutant{
 		"redis/reader.go", "end != (place{}) && !end.at.Before(heard) {", "end != (place{}) {",
 	}}, tests("TestALogThatBeginsAnewIsLifted|TestALogThatLostOnly"), "lifted"},
 	{"following a log that moves", []change{{
-		"redis/reader.go", "o.Addr = net.JoinHostPort(host, port)", "_ = port",
+		"redis/dial_cluster.go", "o.Addr = net.JoinHostPort(host, port)", "_ = port",
 	}}, tests("TestALogThatMovesIsReadWhereItsNodeSays"), "misses k"},
 	{"the second entry of a tag", []change{{
 		"redis/tags.go", "	return s.appendAfter(ctx, tags, records)\n", "	return at, s.send(ctx, records)\n",

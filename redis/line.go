@@ -1,0 +1,65 @@
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/nearside-go/nearside/cache"
+)
+
+// line is the connection that a log is read on, as the Store's commands look at it. A
+// server that dies ends its connections in the order in which they were made, and that of
+// the log is among the first. When it has ended, a command of a client that was handed in
+// had better wait until the reader knows more:
+//
+//  1. The server dies. The reader does not run yet.
+//  2. A command finds no connection in the client's pool that is sound, and dials.
+//  3. The reader dials, is refused, and opens the breaker.
+//  4. The dial of step 2 fails for the last time, and go-redis' pool logs that.
+type line struct{ raw syscall.RawConn }
+
+func newLine(conn net.Conn) *line {
+	if secured, ok := conn.(*tls.Conn); ok {
+		conn = secured.NetConn()
+	}
+	if sys, ok := conn.(syscall.Conn); ok {
+		if raw, err := sys.SyscallConn(); err == nil {
+			return &line{raw}
+		}
+	}
+	return nil
+}
+
+// ended reports whether the server has ended the connection. It takes nothing from it.
+func (l *line) ended() (ended bool) {
+	err := l.raw.Control(func(fd uintptr) { ended = hungUp(fd) })
+	return ended || err != nil
+}
+
+// steady waits while the reader finds out why the connection of the log has ended, for
+// half a budget at most. The reader replaces or removes the line when it has dialed.
+func (s *Store) steady(ctx context.Context) error {
+	late := time.Time{}
+	for {
+		l := s.logs[0].line.Load()
+		if l == nil || !l.ended() {
+			return nil
+		}
+		if late.IsZero() {
+			late = time.Now().Add(s.opts.Timeout / 2)
+		}
+		if time.Now().After(late) || s.reads.open.Load() {
+			return nil
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.background.Done():
+			return cache.ErrUnavailable
+		}
+	}
+}

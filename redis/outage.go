@@ -1,0 +1,109 @@
+package redis
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// outageSettles is for how long everything has to work for an outage to be over. Blips
+// and storms of resets that come more often are one outage.
+const outageSettles = time.Second
+
+// outage is what the Store's Logger is told of a Redis that does not serve: a line when
+// something stops to work, and a line when everything has worked again for a while.
+type outage struct {
+	s *Store
+
+	mu       sync.Mutex       // guards all below
+	causes   map[any]struct{} // the breakers that are open, and the logs that cannot be read
+	affected []string         // what they are called, since the outage began
+	told     bool             // the first line was written, the last one was not
+	began    time.Time        // when the first cause came
+	ended    time.Time        // when the last cause went
+	gap      bool             // log entries may have been missed in the outage
+	gapped   time.Time        // when that was last so
+	over     bool             // the Store is closed
+	timer    *time.Timer      // runs while there are no causes, until the outage is over
+}
+
+func newOutage(s *Store) *outage { return &outage{s: s, causes: make(map[any]struct{})} }
+
+// begin notes that something does not work, because of err.
+func (o *outage) begin(cause any, what string, err error) {
+	o.mu.Lock()
+	if o.over {
+		o.mu.Unlock()
+		return
+	}
+	o.causes[cause] = struct{}{}
+	if o.timer != nil {
+		o.timer.Stop()
+	}
+	first := !o.told
+	if first {
+		o.told, o.began, o.gap, o.affected = true, time.Now(), false, nil
+	}
+	if !slices.Contains(o.affected, what) {
+		o.affected = append(o.affected, what)
+	}
+	o.mu.Unlock()
+	if first {
+		o.s.opts.Logger.WarnContext(o.s.background, "redis does not serve; the source does", "first", what, "error", err)
+	}
+}
+
+// end notes that something works again.
+func (o *outage) end(cause any) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, is := o.causes[cause]; !is {
+		return
+	}
+	delete(o.causes, cause)
+	if len(o.causes) == 0 && !o.over {
+		o.ended = time.Now()
+		o.timer = time.AfterFunc(outageSettles, o.settle)
+	}
+}
+
+// settle ends the outage, if nothing has stopped to work since the timer was set.
+func (o *outage) settle() {
+	o.mu.Lock()
+	if !o.told || len(o.causes) > 0 || !o.over && time.Since(o.ended) < outageSettles {
+		o.mu.Unlock()
+		return
+	}
+	o.told = false
+	took, gap, affected := o.ended.Sub(o.began), o.gap, strings.Join(o.affected, " ")
+	o.mu.Unlock()
+	o.s.opts.Logger.InfoContext(context.WithoutCancel(o.s.background), "redis serves again",
+		"after", took.Round(time.Millisecond), "affected", affected, "entries_may_have_been_missed", gap)
+}
+
+// missed notes that log entries may have been missed. In an outage the last line says so.
+// Outside it is a line of its own, unless that was the same a moment ago.
+func (o *outage) missed() {
+	o.mu.Lock()
+	again := time.Since(o.gapped) < outageSettles
+	o.gapped = time.Now()
+	o.gap = true
+	told := o.told
+	o.mu.Unlock()
+	if !told && !again {
+		o.s.opts.Logger.WarnContext(o.s.background, "log entries may have been missed; local tiers are dropped")
+	}
+}
+
+// shut ends the notes. An outage that nothing causes any more is told to be over.
+func (o *outage) shut() {
+	o.mu.Lock()
+	o.over = true
+	if o.timer != nil {
+		o.timer.Stop()
+	}
+	o.mu.Unlock()
+	o.settle()
+}
