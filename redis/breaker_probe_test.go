@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -129,11 +130,16 @@ func checkChanges(t *testing.T, seen *changes) {
 
 func TestProbesThatFailComeLessOften(t *testing.T) {
 	const first = 8 * time.Millisecond
-	s, sent := neverAnswered(t, redis.Options{MaxFailures: 1, ProbeInterval: first, Timeout: 5 * time.Millisecond})
+	dialed := &sent{} // by the command, and by each probe
+	client := goredis.NewClient(&goredis.Options{Addr: redistest.Blackhole(t), Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dialed.note(goredis.NewCmd(ctx, "dial"))
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}})
+	s := borrow(t, client, redis.Options{MaxFailures: 1, ProbeInterval: first, Timeout: 5 * time.Millisecond})
 	start := time.Now()
 	_ = s.Invalidate(t.Context(), []string{"k"}, 0)
-	redistest.Eventually(t, 10*time.Second, "seven probes come", func() bool { return len(sent.times()) >= 8 })
-	came := sent.times()
+	redistest.Eventually(t, 10*time.Second, "seven probes come", func() bool { return len(dialed.times()) >= 8 })
+	came := dialed.times()
 	// At least half of each wait is due. A busy machine notes a command late, which
 	// shortens the gap that follows: so the waits are added up.
 	wait, due := first, time.Duration(0)

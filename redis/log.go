@@ -72,7 +72,7 @@ func newPartitions(s *Store) []*partition {
 		if len(logs) > 1 {
 			key += ":" + strconv.Itoa(i)
 		}
-		logs[i] = &partition{s: s, key: key, markKey: "{" + key + "}:mark", settled: make(chan struct{}), woken: make(chan struct{}, 1)}
+		logs[i] = &partition{s: s, key: key, markKey: key + ":mark:{" + key + "}", settled: make(chan struct{}), woken: make(chan struct{}, 1)}
 	}
 	return logs
 }

@@ -82,7 +82,7 @@ func (s *singleKeys) note(cmds ...goredis.Cmder) {
 			single = len(args) == 2
 		case "eval", "evalsha":
 			single = len(args) > 3 && fmt.Sprint(args[2]) == "1"
-		case "xadd", "pexpire", "xrange", "xrevrange", "xlen":
+		case "xadd", "set", "pexpire", "xrange", "xrevrange", "xlen":
 			single = true
 		}
 		if !single {

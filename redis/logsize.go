@@ -70,9 +70,9 @@ func (r *session) renew(ctx context.Context) error {
 func (r *session) lastEntry(ctx context.Context) ([]goredis.XMessage, error) {
 	pipe := r.client.Pipeline()
 	last, renewed := pipe.XRevRangeN(ctx, r.key, "+", "-", 1), pipe.PExpire(ctx, r.key, logTTL)
-	pipe.PExpire(ctx, r.markKey, logTTL)
+	marked := pipe.PExpire(ctx, r.markKey, logTTL)
 	_, err := pipe.Exec(ctx)
-	if last.Err() != nil || renewed.Err() != nil {
+	if last.Err() != nil || renewed.Err() != nil || marked.Err() != nil {
 		err = last.Err()
 	}
 	if err == nil {

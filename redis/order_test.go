@@ -42,7 +42,8 @@ func (w *writes) taken() []string {
 }
 
 // What is invalidated is deleted first, and told then. The other way round somebody who
-// was told could read, and keep, what is deleted later. Of a tag the position is recorded
+// was told could read, and keep, what is deleted later. The mark of the log is written last:
+// redis/complete.go says why. Of a tag the position is recorded
 // between two entries: redis/tags.go says why.
 func TestWhatIsInvalidatedIsGoneBeforeItIsTold(t *testing.T) {
 	t.Parallel()
@@ -61,12 +62,12 @@ func TestWhatIsInvalidatedIsGoneBeforeItIsTold(t *testing.T) {
 				do   func()
 				want []string
 			}{
-				"Invalidate":     {func() { invalidate(t, a, "k") }, []string{"eval", "xadd"}},
-				"InvalidateTags": {func() { invalidateTags(t, a, "t") }, []string{"xadd", "eval", "xadd"}},
-				"InvalidateAll":  {func() { invalidateAll(t, a) }, []string{"xadd", "eval", "xadd"}},
+				"Invalidate":     {func() { invalidate(t, a, "k") }, []string{"eval", "xadd", "set"}},
+				"InvalidateTags": {func() { invalidateTags(t, a, "t") }, []string{"xadd", "set", "eval", "xadd", "set"}},
+				"InvalidateAll":  {func() { invalidateAll(t, a) }, []string{"xadd", "set", "eval", "xadd", "set"}},
 				"Mutate": {func() {
 					err := a.Mutate(t.Context(), []string{"k"}, func(context.Context) error {
-						if got, want := w.taken(), []string{"eval", "xadd"}; !slices.Equal(got, want) {
+						if got, want := w.taken(), []string{"eval", "xadd", "set"}; !slices.Equal(got, want) {
 							t.Errorf("before Mutate writes it sends %q, want %q", got, want)
 						}
 						return nil
@@ -74,7 +75,7 @@ func TestWhatIsInvalidatedIsGoneBeforeItIsTold(t *testing.T) {
 					if err != nil {
 						t.Error(err)
 					}
-				}, []string{"eval", "xadd"}},
+				}, []string{"eval", "xadd", "set"}},
 			} {
 				w.taken()
 				c.do()

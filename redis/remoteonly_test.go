@@ -153,7 +153,7 @@ func TestAMarkIsNoProofOfALogThatIsGone(t *testing.T) {
 			}
 			stop(t, b)
 			invalidateTags(t, a, "red")
-			del(t, server, map[string]string{"log": b.logKey(), "mark": "{" + b.logKey() + "}:mark"}[gone])
+			del(t, server, map[string]string{"log": b.logKey(), "mark": b.logKey() + ":mark:{" + b.logKey() + "}"}[gone])
 			wantMiss(t, b.Cache, "k")
 		})
 	}

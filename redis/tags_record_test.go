@@ -161,7 +161,7 @@ func TestATagThatMayNotBeReadIsAMiss(t *testing.T) {
 	hold(t, "plain", "v", a)
 	hasRecords(t, server, a, "t")
 	invalidateTags(t, a, "other") // so that later ones have to ask
-	err := server.Client().Do(t.Context(), "acl", "setuser", "half", "on", ">secret", "+@all", "~"+a.prefix+":c:0:*", "~"+a.logKey(), "~"+a.tagKey("")).Err()
+	err := server.Client().Do(t.Context(), "acl", "setuser", "half", "on", ">secret", "+@all", "~"+a.prefix+":c:0:*", "~"+a.logKey()+"*", "~"+a.tagKey("")).Err()
 	if err != nil {
 		t.Fatal(err)
 	}
