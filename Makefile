@@ -6,7 +6,7 @@ fuzzruns := 40000
 fills    := 1000000
 seeds    := 5000
 time     := 60s
-timeout  := 5m
+timeout  := 10m
 runs     := 3
 fleet    := # -cluster, -local D, -seed N, -save FILE
 
@@ -24,7 +24,7 @@ lint:
 	bin/staticcheck $(modules)
 
 unit:
-	go test -race -shuffle=on -timeout $(timeout) $(modules)
+	go test -race -shuffle=on -parallel 8 -timeout $(timeout) $(modules)
 	go test -race -v -timeout $(timeout) -run Fill ./internal/racefills
 	go test -v -timeout $(timeout) ./internal/simulation -args -seeds 100
 	go test -v -timeout $(timeout) ./internal/consistency -args -for 10s -plain 5s
