@@ -120,7 +120,7 @@ func remoteHit(b *testing.B, o cache.Options[string, user], goroutines int) {
 	if loads := after.Loads - before.Loads; loads > 0 {
 		b.Fatalf("%d of the hits were misses", loads)
 	}
-	if local, remote := after.LocalHits-before.LocalHits, after.RemoteHits-before.RemoteHits; b.N > keyCount && local > remote/100 {
+	if local, remote := after.LocalHits-before.LocalHits, after.RemoteHits-before.RemoteHits; b.N > keyCount && local > remote/10 {
 		b.Fatalf("%d of the hits were local, and %d were not", local, remote)
 	}
 }

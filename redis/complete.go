@@ -24,8 +24,6 @@ import (
 // The mark must be written behind the entry, so both are on one node of a Cluster. Where the
 // two are written by a Store that dies in between, its Invalidate has not returned.
 
-const markSize = 8
-
 // mark replaces the mark of the log.
 func (p *partition) mark(ctx context.Context, c goredis.Cmdable) *goredis.StatusCmd {
 	return c.Set(ctx, p.markKey, binary.BigEndian.AppendUint64(nil, rand.Uint64()), logTTL)
@@ -37,10 +35,48 @@ type marked struct {
 	tells uint64 // partition.tells when it was found
 }
 
-// look is what a read asks of the log. The zero value asks nothing.
+// look is what a round trip asks of a log.
 type look struct {
+	log  *partition
 	mark *goredis.StringCmd
 	end  *goredis.XMessageSliceCmd // nil if the mark is expected to be enough
+}
+
+// looks are those of one round trip, one at each log.
+type looks []look
+
+// ask adds a look at p to the pipeline of a round trip, if there is none.
+func (l *looks) ask(ctx context.Context, pipe goredis.Pipeliner, p *partition) {
+	for _, look := range *l {
+		if look.log == p {
+			return
+		}
+	}
+	if look, ok := p.ask(ctx, pipe); ok {
+		*l = append(*l, look)
+	}
+}
+
+// failed reports whether one of the looks' commands has an error of its own, be it that
+// there is no mark.
+func (l looks) failed() bool {
+	for _, look := range l {
+		if look.mark.Err() != nil || look.end != nil && look.end.Err() != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// answer reports whether the followers of p have been told of every entry that was in the
+// log when it was asked.
+func (l looks) answer(ctx context.Context, p *partition) bool {
+	for _, look := range l {
+		if look.log == p {
+			return p.answers(ctx, look)
+		}
+	}
+	return false
 }
 
 // busy is how long after its last entry a log is expected to go on.
@@ -48,31 +84,25 @@ const busy = 200 * time.Millisecond
 
 // ask adds a look to the pipeline of a read. The end of the log is asked for when the mark
 // is not known, or is bound to be another: more entries were told, or are expected.
-func (p *partition) ask(ctx context.Context, pipe goredis.Pipeliner) (l look) {
+func (p *partition) ask(ctx context.Context, pipe goredis.Pipeliner) (l look, ok bool) {
 	p.mu.Lock()
 	following := p.following
 	known := p.marked.mark != "" && p.marked.tells == p.tells && time.Since(p.lastTell) > busy
 	p.mu.Unlock()
 	if !following { // nothing would follow from it
-		return l
+		return l, false
 	}
-	l.mark = pipe.Get(ctx, p.markKey)
+	l = look{log: p, mark: pipe.Get(ctx, p.markKey)}
 	if !known {
 		l.end = pipe.XRevRangeN(ctx, p.key, "+", "-", 1)
 	}
-	return l
-}
-
-// failed reports whether one of the look's commands has an error of its own, be it that
-// there is no mark.
-func (l look) failed() bool {
-	return l.mark != nil && l.mark.Err() != nil || l.end != nil && l.end.Err() != nil
+	return l, true
 }
 
 // answers reports whether the followers have been told of every entry that was in the log
 // when l was asked. It may wait a little for the reader.
 func (p *partition) answers(ctx context.Context, l look) bool {
-	if l.mark == nil || (l.mark.Err() != nil && l.mark.Err() != goredis.Nil) || (l.end != nil && l.end.Err() != nil) {
+	if err := l.mark.Err(); err != nil && err != goredis.Nil || l.end != nil && l.end.Err() != nil {
 		return false
 	}
 	mark := l.mark.Val()
@@ -127,13 +157,13 @@ const completeWait = 8
 // known by its contents: another one may stand at the same position, in the log of a server
 // that has lost entries, or that the reader does not read.
 func (p *partition) reaches(ctx context.Context, end place, mark string) bool {
+	reached, progress := p.meets(end, mark)
+	if progress == nil {
+		return reached
+	}
 	late := time.NewTimer(p.s.opts.Timeout / completeWait)
 	defer late.Stop()
-	for {
-		reached, progress := p.meets(end, mark)
-		if progress == nil {
-			return reached
-		}
+	for ; progress != nil; reached, progress = p.meets(end, mark) {
 		select {
 		case <-progress:
 		case <-late.C:
@@ -142,6 +172,7 @@ func (p *partition) reaches(ctx context.Context, end place, mark string) bool {
 			return false
 		}
 	}
+	return reached
 }
 
 // meets reports whether end was told, or returns what is closed when there is more to look

@@ -79,6 +79,9 @@ func newPartitions(s *Store) []*partition {
 
 // log returns the log of the cache that a name concerns.
 func (s *Store) log(name string) *partition {
+	if len(s.logs) == 1 {
+		return s.logs[0]
+	}
 	name = cacheOf(name)
 	return s.logs[int(crc32.Checksum([]byte(name), castagnoli)%uint32(len(s.logs)))]
 }

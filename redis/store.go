@@ -34,6 +34,7 @@ type Store struct {
 	scripts scripts
 	logs    []*partition
 	opts    Options
+	joined  joined
 	reads   *breaker
 	writes  *breaker
 	outage  *outage

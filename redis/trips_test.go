@@ -31,7 +31,7 @@ type callKey struct{}
 // write of the log by its name.
 func (n *trips) seen(ctx context.Context, cmds ...goredis.Cmder) {
 	call := ctx.Value(callKey{})
-	if call == nil {
+	if name := cmds[0].Name(); call == nil || name == "hello" || name == "client" { // of a new connection
 		return
 	}
 	var names []string

@@ -1,0 +1,147 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/internal/redistest"
+	"github.com/nearside-go/nearside/redis"
+)
+
+// gated is a hook that holds pipelines back until its gate is opened, and notes how many
+// commands each has.
+type gated struct {
+	gate chan struct{}
+
+	mu   sync.Mutex // guards seen
+	seen []int
+}
+
+func (g *gated) DialHook(next goredis.DialHook) goredis.DialHook          { return next }
+func (g *gated) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook { return next }
+
+func (g *gated) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []goredis.Cmder) error {
+		if cmds[0].Name() == "get" {
+			g.mu.Lock()
+			g.seen = append(g.seen, len(cmds))
+			g.mu.Unlock()
+			<-g.gate
+		}
+		return next(ctx, cmds)
+	}
+}
+
+func (g *gated) trips() []int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.seen[:len(g.seen):len(g.seen)]
+}
+
+// joining returns a Store with records of so many keys, whose reads wait for a gate.
+func joining(t *testing.T, o redis.Options, keys int) (*redis.Store, *gated) {
+	t.Helper()
+	server := redistest.Start(t)
+	o.Prefix = prefix(t)
+	filler := open(t, server.URL(), redis.Options{Prefix: o.Prefix, Timeout: patient.Timeout})
+	for i := range keys {
+		l, _, err := filler.Lease(t.Context(), fmt.Sprint("c:0:", i), time.Minute, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fill := cache.Fill{Payload: fmt.Append(nil, i), TTL: time.Minute, MaxAge: time.Minute}
+		if held, err := l.Fill(t.Context(), fill); err != nil || !held {
+			t.Fatal(held, err)
+		}
+	}
+	s := open(t, server.URL(), o)
+	g := &gated{gate: make(chan struct{})}
+	redis.ClientOf(s).AddHook(g)
+	return s, g
+}
+
+// want reads key i, and wants its payload.
+func want(t *testing.T, s *redis.Store, i int) {
+	rec, err := s.Get(t.Context(), fmt.Sprint("c:0:", i), false)
+	if err != nil || rec.State != cache.StateValue || string(rec.Payload) != fmt.Sprint(i) {
+		t.Errorf("Get of %d: %v, %q, %v", i, rec.State, rec.Payload, err)
+	}
+}
+
+// Reads that find four round trips under way share the next ones.
+func TestReadsShareRoundTrips(t *testing.T) {
+	t.Parallel()
+	const keys, lone, shared = 104, 4, 64
+	s, g := joining(t, patient, keys)
+	var reading sync.WaitGroup
+	for i := range keys {
+		if i == lone {
+			redistest.Eventually(t, soon, "four reads are sent", func() bool { return len(g.trips()) == lone })
+		}
+		reading.Go(func() { want(t, s, i) })
+	}
+	redistest.Eventually(t, soon, "the others wait", func() bool { return redis.Queued(s) == keys-lone })
+	close(g.gate)
+	reading.Wait()
+	got := g.trips()
+	if len(got) != lone+2 || got[0] != 2 || got[lone] != 2*shared || got[lone+1] != 2*(keys-lone-shared) {
+		t.Errorf("round trips with %v commands", got)
+	}
+}
+
+// A read that waits for others has its own budget, and its own context. The others do not
+// notice when it leaves.
+func TestAReadThatWaitsLeavesInTime(t *testing.T) {
+	t.Parallel()
+	s, g := joining(t, redis.Options{Timeout: 300 * time.Millisecond, MaxFailures: 1000}, 10)
+	var reading sync.WaitGroup
+	for i := range 4 {
+		reading.Go(func() { _, _ = s.Get(t.Context(), fmt.Sprint("c:0:", i), false) })
+	}
+	redistest.Eventually(t, soon, "four reads are sent", func() bool { return len(g.trips()) == 4 })
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() { _, err := s.Get(ctx, "c:0:4", false); left <- err }()
+	redistest.Eventually(t, soon, "one waits", func() bool { return redis.Queued(s) == 1 })
+	leave()
+	if err := <-left; err != context.Canceled {
+		t.Errorf("a caller who left got %v", err)
+	}
+	if _, err := s.Get(t.Context(), "c:0:5", false); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a read that nobody sent: %v", err)
+	}
+	if n := redis.Queued(s); n != 0 {
+		t.Errorf("%d reads are left in the queue", n)
+	}
+	close(g.gate)
+	reading.Wait()
+	redistest.Eventually(t, soon, "reads succeed again", func() bool {
+		_, err := s.Get(t.Context(), "c:0:6", false)
+		return err == nil
+	})
+	want(t, s, 7)
+}
+
+// A crowd of readers on one Store, of caches that confirm and caches that do not.
+func TestJoinedReadsAreOfTheirKeys(t *testing.T) {
+	t.Parallel()
+	const keys = 50
+	s, g := joining(t, patient, keys)
+	close(g.gate)
+	var reading sync.WaitGroup
+	for n := range 64 {
+		reading.Go(func() {
+			for i := range keys {
+				want(t, s, (i+n)%keys)
+			}
+		})
+	}
+	reading.Wait()
+}
