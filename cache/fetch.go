@@ -31,6 +31,7 @@ type fetch[K comparable, V any] struct {
 	// What look found.
 	looked bool
 	rec    Record
+	lease  Lease // of a key without a record, if that was taken with the look
 	err    error
 
 	// What was known before the remote tier was read, or the load began.
@@ -170,13 +171,33 @@ func (t *fetch[K, V]) get(ctx context.Context) (Record, error) {
 	t.budget.left = t.c.opts.Remote.Budget() - t.spent - t.f.Waited()
 	var rec Record
 	err := t.budget.spend(func() (err error) {
-		rec, err = t.c.opts.Remote.Get(ctx, t.remoteKey, !t.live())
+		if t.expectsToLoad() {
+			t.lease, rec, err = t.c.opts.Remote.GetOrLease(ctx, t.remoteKey, t.c.opts.LoadTimeout, !t.live())
+		} else {
+			rec, err = t.c.opts.Remote.Get(ctx, t.remoteKey, !t.live())
+		}
 		return err
 	})
 	if rec.Complete {
 		t.heard = rec.Asked
 	}
+	if err == nil && rec.State == StateAbsent {
+		t.c.absences.Add(1)
+	} else {
+		t.c.absences.Store(0)
+	}
 	return rec, t.check(ctx, "get", rec, err)
+}
+
+// expectedAbsences is how many reads in a row have to find nothing for the next one to ask
+// for the lease at once: that saves a miss a round trip, and costs a hit a command.
+const expectedAbsences = 4
+
+// expectsToLoad reports whether the lease is to be asked for with the look. Where all
+// places for loads may be taken it is not: others would wait for a lease whose holder waits.
+func (t *fetch[K, V]) expectsToLoad() bool {
+	return t.load != nil && !t.c.opts.RemoteOnly && t.c.absences.Load() >= expectedAbsences &&
+		int(t.c.flying.Load()) < t.c.opts.MaxLoads/2
 }
 
 // live reports whether so little time has passed since all of the log was known here
@@ -249,22 +270,17 @@ func (t *fetch[K, V]) wait(ctx context.Context) (Record, error) {
 // reports false there was no load: the record is what stands in the way, or the remote
 // tier failed.
 func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (a answer[V], rec Record, led bool, err error) {
-	var lease Lease
+	lease := t.lease
+	t.lease = nil
 	var fill Fill
 	var fits bool
 	limitErr := t.c.limit.Run(ctx, func(ctx context.Context) {
-		err = t.budget.spend(func() (err error) {
-			// Like get, it goes on without callers.
-			ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), t.budget.left, ErrBudget)
-			defer cancel()
-			lease, rec, err = t.c.opts.Remote.Lease(ctx, t.remoteKey, t.c.opts.LoadTimeout, replace)
-			return err
-		})
-		err = t.check(ctx, "lease", rec, err)
+		if lease == nil {
+			lease, rec, err = t.takeLease(ctx, replace)
+		}
 		switch {
 		case err != nil || lease == nil:
 		case ctx.Err() != nil:
-			t.release(context.WithoutCancel(ctx), lease)
 			err = ctx.Err()
 		default:
 			led = true
@@ -274,8 +290,22 @@ func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (a answer[V], re
 	if limitErr != nil {
 		err = limitErr
 	}
+	if lease != nil && !led {
+		t.release(context.WithoutCancel(ctx), lease)
+	}
 	if led { // outside the limit, which is for loads
 		t.store(context.WithoutCancel(ctx), lease, a, fill, fits)
 	}
 	return a, rec, led, err
+}
+
+func (t *fetch[K, V]) takeLease(ctx context.Context, replace []byte) (lease Lease, rec Record, err error) {
+	err = t.budget.spend(func() (err error) {
+		// Like get, it goes on without callers.
+		ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), t.budget.left, ErrBudget)
+		defer cancel()
+		lease, rec, err = t.c.opts.Remote.Lease(ctx, t.remoteKey, t.c.opts.LoadTimeout, replace)
+		return err
+	})
+	return lease, rec, t.check(ctx, "lease", rec, err)
 }

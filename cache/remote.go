@@ -25,6 +25,11 @@ type Remote interface {
 	// milliseconds until the followers have been told of that: see Record.Complete.
 	Get(ctx context.Context, key string, confirm bool) (Record, error)
 
+	// GetOrLease is Get that also takes the lease of key, as Lease does, if there is no
+	// record and the Remote can do both in one round trip. If it returns no Lease, and the
+	// record is absent, Lease has to be tried.
+	GetOrLease(ctx context.Context, key string, hold time.Duration, confirm bool) (Lease, Record, error)
+
 	// Wait returns when key is in another state than StateLease, or with ctx's
 	// error when ctx ends first.
 	Wait(ctx context.Context, key string) (Record, error)

@@ -29,12 +29,13 @@ func (c *Cache[K, V]) readRemote(ctx context.Context, key K) (answer[V], error) 
 // still there to be joined: then nobody had invalidated its key by then. Without that, a
 // load that began later has to answer.
 func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.Context, K) (V, error)) (answer[V], error) {
-	asked, drops := c.turn(), c.known.drops.Load()
+	asked := c.turn()
 	t := &fetch[K, V]{c: c, key: key, load: load}
 	if a, err := c.askRemote(ctx, t); err != nil || a.entry != nil {
 		return a, err
 	}
-	complete, notBefore := t.complete(), uint64(0)
+	// Only now: what the log had when the remote tier was asked has been told.
+	complete, drops, notBefore := t.complete(), c.known.drops.Load(), uint64(0)
 	for {
 		a, err := c.loads.Do(ctx, key, loader.Work[answer[V]]{
 			Load: t.run, Born: c.turn(), NotBefore: notBefore, Patience: c.patience(),

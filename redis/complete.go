@@ -57,17 +57,6 @@ func (l *looks) ask(ctx context.Context, pipe goredis.Pipeliner, p *partition) {
 	}
 }
 
-// failed reports whether one of the looks' commands has an error of its own, be it that
-// there is no mark.
-func (l looks) failed() bool {
-	for _, look := range l {
-		if look.mark.Err() != nil || look.end != nil && look.end.Err() != nil {
-			return true
-		}
-	}
-	return false
-}
-
 // answer reports whether the followers of p have been told of every entry that was in the
 // log when it was asked.
 func (l looks) answer(ctx context.Context, p *partition) bool {

@@ -46,6 +46,7 @@ func (j *joined) enter(r recordRead) (waits *joinedRead) {
 		j.trips++
 		return nil
 	}
+	r.lease = nil
 	waits = &joinedRead{recordRead: r, lead: make(chan []*joinedRead, 1), done: make(chan struct{})}
 	j.queue = append(j.queue, waits)
 	return waits

@@ -127,11 +127,16 @@ func (s *Store) newLease(key string, record []byte, hold time.Duration, rest []a
 	if !ok {
 		return nil, errReply
 	}
+	return s.hold(key, record, hold, granted), nil
+}
+
+// hold keeps alive a lease that was granted at that time of Redis' clock.
+func (s *Store) hold(key string, record []byte, hold time.Duration, granted int64) *lease {
 	l := &lease{s: s, key: key, record: record, granted: granted, until: time.Now().Add(hold)}
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.timer = time.AfterFunc(s.opts.LeaseTTL/3, func() { s.inBackground(l.renew) })
-	l.mu.Unlock()
-	return l, nil
+	return l
 }
 
 // renew keeps the lease alive, until it is over, lost, or held too long. A

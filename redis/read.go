@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,18 +18,57 @@ import (
 // side by side: see joined. No script: on a hit that would cost Redis several times a GET.
 // With confirm it looks at the log behind them.
 func (s *Store) Get(ctx context.Context, key string, confirm bool) (cache.Record, error) {
+	reply, err := s.read(ctx, recordRead{log: s.log(key), key: s.redisKey(key), confirm: confirm})
+	return reply.rec, err
+}
+
+// GetOrLease is Get that takes the lease with SET NX, and Redis' time with TIME, in the same
+// round trip. The script of Lease costs Redis more than all of these. Where a read shares
+// its round trip, or goes to a Cluster, whose nodes have clocks of their own, it takes none.
+func (s *Store) GetOrLease(ctx context.Context, key string, hold time.Duration, confirm bool) (cache.Lease, cache.Record, error) {
 	r := recordRead{log: s.log(key), key: s.redisKey(key), confirm: confirm}
-	var rec cache.Record
-	var err error
-	if !s.single {
-		rec, err = s.readRecord(ctx, r)
-	} else if waits := s.joined.enter(r); waits != nil {
-		rec, err = s.join(ctx, waits)
-	} else {
-		rec, err = s.readRecord(ctx, r)
-		s.joined.leave()
+	if s.single && !s.writes.open.Load() {
+		r.lease = newLease()
 	}
-	return rec, err
+	reply, err := s.read(ctx, r)
+	if err != nil {
+		if r.lease != nil {
+			s.clearAsked(r.key, r.lease, err)
+		}
+		return nil, cache.Record{}, err
+	}
+	if reply.set == nil || reply.set.Err() != nil {
+		return nil, reply.rec, nil
+	}
+	granted, err := reply.time.Result()
+	switch {
+	case !reply.set.Val() && reply.rec.State == cache.StateAbsent:
+		reply.rec.State = cache.StateLease // taken between the two commands
+		return nil, reply.rec, nil
+	case !reply.set.Val():
+		return nil, reply.rec, nil
+	case err != nil: // Redis does not tell the time
+		s.clear(r.key, r.lease)
+		return nil, reply.rec, nil
+	}
+	// What was read, if anything, has expired.
+	return s.hold(r.key, r.lease, hold, granted.UnixMilli()), cache.Record{Asked: reply.rec.Asked, Complete: reply.rec.Complete}, nil
+}
+
+// read sends a read at once, and alone, or with others.
+func (s *Store) read(ctx context.Context, r recordRead) (recordReply, error) {
+	if s.single {
+		if waits := s.joined.enter(r); waits != nil {
+			rec, err := s.join(ctx, waits)
+			return recordReply{rec: rec}, err
+		}
+		defer s.joined.leave()
+	}
+	replies, err := s.readRecords(ctx, []recordRead{r})
+	if err != nil {
+		return recordReply{}, err
+	}
+	return replies[0], replies[0].err
 }
 
 // recordRead is a read of one record.
@@ -36,22 +76,17 @@ type recordRead struct {
 	log     *partition
 	key     string
 	confirm bool
+	lease   []byte // to be taken if there is no record; nil for none
 }
 
 // recordReply is what Redis answered to one.
 type recordReply struct {
 	get  *goredis.StringCmd
 	pttl *goredis.DurationCmd
+	time *goredis.TimeCmd // nil, as set, if no lease was asked for
+	set  *goredis.BoolCmd
 	rec  cache.Record
 	err  error
-}
-
-func (s *Store) readRecord(ctx context.Context, r recordRead) (cache.Record, error) {
-	replies, err := s.readRecords(ctx, []recordRead{r})
-	if err != nil {
-		return cache.Record{}, err
-	}
-	return replies[0].rec, replies[0].err
 }
 
 // readRecords makes all reads in one round trip. Its error is that of all of them.
@@ -67,16 +102,20 @@ func (s *Store) readRecords(ctx context.Context, reads []recordRead) ([]recordRe
 		asked, pipe := time.Now(), s.client.Pipeline()
 		got.replies = make([]recordReply, len(reads))
 		for i, r := range reads {
-			got.replies[i].get, got.replies[i].pttl = pipe.Get(ctx, r.key), pipe.PTTL(ctx, r.key)
+			reply := &got.replies[i]
+			reply.get, reply.pttl = pipe.Get(ctx, r.key), pipe.PTTL(ctx, r.key)
+			if r.lease != nil {
+				reply.time, reply.set = pipe.Time(ctx), pipe.SetNX(ctx, r.key, r.lease, s.opts.LeaseTTL)
+			}
 		}
 		for _, r := range reads {
 			if r.confirm {
 				got.looks.ask(ctx, pipe, r.log)
 			}
 		}
-		_, err := pipe.Exec(ctx)
-		if got.looks.failed() {
-			err = nil // it is the looks', or the reads have it too
+		cmds, err := pipe.Exec(ctx)
+		if slices.ContainsFunc(cmds, func(c goredis.Cmder) bool { return c.Err() != nil }) {
+			err = nil // it is a command's, and known from there
 		}
 		for i, r := range reads {
 			reply := &got.replies[i]

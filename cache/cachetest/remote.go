@@ -151,6 +151,28 @@ func (r *Remote) Get(ctx context.Context, key string, confirm bool) (rec cache.R
 	return rec, nil
 }
 
+// GetOrLease reads key, or takes its lease.
+func (r *Remote) GetOrLease(ctx context.Context, key string, hold time.Duration, confirm bool) (cache.Lease, cache.Record, error) {
+	var rec cache.Record
+	var end cache.Position
+	var l *lease
+	err := r.do(ctx, "get", func(s *Server) {
+		rec, end = s.recordLocked(key), s.end
+		if rec.State == cache.StateAbsent {
+			l = r.grantLocked(key)
+		}
+	})
+	if err != nil {
+		return nil, cache.Record{}, err
+	}
+	rec.Complete = confirm && r.reader.reached(end)
+	if l == nil {
+		return nil, rec, nil
+	}
+	l.keep(hold)
+	return l, rec, nil
+}
+
 // Wait returns when key is not leased.
 func (r *Remote) Wait(ctx context.Context, key string) (cache.Record, error) {
 	for {

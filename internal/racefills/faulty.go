@@ -12,6 +12,12 @@ import (
 // it Run must find old values: a check that cannot fail proves nothing.
 type Unfenced struct{ cache.Remote }
 
+// GetOrLease leaves the lease to Lease.
+func (u Unfenced) GetOrLease(ctx context.Context, key string, _ time.Duration, confirm bool) (cache.Lease, cache.Record, error) {
+	rec, err := u.Get(ctx, key, confirm)
+	return nil, rec, err
+}
+
 // Lease takes a lease that does not fence.
 func (u Unfenced) Lease(ctx context.Context, key string, hold time.Duration, replace []byte) (cache.Lease, cache.Record, error) {
 	l, rec, err := u.Remote.Lease(ctx, key, hold, replace)
@@ -44,6 +50,12 @@ func (l *unfenced) Fill(ctx context.Context, f cache.Fill) (held bool, err error
 type OneToken struct {
 	cache.Remote
 	latest sync.Map // from a key to the cache.Lease that was taken last
+}
+
+// GetOrLease leaves the lease to Lease.
+func (o *OneToken) GetOrLease(ctx context.Context, key string, _ time.Duration, confirm bool) (cache.Lease, cache.Record, error) {
+	rec, err := o.Get(ctx, key, confirm)
+	return nil, rec, err
 }
 
 // Lease takes a lease that is held for as long as any of this Remote's is.

@@ -1,0 +1,77 @@
+package cachetest
+
+import (
+	"fmt"
+
+	"github.com/nearside-go/nearside/cache"
+)
+
+func (s *suite) getOrLease(r cache.Remote, key string) (cache.Lease, cache.Record) {
+	s.Helper()
+	l, rec, err := r.GetOrLease(s.Context(), key, long, true)
+	if err != nil {
+		s.Fatalf("GetOrLease: %v", err)
+	}
+	return l, rec
+}
+
+// readTakesLease: an implementation may leave the lease to Lease.
+func (s *suite) readTakesLease() {
+	l, rec := s.getOrLease(s.A, "k")
+	if rec.State != cache.StateAbsent {
+		s.Fatalf("an absent key is %v", rec.State)
+	}
+	if l == nil {
+		s.wantState(s.B, "k", cache.StateAbsent)
+		return
+	}
+	s.wantState(s.B, "k", cache.StateLease)
+	s.wantNoLease(s.B, "k", nil, cache.StateLease)
+	s.Sleep(2 * s.LeaseTTL)
+	s.wantState(s.B, "k", cache.StateLease) // it is kept alive
+	s.wantHeld(l, "v", true)
+	s.wantValue(s.B, "k", "v")
+
+	second, _ := s.getOrLease(s.A, "other")
+	if held, err := second.Release(s.Context()); err != nil || !held {
+		s.Fatalf("Release: held %v, err %v", held, err)
+	}
+	s.wantState(s.B, "other", cache.StateAbsent)
+}
+
+func (s *suite) readTakesNoOther() {
+	s.fillKey(s.A, "value", "v")
+	s.Tombstone("tombstone", long)
+	s.Corrupt("corrupt")
+	held := s.lease(s.A, "lease", nil)
+	for key, want := range map[string]cache.State{
+		"value": cache.StateValue, "tombstone": cache.StateTombstone, "corrupt": cache.StateCorrupt, "lease": cache.StateLease,
+	} {
+		if l, rec := s.getOrLease(s.B, key); l != nil || rec.State != want {
+			s.Fatalf("%v: GetOrLease took a lease: %v; it is %v", want, l != nil, rec.State)
+		}
+		s.wantState(s.B, key, want)
+	}
+	s.wantHeld(held, "v", true)
+}
+
+// confirms: once a read says that all was told, all was. That a read finds it out is not
+// asked for.
+func (s *suite) confirms() {
+	l := s.follow(s.B, "c")
+	s.fillKey(s.A, "c:0:k", "v")
+	for i := range 20 {
+		name := fmt.Sprint("c:0:other ", i)
+		s.delete(s.A, name)
+		rec, err := s.B.Get(s.Context(), "c:0:k", true)
+		if err != nil {
+			s.Fatalf("Get: %v", err)
+		}
+		if _, told := l.find(name); rec.Complete && !told {
+			s.Fatal("a read is complete, and an invalidation of before was not told")
+		}
+	}
+	if rec, err := s.B.Get(s.Context(), "c:0:k", false); err != nil || rec.Complete {
+		s.Fatalf("a read that does not confirm: complete %v, err %v", rec.Complete, err)
+	}
+}
