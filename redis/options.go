@@ -85,9 +85,9 @@ type Options struct {
 
 	// LogTimeout is how long the connection that the log is read on may be silent
 	// before it counts as dead. Redis is asked to speak four times as often. At least
-	// four milliseconds; 0 means DefaultLogTimeout. Caches whose Local.TTL is less
-	// than a quarter of it are without copies while the log is idle, and ask Redis
-	// once more at each hit.
+	// four milliseconds; 0 means DefaultLogTimeout. A cache whose Local.TTL is less than
+	// a quarter of it asks about the log with its reads, in the same round trip, while
+	// the log is silent.
 	LogTimeout time.Duration
 
 	// Trace has the functions to call when something happens; nil means none.
