@@ -126,6 +126,12 @@ var onRedis = []mutant{
 	{"the second entry of a tag", []change{{
 		"redis/tags.go", "	return s.appendAfter(ctx, tags, records)\n", "	return at, s.send(ctx, records)\n",
 	}}, tests("TestWhatIsInvalidatedIsGoneBeforeItIsTold"), "sends"},
+	{"the mark of the log", []change{{
+		"redis/log.go", "	p.mark(ctx, pipe)\n	pipe.PExpire(ctx, p.key, logTTL)\n", "	pipe.PExpire(ctx, p.key, logTTL)\n",
+	}}, tests("TestRemoteOnlySeesWhatWasInvalidated"), "was acknowledged"},
+	{"waiting for a fill", []change{{
+		"loader/group.go", "case f.born >= work.NotBefore && !f.delivered():", "case f.born >= work.NotBefore:",
+	}}, []string{"./cache", "-run", "TestAValueWhoseFillIsUnderWayIsNotShared"}, "v0"},
 	{"comparing with what the commands see", []change{{
 		"redis/apply.go", "case reached && got.met:", "case reached:",
 	}}, tests("TestALogThatIsReadFromAPrimaryOfThePast"), "after the invalidation"},
