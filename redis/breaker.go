@@ -141,11 +141,15 @@ func (b *breaker) heal(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if (woken || b.reached(ctx)) && b.serves(ctx) {
+		listens := woken || b.reached(ctx)
+		if listens && b.serves(ctx) {
 			b.close()
 			return
 		}
 		wait = 2 * min(wait, longest/2)
+		if listens && b.within == nil { // the client needs another moment
+			wait = b.s.opts.ProbeInterval
+		}
 	}
 }
 

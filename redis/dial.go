@@ -115,6 +115,28 @@ func (s *Store) quiet(dialer func(context.Context, string, string) (net.Conn, er
 	}
 }
 
+// quietDials is the hook of a client that was handed in. It does what quiet does.
+type quietDials struct{ s *Store }
+
+// DialHook returns a dead connection in place of an error, until the Store is closed.
+func (q quietDials) DialHook(next goredis.DialHook) goredis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := next(ctx, network, addr)
+		if err != nil && q.s.background.Err() == nil {
+			return &deadConn{err}, nil
+		}
+		return conn, err
+	}
+}
+
+// ProcessHook changes nothing.
+func (quietDials) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook { return next }
+
+// ProcessPipelineHook changes nothing.
+func (quietDials) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return next
+}
+
 // deadConn is a connection that could not be made. Whoever uses it gets the error of the
 // dial.
 type deadConn struct{ err error }

@@ -97,6 +97,11 @@ func Open(rawURL string, o Options) (*Store, error) {
 //
 // The budget holds although such a client may ignore its context: a command that
 // is overdue is abandoned, and ends in the background at the client's own time.
+//
+// New adds a hook to client, by which a dial that fails is an error of the command that
+// needed the connection, and no more: go-redis writes a line to standard error for each,
+// and makes no more attempts for a second after some of them. The nodes that a
+// ClusterClient has used before have no such hook. After Close the hook does nothing.
 func New(client goredis.UniversalClient, o Options) (*Store, error) {
 	o, err := o.complete()
 	if err := errors.Join(unreliable(client), err); err != nil {
@@ -104,7 +109,13 @@ func New(client goredis.UniversalClient, o Options) (*Store, error) {
 	}
 	s := newStore(o)
 	s.client = client
-	_, s.single = client.(*goredis.Client)
+	switch c := client.(type) {
+	case *goredis.Client:
+		s.single = true
+		c.AddHook(quietDials{s})
+	case *goredis.ClusterClient:
+		c.OnNewNode(func(node *goredis.Client) { node.AddHook(quietDials{s}) })
+	}
 	return s, nil
 }
 
