@@ -123,6 +123,9 @@ func (t *fetch[K, V]) read(ctx context.Context, f *loader.Flight[answer[V]]) ans
 func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
 	t.c.flying.Add(1)
 	defer t.c.flying.Add(-1)
+	if t.looked && t.f != f { // in a flight of its own, before this one
+		t.budget.left -= f.Waited()
+	}
 	t.f = f
 	if !t.looked {
 		if a, err, ok := t.look(ctx, f); ok {
@@ -169,10 +172,18 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 func (t *fetch[K, V]) get(ctx context.Context) (Record, error) {
 	ctx = context.WithoutCancel(ctx)
 	t.budget.left = t.c.opts.Remote.Budget() - t.spent - t.f.Waited()
+	if t.spent > 0 || t.f.Waited() > 0 { // otherwise the command's own budget bounds it
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, t.budget.left, ErrBudget)
+		defer cancel()
+	}
 	var rec Record
 	err := t.budget.spend(func() (err error) {
 		if t.expectsToLoad() {
 			t.lease, rec, err = t.c.opts.Remote.GetOrLease(ctx, t.remoteKey, t.c.opts.LoadTimeout, !t.live())
+			if t.lease == nil {
+				t.c.leasing.Add(-1)
+			}
 		} else {
 			rec, err = t.c.opts.Remote.Get(ctx, t.remoteKey, !t.live())
 		}
@@ -193,11 +204,18 @@ func (t *fetch[K, V]) get(ctx context.Context) (Record, error) {
 // for the lease at once: that saves a miss a round trip, and costs a hit a command.
 const expectedAbsences = 4
 
-// expectsToLoad reports whether the lease is to be asked for with the look. Where all
-// places for loads may be taken it is not: others would wait for a lease whose holder waits.
+// expectsToLoad reports whether the lease is to be asked for with the look. It counts
+// those that do in leasing, and leaves half of the places for loads to others: a lease whose
+// holder waits for a place holds up the fleet.
 func (t *fetch[K, V]) expectsToLoad() bool {
-	return t.load != nil && !t.c.opts.RemoteOnly && t.c.absences.Load() >= expectedAbsences &&
-		int(t.c.flying.Load()) < t.c.opts.MaxLoads/2
+	if t.load == nil || t.c.opts.RemoteOnly || t.c.absences.Load() < expectedAbsences {
+		return false
+	}
+	if int(t.c.leasing.Add(1)) > t.c.opts.MaxLoads/2 {
+		t.c.leasing.Add(-1)
+		return false
+	}
+	return true
 }
 
 // live reports whether so little time has passed since all of the log was known here
@@ -271,7 +289,10 @@ func (t *fetch[K, V]) wait(ctx context.Context) (Record, error) {
 // tier failed.
 func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (a answer[V], rec Record, led bool, err error) {
 	lease := t.lease
-	t.lease = nil
+	if lease != nil {
+		t.lease = nil
+		defer t.c.leasing.Add(-1)
+	}
 	var fill Fill
 	var fits bool
 	limitErr := t.c.limit.Run(ctx, func(ctx context.Context) {

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"time"
 
 	"github.com/nearside-go/nearside/loader"
 )
@@ -29,16 +30,20 @@ func (c *Cache[K, V]) readRemote(ctx context.Context, key K) (answer[V], error) 
 // still there to be joined: then nobody had invalidated its key by then. Without that, a
 // load that began later has to answer.
 func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.Context, K) (V, error)) (answer[V], error) {
-	asked := c.turn()
+	asked, start := c.turn(), time.Now()
 	t := &fetch[K, V]{c: c, key: key, load: load}
 	if a, err := c.askRemote(ctx, t); err != nil || a.entry != nil {
 		return a, err
 	}
 	// Only now: what the log had when the remote tier was asked has been told.
 	complete, drops, notBefore := t.complete(), c.known.drops.Load(), uint64(0)
+	spent := time.Since(start)
+	if !t.looked { // another caller's read answered
+		t.spent = spent
+	}
 	for {
 		a, err := c.loads.Do(ctx, key, loader.Work[answer[V]]{
-			Load: t.run, Born: c.turn(), NotBefore: notBefore, Patience: c.patience(),
+			Load: t.run, Born: c.turn(), NotBefore: notBefore, Patience: remainder(c.patience(), spent),
 		})
 		if err != nil || a.entry == nil {
 			return a, err
@@ -47,7 +52,7 @@ func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.C
 		if current && (a.since >= drops || c.known.right(a.entry.tags, &a.entry.checked)) {
 			return a, nil
 		}
-		t, complete, notBefore = &fetch[K, V]{c: c, key: key, load: load}, false, asked
+		t, complete, notBefore = &fetch[K, V]{c: c, key: key, load: load, spent: spent}, false, asked
 	}
 }
 

@@ -186,7 +186,10 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 		case c.banned.mutates(remoteKeys[0]): // one ought to stand
 			_, err = lease.Release(ctx)
 		default:
-			_, err = lease.Fill(ctx, fill)
+			var held bool
+			if held, err = lease.Fill(ctx, fill); err != nil && !held {
+				_, _ = lease.Release(ctx) // or others would wait for it
+			}
 		}
 		if err != nil {
 			return err

@@ -18,16 +18,14 @@ import (
 // nothing that the caller reads.
 func send[T any](ctx context.Context, b *breaker, command func(context.Context) (T, error)) (T, error) {
 	var zero T
+	bounded, cancel := context.WithTimeout(ctx, b.s.opts.Timeout)
+	defer cancel()
 	if !b.s.owned {
-		if err := b.s.steady(ctx); err != nil {
-			return zero, err
-		}
+		b.s.steady(bounded)
 	}
 	if !b.allows() {
 		return zero, cache.ErrUnavailable
 	}
-	bounded, cancel := context.WithTimeout(ctx, b.s.opts.Timeout)
-	defer cancel()
 	var reply T
 	var err error
 	if b.s.owned {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -26,7 +27,16 @@ import (
 
 // mark replaces the mark of the log.
 func (p *partition) mark(ctx context.Context, c goredis.Cmdable) *goredis.StatusCmd {
-	return c.Set(ctx, p.markKey, binary.BigEndian.AppendUint64(nil, rand.Uint64()), logTTL)
+	return c.Set(ctx, p.markKey, newMark{}, logTTL)
+}
+
+// newMark is another mark each time that it is written: a client that lost the reply may send
+// a pipeline again, and would bring back a mark that stands for less than there is by then.
+type newMark struct{}
+
+// MarshalBinary returns a mark.
+func (newMark) MarshalBinary() ([]byte, error) {
+	return binary.BigEndian.AppendUint64(nil, rand.Uint64()), nil
 }
 
 // marked is a mark by which everything has been told. The zero value is none.
@@ -40,6 +50,8 @@ type look struct {
 	log  *partition
 	mark *goredis.StringCmd
 	end  *goredis.XMessageSliceCmd // nil if the mark is expected to be enough
+
+	complete bool // the followers have been told of every entry that was in the log then
 }
 
 // looks are those of one round trip, one at each log.
@@ -57,15 +69,9 @@ func (l *looks) ask(ctx context.Context, pipe goredis.Pipeliner, p *partition) {
 	}
 }
 
-// answer reports whether the followers of p have been told of every entry that was in the
-// log when it was asked.
-func (l looks) answer(ctx context.Context, p *partition) bool {
-	for _, look := range l {
-		if look.log == p {
-			return p.answers(ctx, look)
-		}
-	}
-	return false
+// complete reports what the look at p has shown.
+func (l looks) complete(p *partition) bool {
+	return slices.ContainsFunc(l, func(look look) bool { return look.log == p && look.complete })
 }
 
 // busy is how long after its last entry a log is expected to go on.
@@ -89,14 +95,14 @@ func (p *partition) ask(ctx context.Context, pipe goredis.Pipeliner) (l look, ok
 }
 
 // answers reports whether the followers have been told of every entry that was in the log
-// when l was asked. It may wait a little for the reader.
-func (p *partition) answers(ctx context.Context, l look) bool {
+// when l was asked. It may wait a little for the reader, and not longer than there is left.
+func (p *partition) answers(ctx context.Context, l look, left time.Duration) bool {
 	if err := l.mark.Err(); err != nil && err != goredis.Nil || l.end != nil && l.end.Err() != nil {
 		return false
 	}
 	mark := l.mark.Val()
 	p.mu.Lock()
-	following, known := p.following, mark != "" && mark == p.marked.mark
+	following, known := p.following, l.end == nil && mark != "" && mark == p.marked.mark
 	if !known && l.end == nil {
 		p.marked = marked{} // the next read asks for the end
 	}
@@ -104,7 +110,7 @@ func (p *partition) answers(ctx context.Context, l look) bool {
 	if !following || known || l.end == nil {
 		return following && known
 	}
-	return p.reaches(ctx, lastOf(l.end.Val()), mark)
+	return p.reaches(ctx, lastOf(l.end.Val()), mark, min(left, p.s.opts.Timeout/completeWait))
 }
 
 // recentPlaces is how many of the last entries that followers were told of are kept, to
@@ -145,12 +151,12 @@ const completeWait = 8
 // a command of the Store has just found at the end of the log, behind a mark. The entry is
 // known by its contents: another one may stand at the same position, in the log of a server
 // that has lost entries, or that the reader does not read.
-func (p *partition) reaches(ctx context.Context, end place, mark string) bool {
+func (p *partition) reaches(ctx context.Context, end place, mark string, wait time.Duration) bool {
 	reached, progress := p.meets(end, mark)
 	if progress == nil {
 		return reached
 	}
-	late := time.NewTimer(p.s.opts.Timeout / completeWait)
+	late := time.NewTimer(wait)
 	defer late.Stop()
 	for ; progress != nil; reached, progress = p.meets(end, mark) {
 		select {

@@ -72,6 +72,7 @@ func only(o *goredis.Options, conn net.Conn) *lone {
 	one := *o
 	one.PoolSize, one.MinIdleConns, one.MaxIdleConns, one.MaxActiveConns = 1, 0, 1, 0
 	one.PipelinePoolSize = -1 // pipelines use that connection too
+	one.ConnMaxLifetime, one.ConnMaxLifetimeJitter, one.ConnMaxIdleTime = 0, 0, -1
 	one.MaxRetries, one.DialerRetries = -1, 1
 	one.ContextTimeoutEnabled = true
 	one.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}

@@ -82,8 +82,11 @@ func (n *nodes) judge(failures []error) error {
 	return nil
 }
 
-// reach returns an error while no node of the Cluster can be dialed.
+// reach returns an error while no node of the Cluster can be dialed. A node that neither
+// takes nor refuses a connection costs a quarter of LogTimeout, and not all of it.
 func (s *Store) reach(ctx context.Context, c *goredis.ClusterClient) error {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.LogTimeout/4)
+	defer cancel()
 	addrs := s.nodes.addrs(c.Options().Addrs)
 	failures := make([]error, len(addrs))
 	var dials sync.WaitGroup

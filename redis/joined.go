@@ -83,42 +83,46 @@ func (j *joined) giveUp(r *joinedRead) (batch []*joinedRead) {
 	return batch
 }
 
-// join returns what a queued read finds, within the budget.
+// join returns what a queued read finds, within the budget. When it is its turn to send for
+// all, that is done in the background: the others may have more time left than it has.
 func (s *Store) join(ctx context.Context, r *joinedRead) (cache.Record, error) {
 	late := time.NewTimer(s.opts.Timeout)
 	defer late.Stop()
-	var err error
-	select {
-	case <-r.done:
-		return r.rec, r.err
-	case batch := <-r.lead:
-		s.sendJoined(ctx, batch)
-		return r.rec, r.err
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-late.C:
-		err = fmt.Errorf("redis: no answer in time: %w", context.DeadlineExceeded)
-		s.reads.learn(err)
+	for {
+		var err error
+		select {
+		case <-r.done:
+			return r.rec, r.err
+		case batch := <-r.lead:
+			s.sendJoined(batch)
+			continue
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-late.C:
+			err = fmt.Errorf("redis: no answer in time: %w", context.DeadlineExceeded)
+			s.reads.learn(err)
+		}
+		if batch := s.joined.giveUp(r); batch != nil {
+			s.sendJoined(batch)
+		}
+		return cache.Record{}, err
 	}
-	if batch := s.joined.giveUp(r); batch != nil {
-		s.inBackground(func(ctx context.Context) { s.sendJoined(ctx, batch) })
-	}
-	return cache.Record{}, err
 }
 
-// sendJoined reads what the reads of a batch want, and hands it to them. Its own caller's
-// end is not the others': it does not end with ctx.
-func (s *Store) sendJoined(ctx context.Context, batch []*joinedRead) {
-	reads := make([]recordRead, len(batch))
-	for i, r := range batch {
-		reads[i] = r.recordRead
-	}
-	records, err := s.readRecords(context.WithoutCancel(ctx), reads)
-	s.joined.leave()
-	for i, r := range batch {
-		if r.err = err; err == nil {
-			r.rec, r.err = records[i].rec, records[i].err
+// sendJoined reads what the reads of a batch want, and hands it to them, in the background.
+// After Close nobody sends, and they wait for their budget's end.
+func (s *Store) sendJoined(batch []*joinedRead) {
+	s.inBackground(func(ctx context.Context) {
+		reads := make([]recordRead, len(batch))
+		for i, r := range batch {
+			reads[i] = r.recordRead
 		}
-		close(r.done)
-	}
+		replies, err := s.readRecords(ctx, reads)
+		for i, r := range batch {
+			if r.err = err; err == nil {
+				r.rec, r.err = replies[i].rec, replies[i].err
+			}
+			close(r.done)
+		}
+	})
 }

@@ -6,8 +6,6 @@ import (
 	"net"
 	"syscall"
 	"time"
-
-	"github.com/nearside-go/nearside/cache"
 )
 
 // line is the connection that a log is read on, as the Store's commands look at it. A
@@ -40,26 +38,28 @@ func (l *line) ended() (ended bool) {
 }
 
 // steady waits while the reader finds out why the connection of the log has ended, for
-// half a budget at most. The reader replaces or removes the line when it has dialed.
-func (s *Store) steady(ctx context.Context) error {
+// half a budget at most. The reader replaces or removes the line when it has dialed; where
+// that takes longer, the first command that has waited removes it for those that follow.
+func (s *Store) steady(ctx context.Context) {
 	late := time.Time{}
 	for {
 		l := s.logs[0].line.Load()
-		if l == nil || !l.ended() {
-			return nil
+		if l == nil || !l.ended() || s.reads.open.Load() {
+			return
 		}
 		if late.IsZero() {
 			late = time.Now().Add(s.opts.Timeout / 2)
 		}
-		if time.Now().After(late) || s.reads.open.Load() {
-			return nil
+		if time.Now().After(late) {
+			s.logs[0].line.CompareAndSwap(l, nil)
+			return
 		}
 		select {
 		case <-time.After(time.Millisecond):
 		case <-ctx.Done():
-			return ctx.Err()
+			return
 		case <-s.background.Done():
-			return cache.ErrUnavailable
+			return
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -18,7 +17,7 @@ import (
 // side by side: see joined. No script: on a hit that would cost Redis several times a GET.
 // With confirm it looks at the log behind them.
 func (s *Store) Get(ctx context.Context, key string, confirm bool) (cache.Record, error) {
-	reply, err := s.read(ctx, recordRead{log: s.log(key), key: s.redisKey(key), confirm: confirm})
+	reply, _, err := s.read(ctx, recordRead{log: s.log(key), key: s.redisKey(key), confirm: confirm})
 	return reply.rec, err
 }
 
@@ -30,45 +29,46 @@ func (s *Store) GetOrLease(ctx context.Context, key string, hold time.Duration, 
 	if s.single && !s.writes.open.Load() {
 		r.lease = newLease()
 	}
-	reply, err := s.read(ctx, r)
+	reply, asked, err := s.read(ctx, r)
 	if err != nil {
-		if r.lease != nil {
-			s.clearAsked(r.key, r.lease, err)
+		if asked && !errors.Is(err, cache.ErrUnavailable) {
+			s.clear(r.key, r.lease) // Redis may have answered GET with an error, and granted it
 		}
 		return nil, cache.Record{}, err
 	}
-	if reply.set == nil || reply.set.Err() != nil {
+	if !asked {
 		return nil, reply.rec, nil
 	}
-	granted, err := reply.time.Result()
+	// A client that lost the reply may have sent all of it again.
+	granted := reply.set.Val() || reply.rec.State == cache.StateLease && reply.get.Val() == string(r.lease)
+	at, err := reply.time.Result()
 	switch {
-	case !reply.set.Val() && reply.rec.State == cache.StateAbsent:
-		reply.rec.State = cache.StateLease // taken between the two commands
-		return nil, reply.rec, nil
-	case !reply.set.Val():
-		return nil, reply.rec, nil
-	case err != nil: // Redis does not tell the time
+	case granted && err == nil: // what was read, if anything, has expired
+		return s.hold(r.key, r.lease, hold, at.UnixMilli()), cache.Record{Asked: reply.rec.Asked, Complete: reply.rec.Complete}, nil
+	case granted: // Redis does not tell the time
 		s.clear(r.key, r.lease)
-		return nil, reply.rec, nil
+	case reply.set.Err() != nil:
+		s.clearAsked(r.key, r.lease, reply.set.Err())
+	case reply.rec.State == cache.StateAbsent:
+		reply.rec.State = cache.StateLease // taken by another between the two commands
 	}
-	// What was read, if anything, has expired.
-	return s.hold(r.key, r.lease, hold, granted.UnixMilli()), cache.Record{Asked: reply.rec.Asked, Complete: reply.rec.Complete}, nil
+	return nil, reply.rec, nil
 }
 
-// read sends a read at once, and alone, or with others.
-func (s *Store) read(ctx context.Context, r recordRead) (recordReply, error) {
+// read sends a read at once, and alone, or with others. It reports whether a lease was
+// asked for.
+func (s *Store) read(ctx context.Context, r recordRead) (reply recordReply, asked bool, err error) {
 	if s.single {
 		if waits := s.joined.enter(r); waits != nil {
-			rec, err := s.join(ctx, waits)
-			return recordReply{rec: rec}, err
+			reply.rec, err = s.join(ctx, waits)
+			return reply, false, err
 		}
-		defer s.joined.leave()
 	}
 	replies, err := s.readRecords(ctx, []recordRead{r})
 	if err != nil {
-		return recordReply{}, err
+		return reply, r.lease != nil, err
 	}
-	return replies[0], replies[0].err
+	return replies[0], r.lease != nil, replies[0].err
 }
 
 // recordRead is a read of one record.
@@ -89,44 +89,20 @@ type recordReply struct {
 	err  error
 }
 
-// readRecords makes all reads in one round trip. Its error is that of all of them.
+// readRecords makes all reads in one round trip, and then has the log's reader catch up
+// with those that confirm, within the budget. Its error is that of all of them.
 func (s *Store) readRecords(ctx context.Context, reads []recordRead) ([]recordReply, error) {
-	type result struct {
-		replies []recordReply
-		looks   looks
+	start := time.Now()
+	got, err := send(ctx, s.reads, func(ctx context.Context) (trip, error) { return s.readTrip(ctx, reads) })
+	if s.single {
+		s.joined.leave()
 	}
-	got, err := send(ctx, s.reads, func(ctx context.Context) (got result, first error) {
-		for _, r := range reads {
-			r.log.await()
-		}
-		asked, pipe := time.Now(), s.client.Pipeline()
-		got.replies = make([]recordReply, len(reads))
-		for i, r := range reads {
-			reply := &got.replies[i]
-			reply.get, reply.pttl = pipe.Get(ctx, r.key), pipe.PTTL(ctx, r.key)
-			if r.lease != nil {
-				reply.time, reply.set = pipe.Time(ctx), pipe.SetNX(ctx, r.key, r.lease, s.opts.LeaseTTL)
-			}
-		}
-		for _, r := range reads {
-			if r.confirm {
-				got.looks.ask(ctx, pipe, r.log)
-			}
-		}
-		cmds, err := pipe.Exec(ctx)
-		if slices.ContainsFunc(cmds, func(c goredis.Cmder) bool { return c.Err() != nil }) {
-			err = nil // it is a command's, and known from there
-		}
-		for i, r := range reads {
-			reply := &got.replies[i]
-			reply.rec, reply.err = readReply(r.key, reply.get, reply.pttl, err)
-			reply.rec.Asked = asked
-			first = cmp.Or(first, reply.err)
-		}
-		return got, first
-	})
 	if len(reads) == 1 && err != nil || got.replies == nil {
 		return nil, err
+	}
+	left := s.opts.Timeout - time.Since(start)
+	for i := range got.looks {
+		got.looks[i].complete = got.looks[i].log.answers(ctx, got.looks[i], left)
 	}
 	for i, r := range reads {
 		reply := &got.replies[i]
@@ -136,10 +112,50 @@ func (s *Store) readRecords(ctx context.Context, reads []recordRead) ([]recordRe
 		case reply.err != nil:
 			reply.err = err // of the connection
 		case r.confirm:
-			reply.rec.Complete = got.looks.answer(ctx, r.log)
+			reply.rec.Complete = got.looks.complete(r.log)
 		}
 	}
 	return got.replies, nil
+}
+
+// trip is what one round trip brings.
+type trip struct {
+	replies []recordReply
+	looks   looks
+}
+
+// readTrip returns the first error of a read, but one that is no reply before all others.
+func (s *Store) readTrip(ctx context.Context, reads []recordRead) (got trip, first error) {
+	for _, r := range reads {
+		r.log.await()
+	}
+	asked, pipe := time.Now(), s.client.Pipeline()
+	got.replies = make([]recordReply, len(reads))
+	for i, r := range reads {
+		reply := &got.replies[i]
+		reply.get, reply.pttl = pipe.Get(ctx, r.key), pipe.PTTL(ctx, r.key)
+		if r.lease != nil {
+			reply.time, reply.set = pipe.Time(ctx), pipe.SetNX(ctx, r.key, r.lease, s.opts.LeaseTTL)
+		}
+	}
+	for _, r := range reads {
+		if r.confirm {
+			got.looks.ask(ctx, pipe, r.log)
+		}
+	}
+	cmds, err := pipe.Exec(ctx)
+	if slices.ContainsFunc(cmds, func(c goredis.Cmder) bool { return c.Err() != nil }) {
+		err = nil // it is a command's, and known from there
+	}
+	for i, r := range reads {
+		reply := &got.replies[i]
+		reply.rec, reply.err = readReply(r.key, reply.get, reply.pttl, err)
+		reply.rec.Asked = asked
+		if reply.err != nil && (first == nil || isReply(first) && !isReply(reply.err)) {
+			first = reply.err
+		}
+	}
+	return got, first
 }
 
 // readReply makes a record of the two replies. If a connection could not be set
