@@ -112,6 +112,7 @@ func TestBytesAreKeptAsTheyAre(t *testing.T) {
 		if _, err := newCache(t, o).GetOrLoad(t.Context(), "k", load); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // the fill
 		o.Remote = b.remote
 		if v, err := newCache(t, o).Get(t.Context(), "k"); err != nil || !bytes.Equal(v, raw) {
 			t.Fatalf("Get: %q, %v", v, err)

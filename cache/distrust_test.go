@@ -39,6 +39,7 @@ func TestFailedInvalidateLeavesReadsNoGap(t *testing.T) {
 		wantMiss(t, a, k)
 		a.remote.Inject(nil)
 		invalidate(t, a, keys...)
+		idleOutside(t, a) // an attempt to invalidate k again would delete what b loads next
 		invalidate(t, b, k)
 	}
 }

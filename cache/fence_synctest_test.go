@@ -66,6 +66,7 @@ func TestOtherInstanceInvalidatesDuringLoad(t *testing.T) {
 		if v := finish(); v != "v0" {
 			t.Fatalf("the waiter got %q", v)
 		}
+		synctest.Wait() // the fill
 		if rec := s.Record(remoteKey("k")); string(rec.Payload) != `"v1"` {
 			t.Fatalf("the remote tier holds %q", rec.Payload)
 		}

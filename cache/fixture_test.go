@@ -130,6 +130,12 @@ func wantAnswer(t *testing.T, c getter, key string, load func(context.Context, s
 func loadOutside(t *testing.T, c cacher, key string, load func(context.Context, string) (string, error), want string) {
 	t.Helper()
 	wantAnswer(t, c, key, load, want)
+	idleOutside(t, c)
+}
+
+// idleOutside waits until nothing goes on behind the calls that have returned.
+func idleOutside(t *testing.T, c cacher) {
+	t.Helper()
 	for start := time.Now(); c.Stats().Background > 0; runtime.Gosched() {
 		if time.Since(start) > time.Minute {
 			t.Fatal("what goes on behind the call does not end")

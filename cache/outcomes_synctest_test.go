@@ -147,6 +147,7 @@ func (w *walker) answers() {
 	o := options(w.other.remote)
 	o.NotFoundTTL = ttl
 	none(w.other.replace(t, o), "remote none")
+	synctest.Wait() // the fill
 	w.step("remote not found", func() { none(c, "remote none") },
 		cache.Stats{RemoteNotFoundHits: 1}, "hit remote not found")
 

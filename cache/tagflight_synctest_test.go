@@ -134,6 +134,7 @@ func TestLaterCallerDoesNotGetTheOldRead(t *testing.T) {
 			if v := <-later; v != "v1" {
 				t.Errorf("the later caller got %q", v)
 			}
+			synctest.Wait() // the fill
 			wantGet(t, a, "k", "v1")
 			wantGet(t, b, "k", "v1")
 		})
