@@ -2,6 +2,7 @@ package cache_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -183,6 +184,25 @@ func TestAFillWhoseReplyWasLostIsFound(t *testing.T) {
 		wantLoad(t, a, "k", loading(t), "v")
 		if n := a.Stats().RemoteHits; n != 1 {
 			t.Errorf("%d remote hits, want 1", n)
+		}
+	})
+}
+
+// A Set whose fill fails gives its lease up: others would wait for it.
+func TestASetThatFailsLeavesNoLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, a, b := pair(t)
+		a.remote.Inject(on("fill", cachetest.Fault{Err: errDown}))
+		if err := a.Set(t.Context(), "k", "v"); !errors.Is(err, errDown) {
+			t.Fatalf("Set: %v", err)
+		}
+		if rec := s.Record(remoteKey("k")); rec.State != cache.StateAbsent {
+			t.Errorf("the remote tier holds a %v", rec.State)
+		}
+		start := time.Now()
+		wantAnswer(t, b, "k", constant("w"), "w")
+		if took := time.Since(start); took != 0 {
+			t.Errorf("another instance waited %v", took)
 		}
 	})
 }

@@ -173,3 +173,31 @@ func TestRemoteOnlyOptions(t *testing.T) {
 		}
 	}
 }
+
+// A remote tier that hangs while a fill is under way costs a call one budget in all: the
+// wait for the fill, the look, and the wait to join.
+func TestRemoteOnlyPaysOneBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, _ := remoteOnly(t)
+		a.remote.Inject(func(op string) cachetest.Fault {
+			if op == "fill" || op == "release" || a.remote.Calls("fill") > 0 {
+				return cachetest.Fault{Delay: time.Hour}
+			}
+			return cachetest.Fault{}
+		})
+		wantAnswer(t, a, "k", constant("v red"), "v red")
+		start := time.Now()
+		var later []<-chan string
+		for range 3 {
+			later = append(later, call(t, func() (string, error) { return a.GetOrLoad(t.Context(), "k", constant("w red")) }))
+		}
+		for _, c := range later {
+			if v := <-c; v != "w red" {
+				t.Errorf("a caller got %q", v)
+			}
+		}
+		if took := time.Since(start); took > cachetest.DefaultBudget {
+			t.Errorf("they waited %v", took)
+		}
+	})
+}

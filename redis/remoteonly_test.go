@@ -158,3 +158,47 @@ func TestAMarkIsNoProofOfALogThatIsGone(t *testing.T) {
 		})
 	}
 }
+
+// Reads that share a round trip wait for the reader of the log once, and together.
+func TestJoinedReadsWaitForTheReaderOnce(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	s := redis.Options{Prefix: prefix(t), Timeout: 2 * time.Second} // of which a read waits an eighth
+	i := enter(t, server.Addr(), s, cache.Options[string, string]{RemoteOnly: true})
+	for n := range 64 {
+		wantLoad(t, i.Cache, strconv.Itoa(n), "v")
+	}
+	stop(t, i)
+	invalidate(t, i, "other")
+	start := time.Now()
+	var reading sync.WaitGroup
+	for n := range 64 {
+		reading.Go(func() {
+			if rec, err := i.store.Get(t.Context(), "c:0:"+strconv.Itoa(n), true); err != nil || rec.Complete {
+				t.Errorf("Get: complete %v, %v", rec.Complete, err)
+			}
+		})
+	}
+	reading.Wait()
+	if took := time.Since(start); took > 2*s.Timeout {
+		t.Errorf("64 reads took %v", took)
+	}
+}
+
+// The lifetime that a client gives its connections is not for that of the log, whose end
+// is an outage.
+func TestTheLogOutlivesTheLifetimeOfConnections(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	s := redis.Options{Prefix: prefix(t), LogTimeout: time.Minute} // which no stall of the machine ends
+	i := enter(t, server.Addr()+"/0?conn_max_lifetime=50ms", s, cache.Options[string, string]{})
+	before := i.store.Stats().LogEntries
+	for range 10 {
+		<-time.After(50 * time.Millisecond)
+		invalidate(t, i, "k")
+	}
+	redistest.Eventually(t, soon, "the entries are read", func() bool { return i.store.Stats().LogEntries >= before+10 })
+	if n := i.store.Stats().LogSessions; n != 1 {
+		t.Errorf("the log was read on %d connections", n)
+	}
+}
