@@ -128,7 +128,7 @@ var onRedis = []mutant{
 	}}, tests("TestWhatIsInvalidatedIsGoneBeforeItIsTold"), "sends"},
 	{"the mark of the log", []change{{
 		"redis/log.go", "	p.mark(ctx, pipe)\n	pipe.PExpire(ctx, p.key, logTTL)\n", "	pipe.PExpire(ctx, p.key, logTTL)\n",
-	}}, tests("TestRemoteOnlySeesWhatWasInvalidated"), "was acknowledged"},
+	}}, tests("TestAMarkIsNoProofOfALogThatIsGone"), "want a miss"},
 	{"waiting for a fill", []change{{
 		"loader/group.go", "case f.born >= work.NotBefore && !f.delivered():", "case f.born >= work.NotBefore:",
 	}}, []string{"./cache", "-run", "TestAValueWhoseFillIsUnderWayIsNotShared"}, "v0"},
