@@ -29,3 +29,13 @@ func delayed(delays map[string]time.Duration) func(string) cachetest.Fault {
 func held(op string, d time.Duration) func(string) cachetest.Fault {
 	return on(op, cachetest.Fault{Hold: d})
 }
+
+// hangsFromTheFillOn makes the first fill hang, and all commands after it.
+func hangsFromTheFillOn(r *cachetest.Remote) {
+	r.Inject(func(op string) cachetest.Fault {
+		if op == "fill" || op == "release" || r.Calls("fill") > 0 {
+			return cachetest.Fault{Delay: time.Hour}
+		}
+		return cachetest.Fault{}
+	})
+}

@@ -78,12 +78,7 @@ func TestAValueWhoseFillIsUnderWayIsNotShared(t *testing.T) {
 func TestAFillThatHangsCostsLaterCallersOneBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, _ := pair(t)
-		a.remote.Inject(func(op string) cachetest.Fault {
-			if op == "fill" || op == "release" || a.remote.Calls("fill") > 0 {
-				return cachetest.Fault{Delay: time.Hour}
-			}
-			return cachetest.Fault{}
-		})
+		hangsFromTheFillOn(a.remote)
 		wantAnswer(t, a, "k", constant("v"), "v")
 		start := time.Now()
 		later := call(t, func() (string, error) { return a.GetOrLoad(t.Context(), "k", constant("w")) })

@@ -179,12 +179,7 @@ func TestRemoteOnlyOptions(t *testing.T) {
 func TestRemoteOnlyPaysOneBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, _ := remoteOnly(t)
-		a.remote.Inject(func(op string) cachetest.Fault {
-			if op == "fill" || op == "release" || a.remote.Calls("fill") > 0 {
-				return cachetest.Fault{Delay: time.Hour}
-			}
-			return cachetest.Fault{}
-		})
+		hangsFromTheFillOn(a.remote)
 		wantAnswer(t, a, "k", constant("v red"), "v red")
 		start := time.Now()
 		var later []<-chan string

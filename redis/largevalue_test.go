@@ -30,7 +30,7 @@ func loadsOf40(t *testing.T, c *cache.Cache[string, string], value string) int32
 		if err != nil || v != value {
 			t.Fatalf("a value of %d bytes, %v", len(v), err)
 		}
-		redistest.Eventually(t, soon, "nothing goes on in the background", func() bool { return c.Stats().Background == 0 })
+		idle(t, c)
 	}
 	return loads.Load()
 }

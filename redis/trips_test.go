@@ -66,7 +66,7 @@ func (n *trips) of(t *testing.T, c *cache.Cache[string, string], call func(conte
 	if err := call(context.WithValue(t.Context(), callKey{}, id)); err != nil {
 		t.Error(err)
 	}
-	redistest.Eventually(t, soon, "nothing goes on in the background", func() bool { return c.Stats().Background == 0 })
+	idle(t, c)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.calls[id]
@@ -202,7 +202,7 @@ func fillOn(t *testing.T, c *cache.Cache[string, string], keys ...string) {
 			t.Fatal(err)
 		}
 	}
-	redistest.Eventually(t, soon, "nothing goes on in the background", func() bool { return c.Stats().Background == 0 })
+	idle(t, c)
 }
 
 // tellOf invalidates a key of another cache on other's Store, and returns when that was
