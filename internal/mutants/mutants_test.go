@@ -18,9 +18,9 @@ const root = "../.."
 // change replaces a piece of a file that must be there once.
 type change struct{ file, old, new string }
 
-// simulate is the checker that finds most mutants. The seeds are fixed: a mutant that was
-// found once is found again.
-var simulate = []string{"./internal/simulation", "-run", "TestFleets", "-args", "-first", "1", "-seeds", "150"}
+// simulate is the checker of what fleets show in their first seeds. Goroutines do not take
+// turns as the seed says, so one that only one fleet in many shows has a test that forces it.
+var simulate = []string{"./internal/simulation", "-run", "TestFleets", "-args", "-first", "1", "-seeds", "600"}
 
 // fleet is the one that finds what only a real Redis shows.
 var fleet = []string{"./internal/consistency", "-run", "TestFleet", "-args", "-for", "8s", "-seed", "1"}
@@ -81,7 +81,7 @@ var mutants = []mutant{
 	}}, simulate, "stale"},
 	{"tombstone", []change{{
 		"cache/mutate.go", "	m.begin(ctx)\n", "",
-	}}, simulate, "stale"},
+	}}, []string{"./cache", "-run", "TestNothingIsFilledDuringMutate"}, "want a miss"},
 	{"trust in a record since the log was heard", []change{{
 		"cache/tags.go", "return !j.wrong, t.heard", "return !j.wrong, rec.Asked",
 	}}, trust, "want a miss"},
