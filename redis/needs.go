@@ -15,6 +15,9 @@ var lacks = []string{replyUnknown, replyNoPermission, replyNoKey, replyScriptDen
 // denied tells the Logger that the server refuses what the Store needs: once, for it will
 // refuse it each time.
 func (s *Store) denied(err error) {
+	if err == nil {
+		return
+	}
 	var said reply
 	if !errors.As(err, &said) {
 		return

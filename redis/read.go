@@ -166,18 +166,18 @@ func readReply(key string, get *goredis.StringCmd, pttl *goredis.DurationCmd, pi
 		err = pipeline
 	}
 	switch {
+	case err == nil && pttl.Err() != nil:
+		return cache.Record{}, pttl.Err()
+	case err == nil && pttl.Val() == noKey:
+		return cache.Record{}, nil // it went between the two
+	case err == nil:
+		return decodeRecord(key, b, pttl.Val()), nil
 	case errors.Is(err, goredis.Nil):
 		return cache.Record{}, nil
 	case isWrongType(err):
 		return corrupt(cache.Record{}, errType), nil
-	case err != nil:
-		return cache.Record{}, err
-	case pttl.Err() != nil:
-		return cache.Record{}, pttl.Err()
-	case pttl.Val() == noKey:
-		return cache.Record{}, nil // it went between the two
 	}
-	return decodeRecord(key, b, pttl.Val()), nil
+	return cache.Record{}, err
 }
 
 func isWrongType(err error) bool {

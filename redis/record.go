@@ -91,8 +91,9 @@ func checksum(key string, b []byte) uint32 {
 // that changed only behind its first bytes is as unusable as it was before. So the script
 // replaces the record that its caller has read, and neither reads nor receives the whole.
 func versionOf(b []byte) []byte {
-	head := b[:min(len(b), versionHead)]
-	return append(strconv.AppendInt(nil, int64(len(b)), 10), append([]byte{':'}, head...)...)
+	const digits = 20 // of a length, and a colon
+	version := strconv.AppendInt(make([]byte, 0, digits+versionHead), int64(len(b)), 10)
+	return append(append(version, ':'), b[:min(len(b), versionHead)]...)
 }
 
 // decodeRecord tells what b, read under key, with left of its TTL, is. The

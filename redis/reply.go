@@ -86,10 +86,13 @@ var sent = map[string]bool{
 // told by known words alone, and what go-redis quotes of a reply that it cannot parse is
 // cut off. Whether err is a goredis.Error, and what errors.Is says of it, stays the same.
 func told(err error) error {
+	if err == nil {
+		return nil
+	}
 	var said goredis.Error
 	var already reply
 	switch {
-	case err == nil, err == errIdle, errors.Is(err, goredis.Nil):
+	case err == errIdle, errors.Is(err, goredis.Nil):
 		return err
 	case errors.As(err, &already):
 		return already
