@@ -39,7 +39,7 @@ func wantOldUntilMaxAge(t *testing.T, since time.Time, src *source, fleet ...*in
 			switch {
 			case err != nil:
 				t.Fatal(err)
-			case v == "old" && asked.Sub(since) > maxAge+ticks:
+			case v == "old" && ran(since, asked) > maxAge+ticks:
 				t.Fatalf("the old value is served %v after its load, with a MaxAge of %v", asked.Sub(since), maxAge)
 			case v == "old":
 				last, n = asked, 0
@@ -118,7 +118,7 @@ func wantLocalCopyUntil(t *testing.T, b *instance, since time.Time, ttl time.Dur
 		if errors.Is(err, cache.ErrMiss) {
 			break
 		}
-		if took := asked.Sub(since); took > ttl {
+		if took := ran(since, asked); took > ttl {
 			t.Fatalf("%v after the invalidation, with a Local.TTL of %v: Get = %q, %v", took, ttl, v, err)
 		}
 		<-time.After(time.Millisecond)
