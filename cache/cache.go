@@ -24,7 +24,6 @@ type Cache[K comparable, V any] struct {
 	opts      Options[K, V]
 	turns     atomic.Uint64
 	absences  atomic.Int32               // reads in a row that found nothing in the remote tier
-	leasing   atomic.Int32               // leases that were taken with a look, while their loads and fills run
 	prefix    string                     // of this cache's remote keys
 	tagPrefix string                     // of the names of its tags
 	reads     loader.Group[K, answer[V]] // flights of Get, which only read

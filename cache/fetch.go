@@ -31,7 +31,8 @@ type fetch[K comparable, V any] struct {
 	// What look found.
 	looked bool
 	rec    Record
-	lease  Lease // of a key without a record, if that was taken with the look
+	lease  Lease         // of a key without a record, if that was taken with the look
+	place  *loader.Place // for its load
 	err    error
 
 	// What was known before the remote tier was read, or the load began.
@@ -39,6 +40,7 @@ type fetch[K comparable, V any] struct {
 	drops uint64    // the last of known.drops
 	stamp Position  // how far the log had been heard of
 	heard time.Time // until when it had been heard
+	live  bool      // it was isLive then, and is for what is read next, however long that takes
 
 	// What was true when the load began.
 	began  time.Time
@@ -95,6 +97,7 @@ func (t *fetch[K, V]) mark() {
 		t.stamp = t.c.opts.Remote.Position(t.c.opts.Name)
 		var told Position
 		told, t.heard = t.c.opts.Remote.Told(t.c.opts.Name)
+		t.live = t.isLive()
 		if t.c.opts.HoldOff > 0 {
 			// What it has heard of, and was not told, it cannot hold off.
 			t.stamp = told
@@ -125,6 +128,8 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 	defer t.c.flying.Add(-1)
 	if t.looked && t.f != f { // in a flight of its own, before this one
 		t.budget.left -= f.Waited()
+		// Between the two nothing was held of the key, and its name may have gone.
+		t.c.index(t.key)
 	}
 	t.f = f
 	if !t.looked {
@@ -141,6 +146,7 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 		case StateLease:
 			t.mark()
 			rec, err = t.wait(ctx)
+			t.live = t.isLive()
 			continue
 		case StateValue:
 			if a, ok := t.accept(ctx, rec); ok {
@@ -179,13 +185,13 @@ func (t *fetch[K, V]) get(ctx context.Context) (Record, error) {
 	}
 	var rec Record
 	err := t.budget.spend(func() (err error) {
-		if t.expectsToLoad() {
-			t.lease, rec, err = t.c.opts.Remote.GetOrLease(ctx, t.remoteKey, t.c.opts.LoadTimeout, !t.live())
-			if t.lease == nil {
-				t.c.leasing.Add(-1)
-			}
-		} else {
-			rec, err = t.c.opts.Remote.Get(ctx, t.remoteKey, !t.live())
+		if t.place = t.placeToLoad(ctx); t.place == nil {
+			rec, err = t.c.opts.Remote.Get(ctx, t.remoteKey, !t.live)
+			return err
+		}
+		t.lease, rec, err = t.c.opts.Remote.GetOrLease(ctx, t.remoteKey, t.c.opts.LoadTimeout, !t.live)
+		if t.lease == nil {
+			t.place.Leave()
 		}
 		return err
 	})
@@ -204,24 +210,20 @@ func (t *fetch[K, V]) get(ctx context.Context) (Record, error) {
 // for the lease at once: that saves a miss a round trip, and costs a hit a command.
 const expectedAbsences = 4
 
-// expectsToLoad reports whether the lease is to be asked for with the look. It counts
-// those that do in leasing, and leaves half of the places for loads to others: a lease whose
-// holder waits for a place holds up the fleet.
-func (t *fetch[K, V]) expectsToLoad() bool {
-	if t.load == nil || t.c.opts.RemoteOnly || t.c.absences.Load() < expectedAbsences {
-		return false
-	}
-	if int(t.c.leasing.Add(1)) > t.c.opts.MaxLoads/2 {
-		t.c.leasing.Add(-1)
-		return false
-	}
-	return true
-}
-
-// live reports whether so little time has passed since all of the log was known here
+// isLive reports whether so little time has passed since all of the log was known here
 // that a local copy would be trusted for longer. A log that nothing was heard of since may
 // have lost its connection, and nobody has noticed yet.
-func (t *fetch[K, V]) live() bool { return time.Since(t.heard) < t.c.opts.Local.TTL }
+func (t *fetch[K, V]) isLive() bool { return time.Since(t.heard) < t.c.opts.Local.TTL }
+
+// placeToLoad returns the place for a load whose lease is to be asked for with the look, or
+// nil if it is not to be. Without a place there is no lease: one whose holder waits for a
+// place would hold up the fleet.
+func (t *fetch[K, V]) placeToLoad(ctx context.Context) *loader.Place {
+	if t.load == nil || t.c.opts.RemoteOnly || t.c.absences.Load() < expectedAbsences {
+		return nil
+	}
+	return t.c.limit.Try(ctx)
+}
 
 // check counts and traces what is wrong with an answer, and returns err.
 func (t *fetch[K, V]) check(ctx context.Context, op string, rec Record, err error) error {
@@ -288,14 +290,13 @@ func (t *fetch[K, V]) wait(ctx context.Context) (Record, error) {
 // reports false there was no load: the record is what stands in the way, or the remote
 // tier failed.
 func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (a answer[V], rec Record, led bool, err error) {
-	lease := t.lease
+	lease, run := t.lease, t.c.limit.Run
 	if lease != nil {
-		t.lease = nil
-		defer t.c.leasing.Add(-1)
+		t.lease, run = nil, t.place.Run
 	}
 	var fill Fill
 	var fits bool
-	limitErr := t.c.limit.Run(ctx, func(ctx context.Context) {
+	limitErr := run(ctx, func(ctx context.Context) {
 		if lease == nil {
 			lease, rec, err = t.takeLease(ctx, replace)
 		}

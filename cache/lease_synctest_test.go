@@ -2,6 +2,7 @@ package cache_test
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -80,5 +81,35 @@ func TestLeaseThatNobodyWaitsForIsReleased(t *testing.T) {
 		if st := a.Stats(); st.Loads != 0 || st.RemoteErrors+st.RemoteTimeouts != 0 {
 			t.Fatalf("stats: %+v", st)
 		}
+	})
+}
+
+// An instance whose places are all taken does not take a lease that it cannot use: another
+// one, which has places, would wait for it.
+func TestNoLeaseIsTakenWithoutAPlaceToLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const places, slow = 4, 8 * time.Second
+		s := cachetest.NewServer()
+		o := options(s.Remote())
+		o.MaxLoads = places
+		a, b := newCache(t, o), newInstance(t, s)
+		var loads sync.WaitGroup
+		for i := range places { // as many misses in a row, after which the lease is taken with the look
+			loads.Go(func() {
+				_, _ = a.GetOrLoad(t.Context(), strconv.Itoa(i), func(context.Context, string) (string, error) {
+					time.Sleep(slow)
+					return "v", nil
+				})
+			})
+		}
+		synctest.Wait()
+		loads.Go(func() { _, _ = a.GetOrLoad(t.Context(), "k", constant("late")) })
+		synctest.Wait()
+		start := time.Now()
+		wantLoad(t, b, "k", constant("v"), "v")
+		if took := time.Since(start); took >= slow/2 {
+			t.Errorf("another instance waited %v for a load that had no place", took)
+		}
+		loads.Wait()
 	})
 }

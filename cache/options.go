@@ -101,8 +101,8 @@ type Options[K comparable, V any] struct {
 
 	// MaxPayload is how many bytes the payload of a value, as Codec encodes it, may have
 	// in the remote tier: a large one would hold up the commands of all other keys. A
-	// value with more is returned and kept in the local tier alone. 0 means
-	// DefaultMaxPayload.
+	// value with more is returned and kept in the local tier alone, and with RemoteOnly
+	// nowhere. 0 means DefaultMaxPayload.
 	MaxPayload int
 
 	// RemoteOnly makes a cache without a local tier: each read asks the remote tier, in

@@ -1,6 +1,7 @@
 package cache_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -193,6 +194,70 @@ func TestRemoteOnlyPaysOneBudget(t *testing.T) {
 		}
 		if took := time.Since(start); took > cachetest.DefaultBudget {
 			t.Errorf("they waited %v", took)
+		}
+	})
+}
+
+// hooked calls hook once, when it is asked for its Budget.
+type hooked struct {
+	*cachetest.Remote
+	hook func()
+}
+
+func (r *hooked) Budget() time.Duration {
+	if hook := r.hook; hook != nil {
+		r.hook = nil
+		hook()
+	}
+	return r.Remote.Budget()
+}
+
+// With a Key function the log's names lead to keys only while they are indexed. A load is,
+// also if its name was forgotten since the remote tier was asked.
+func TestRemoteOnlyIndexesItsLoads(t *testing.T) {
+	type key struct{ name string }
+	synctest.Test(t, func(t *testing.T) {
+		s := cachetest.NewServer()
+		one := func(r cache.Remote) *cache.Cache[key, string] {
+			return newCache(t, cache.Options[key, string]{
+				Name: "test", TTL: time.Minute, Remote: r, RemoteOnly: true, Key: func(k key) string { return k.name },
+			})
+		}
+		r := &hooked{Remote: s.Remote()}
+		a, b := one(r), one(s.Remote())
+		synctest.Wait()
+		asked := false
+		r.Inject(func(op string) cachetest.Fault {
+			if op == "get" && !asked {
+				asked = true
+				r.hook = func() { _, _ = a.Get(t.Context(), key{"other"}) } // forgets what is not held
+			}
+			return cachetest.Fault{}
+		})
+		value, read, finish := "old", make(chan struct{}), make(chan struct{})
+		go func() {
+			_, _ = a.GetOrLoad(t.Context(), key{"k"}, func(context.Context, key) (string, error) {
+				v := value
+				close(read)
+				<-finish
+				return v, nil
+			})
+		}()
+		<-read
+		value = "new"
+		if err := b.Invalidate(t.Context(), key{"k"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		got := make(chan string, 1)
+		go func() {
+			v, _ := a.GetOrLoad(t.Context(), key{"k"}, func(context.Context, key) (string, error) { return value, nil })
+			got <- v
+		}()
+		synctest.Wait()
+		close(finish)
+		if v := <-got; v != "new" {
+			t.Errorf("a call that began after Invalidate had returned got %q", v)
 		}
 	})
 }

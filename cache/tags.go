@@ -77,7 +77,7 @@ func (t *fetch[K, V]) isRight(ctx context.Context, rec Record) (right bool, at t
 	if t.c.distrusts(ctx, t.c.tagPrefix) {
 		return false, at
 	}
-	j := t.c.known.judge(rec.Stamp, rec.Tags, rec.Complete || t.live())
+	j := t.c.known.judge(rec.Stamp, rec.Tags, rec.Complete || t.live)
 	if j.wrong || len(j.unknown) == 0 {
 		return !j.wrong, t.heard
 	}

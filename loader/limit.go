@@ -41,3 +41,36 @@ func (l *Limit) Run(ctx context.Context, load func(context.Context)) error {
 	load(context.WithValue(ctx, inside{l}, true))
 	return nil
 }
+
+// Place is a place within a Limit, for one load. Its holder calls Run or Leave, once.
+type Place struct {
+	limit *Limit
+	free  bool // it takes none, as a Run within a Run does not
+}
+
+// Try takes a place if that needs no waiting, and returns nil otherwise. With the context
+// of a load, or one made from it, the place is free, as in Run.
+func (l *Limit) Try(ctx context.Context) *Place {
+	if ctx.Value(inside{l}) != nil {
+		return &Place{l, true}
+	}
+	if !l.slots.TryAcquire(1) {
+		return nil
+	}
+	return &Place{l, false}
+}
+
+// Run calls load in the place, and gives the place back, also when load panics. It does not
+// look at ctx, and returns nil.
+func (p *Place) Run(ctx context.Context, load func(context.Context)) error {
+	defer p.Leave()
+	load(context.WithValue(ctx, inside{p.limit}, true))
+	return nil
+}
+
+// Leave gives the place back.
+func (p *Place) Leave() {
+	if !p.free {
+		p.limit.slots.Release(1)
+	}
+}

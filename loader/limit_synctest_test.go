@@ -243,3 +243,33 @@ func TestNewLimitPanicsUnlessPositive(t *testing.T) {
 		}()
 	}
 }
+
+func TestTryTakesAPlaceThatIsFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := loader.NewLimit(2)
+		first, second := l.Try(t.Context()), l.Try(t.Context())
+		if first == nil || second == nil || l.Try(t.Context()) != nil {
+			t.Fatal("of three, two have a place")
+		}
+		first.Leave()
+		if err := second.Run(t.Context(), func(ctx context.Context) {
+			within := l.Try(ctx)
+			if within == nil {
+				t.Fatal("a load within a load has no place")
+			}
+			last := l.Try(t.Context())
+			if last == nil || l.Try(t.Context()) != nil {
+				t.Error("the place of a load within a load is not free")
+			}
+			last.Leave()
+			within.Leave()
+		}); err != nil {
+			t.Error(err)
+		}
+		func() {
+			defer func() { _ = recover() }()
+			_ = l.Try(t.Context()).Run(t.Context(), func(context.Context) { panic("load") })
+		}()
+		mustAdmit(t, l, 2)
+	})
+}

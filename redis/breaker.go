@@ -93,30 +93,34 @@ func (b *breaker) learn(err error) {
 		b.mu.Unlock()
 		return
 	}
+	report := func() {}
 	b.mu.Lock()
-	b.failures++
-	opens := b.failures >= b.s.opts.MaxFailures && b.openLocked()
-	b.mu.Unlock()
-	if opens {
-		b.report(true, err)
+	if b.failures++; b.failures >= b.s.opts.MaxFailures {
+		report = b.openLocked(err)
 	}
+	b.mu.Unlock()
+	report()
 }
 
 // gone opens the breaker because nobody listens, and ends the commands under way.
 func (b *breaker) gone(err error) {
 	err = told(err)
 	b.mu.Lock()
-	opens := b.openLocked()
+	report := b.openLocked(err)
 	b.sent.Load().end(err)
 	b.mu.Unlock()
-	if opens {
-		b.report(true, err)
-	}
+	report()
 }
 
-func (b *breaker) openLocked() bool {
+// openLocked opens the breaker because of err, and returns what reports that. The outage
+// is noted under the lock. After it:
+//
+//  1. The breaker opens, and its lock is free.
+//  2. A probe closes it. The outage has no such cause yet, and stays as it is.
+//  3. The outage gets the cause, which never goes.
+func (b *breaker) openLocked(err error) (report func()) {
 	if b.open.Load() || b.shutting {
-		return false
+		return func() {}
 	}
 	b.open.Store(true)
 	b.opened++
@@ -125,7 +129,11 @@ func (b *breaker) openLocked() bool {
 	default:
 	}
 	b.s.inBackground(b.heal)
-	return true
+	write := b.s.outage.begin(b, b.what, err)
+	return func() {
+		write()
+		b.trace(true, err)
+	}
 }
 
 // heal probes from time to time, until Redis serves.
@@ -178,8 +186,9 @@ func (b *breaker) close() {
 		b.sent.Store(newSending())
 	}
 	b.open.Store(b.shutting)
+	b.s.outage.end(b)
 	b.mu.Unlock()
-	b.report(false, nil)
+	b.trace(false, nil)
 	if b.within == nil {
 		for _, p := range b.s.logs {
 			p.wake()
@@ -229,12 +238,7 @@ func (b *breaker) shut() {
 	b.open.Store(true)
 }
 
-func (b *breaker) report(open bool, err error) {
-	if open {
-		b.s.outage.begin(b, b.what, err)
-	} else {
-		b.s.outage.end(b)
-	}
+func (b *breaker) trace(open bool, err error) {
 	if b.s.opts.Trace.Breaker != nil {
 		b.s.opts.Trace.Breaker(b.s.background, BreakerInfo{Open: open, Writes: b.within != nil, Err: err})
 	}

@@ -117,13 +117,13 @@ func (s *Store) quiet(dialer func(context.Context, string, string) (net.Conn, er
 }
 
 // quietDials is the hook of a client that was handed in. It does what quiet does.
-type quietDials struct{ s *Store }
+type quietDials struct{ store context.Context }
 
 // DialHook returns a dead connection in place of an error, until the Store is closed.
 func (q quietDials) DialHook(next goredis.DialHook) goredis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := next(ctx, network, addr)
-		if err != nil && q.s.background.Err() == nil {
+		if err != nil && q.store.Err() == nil {
 			return &deadConn{err}, nil
 		}
 		return conn, err

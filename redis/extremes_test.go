@@ -22,9 +22,9 @@ func TestExtremeOptions(t *testing.T) {
 		"default": {Timeout: patient.Timeout},
 		"longest": {
 			Timeout: longest, LeaseTTL: longest, ProbeInterval: longest, LogTimeout: longest,
-			MaxFailures: math.MaxInt, LogLength: math.MaxInt,
+			MaxFailures: math.MaxInt, LogLength: math.MaxInt, LogBytes: math.MaxInt,
 		},
-		"shortest": {Timeout: patient.Timeout, LeaseTTL: 3 * time.Millisecond, ProbeInterval: 1, LogTimeout: time.Second, MaxFailures: 1, LogLength: 1},
+		"shortest": {Timeout: patient.Timeout, LeaseTTL: 3 * time.Millisecond, ProbeInterval: 1, LogTimeout: time.Second, MaxFailures: 1, LogLength: 1, LogBytes: 1},
 	}
 	caches := map[string]cache.Options[string, string]{
 		"longest": {

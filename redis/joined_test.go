@@ -46,8 +46,13 @@ func (g *gated) trips() []int {
 	return g.seen[:len(g.seen):len(g.seen)]
 }
 
-// joining returns a Store with records of so many keys, whose reads wait for a gate.
+// joining returns a Store with small records of so many keys, whose reads wait for a gate.
 func joining(t *testing.T, o redis.Options, keys int) (*redis.Store, *gated) {
+	t.Helper()
+	return joiningOf(t, o, keys, func(i int) []byte { return fmt.Append(nil, i) })
+}
+
+func joiningOf(t *testing.T, o redis.Options, keys int, payload func(int) []byte) (*redis.Store, *gated) {
 	t.Helper()
 	server := redistest.Start(t)
 	o.Prefix = prefix(t)
@@ -57,12 +62,15 @@ func joining(t *testing.T, o redis.Options, keys int) (*redis.Store, *gated) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fill := cache.Fill{Payload: fmt.Append(nil, i), TTL: time.Minute, MaxAge: time.Minute}
+		fill := cache.Fill{Payload: payload(i), TTL: time.Minute, MaxAge: time.Minute}
 		if held, err := l.Fill(t.Context(), fill); err != nil || !held {
 			t.Fatal(held, err)
 		}
 	}
 	s := open(t, server.URL(), o)
+	if _, err := s.Get(t.Context(), "c:0:0", false); err != nil { // which shows how large records are
+		t.Fatal(err)
+	}
 	g := &gated{gate: make(chan struct{})}
 	redis.ClientOf(s).AddHook(g)
 	return s, g
@@ -146,4 +154,59 @@ func TestJoinedReadsAreOfTheirKeys(t *testing.T) {
 		})
 	}
 	reading.Wait()
+}
+
+// Large records: together they would take longer than the budget that each has time for
+// alone. A Store that has read none yet does not know how large they are.
+func TestLargeRecordsAreNotJoined(t *testing.T) {
+	t.Parallel()
+	const keys = 20
+	s, g := joiningOf(t, patient, keys, func(int) []byte { return make([]byte, 300_000) })
+	var reading sync.WaitGroup
+	for i := range keys {
+		reading.Go(func() {
+			if rec, err := s.Get(t.Context(), fmt.Sprint("c:0:", i), false); err != nil || len(rec.Payload) != 300_000 {
+				t.Errorf("Get: %d bytes, %v", len(rec.Payload), err)
+			}
+		})
+	}
+	redistest.Eventually(t, soon, "all reads are sent", func() bool { return len(g.trips()) == keys })
+	if n := redis.Queued(s); n != 0 {
+		t.Errorf("%d reads wait", n)
+	}
+	close(g.gate)
+	reading.Wait()
+	for i, n := range g.trips() {
+		if n != 2 {
+			t.Errorf("round trip %d has %d commands, want 2", i, n)
+		}
+	}
+}
+
+// Reads that are queued when the Store is closed, and those that come later, return at
+// once.
+func TestReadsThatWaitWhenTheStoreIsClosed(t *testing.T) {
+	t.Parallel()
+	s, g := joining(t, redis.Options{Timeout: time.Minute}, 8)
+	errs := make(chan error, 300)
+	var reading sync.WaitGroup
+	for i := range 4 {
+		reading.Go(func() { _, _ = s.Get(t.Context(), fmt.Sprint("c:0:", i), false) })
+	}
+	redistest.Eventually(t, soon, "four reads are sent", func() bool { return len(g.trips()) == 4 })
+	for range cap(errs) {
+		reading.Go(func() { _, err := s.Get(t.Context(), "c:0:4", false); errs <- err })
+	}
+	redistest.Eventually(t, soon, "the others wait", func() bool { return redis.Queued(s) == cap(errs) })
+	_ = s.Close()
+	close(g.gate)
+	reading.Wait()
+	for range cap(errs) {
+		if err := <-errs; !errors.Is(err, cache.ErrUnavailable) {
+			t.Fatalf("a read that waited: %v, want ErrUnavailable", err)
+		}
+	}
+	if _, err := s.Get(t.Context(), "c:0:5", false); !errors.Is(err, cache.ErrUnavailable) {
+		t.Errorf("a read after Close: %v, want ErrUnavailable", err)
+	}
 }

@@ -43,15 +43,15 @@ func (l *line) ended() (ended bool) {
 func (s *Store) steady(ctx context.Context) {
 	late := time.Time{}
 	for {
-		l := s.logs[0].line.Load()
-		if l == nil || !l.ended() || s.reads.open.Load() {
+		log, l := s.endedLine()
+		if l == nil || s.reads.open.Load() {
 			return
 		}
 		if late.IsZero() {
 			late = time.Now().Add(s.opts.Timeout / 2)
 		}
 		if time.Now().After(late) {
-			s.logs[0].line.CompareAndSwap(l, nil)
+			log.line.CompareAndSwap(l, nil)
 			return
 		}
 		select {
@@ -62,4 +62,14 @@ func (s *Store) steady(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// endedLine returns a log whose connection has ended, with that; nil if there is none.
+func (s *Store) endedLine() (*partition, *line) {
+	for _, p := range s.logs {
+		if l := p.line.Load(); l != nil && l.ended() {
+			return p, l
+		}
+	}
+	return nil, nil
 }

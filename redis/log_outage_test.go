@@ -186,7 +186,7 @@ func TestLocalTTLBoundsWhatAnUnnoticedOutageLeaves(t *testing.T) {
 	link := lineTo(t, server)
 	o := cache.Options[string, string]{Local: local.Options{TTL: ttl}}
 	a := enter(t, server.Addr(), redis.Options{}, o)
-	b := enter(t, link.Addr(), redis.Options{LogTimeout: time.Minute, Timeout: 20 * time.Millisecond}, o)
+	b := enter(t, link.Addr(), redis.Options{LogTimeout: time.Minute, Timeout: 250 * time.Millisecond}, o)
 	wantLoad(t, a.Cache, "k", "old")
 	redistest.Eventually(t, soon, "the other instance reads the value", func() bool {
 		v, err := b.Get(t.Context(), "k")

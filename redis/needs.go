@@ -7,7 +7,7 @@ import (
 
 // needs are the commands that a Store's user has to be allowed, and its server has to
 // have: first those that are sent, then those that scripts call.
-const needs = "GET SET PTTL PEXPIRE UNLINK EVAL EVALSHA XADD XREAD XRANGE XREVRANGE XLEN; in scripts GET GETRANGE STRLEN SET DEL UNLINK PTTL PEXPIRE TIME"
+const needs = "GET SET PTTL PEXPIRE UNLINK TIME EVAL EVALSHA XADD XREAD XRANGE XREVRANGE XLEN; in scripts GET GETRANGE STRLEN SET DEL UNLINK PTTL PEXPIRE TIME"
 
 // lacks begin the replies that say that something is lacking.
 var lacks = []string{replyUnknown, replyNoPermission, replyNoKey, replyScriptDenied, replyScriptUnknown}

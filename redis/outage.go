@@ -31,12 +31,14 @@ type outage struct {
 
 func newOutage(s *Store) *outage { return &outage{s: s, causes: make(map[any]struct{})} }
 
-// begin notes that something does not work, because of err.
-func (o *outage) begin(cause any, what string, err error) {
+// begin notes that something does not work, because of err. It returns what writes the
+// outage's first line, if that is due: begin and end are called in the order of what they
+// note, under the lock of their caller, and a Logger is not.
+func (o *outage) begin(cause any, what string, err error) (write func()) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	if o.over {
-		o.mu.Unlock()
-		return
+		return func() {}
 	}
 	o.causes[cause] = struct{}{}
 	if o.timer != nil {
@@ -49,8 +51,10 @@ func (o *outage) begin(cause any, what string, err error) {
 	if !slices.Contains(o.affected, what) {
 		o.affected = append(o.affected, what)
 	}
-	o.mu.Unlock()
-	if first {
+	if !first {
+		return func() {}
+	}
+	return func() {
 		o.s.opts.Logger.WarnContext(o.s.background, "redis does not serve; the source does", "first", what, "error", err)
 	}
 }

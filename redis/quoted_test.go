@@ -185,6 +185,13 @@ func (s *secrets) callAll(t *testing.T, store *redis.Store) {
 	}{
 		{"Lease", func() error { return s.use(ctx, store) }},
 		{"Get", func() error { _, err := store.Get(ctx, key, false); return err }},
+		{"GetOrLease", func() error {
+			l, _, err := store.GetOrLease(ctx, key, time.Minute, true)
+			if l != nil {
+				_, err = l.Release(ctx)
+			}
+			return err
+		}},
 		{"Wait", func() error { _, err := store.Wait(ctx, key); return err }},
 		{"Touch", func() error { _, err := store.Touch(ctx, key); return err }},
 		{"Invalidate", func() error { return store.Invalidate(ctx, []string{key}, time.Second) }},
@@ -248,7 +255,7 @@ func TestNothingThatAServerQuotesIsSaid(t *testing.T) {
 }
 
 func TestNothingThatRedisQuotesIsSaid(t *testing.T) {
-	for _, command := range []string{"GET", "PTTL", "SET", "DEL", "UNLINK", "EVAL", "EVALSHA", "XADD", "XREAD", "XRANGE", "XREVRANGE", "XLEN", "TIME"} {
+	for _, command := range []string{"GET", "PTTL", "SET", "DEL", "UNLINK", "EVAL", "EVALSHA", "XADD", "XREAD", "XRANGE", "XREVRANGE", "XLEN", "TIME", "GETRANGE", "STRLEN", "PEXPIRE", "CLUSTER"} {
 		t.Run("renamed/"+command, func(t *testing.T) {
 			t.Parallel()
 			s := &secrets{}

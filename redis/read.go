@@ -95,7 +95,7 @@ func (s *Store) readRecords(ctx context.Context, reads []recordRead) ([]recordRe
 	start := time.Now()
 	got, err := send(ctx, s.reads, func(ctx context.Context) (trip, error) { return s.readTrip(ctx, reads) })
 	if s.single {
-		s.joined.leave()
+		s.joined.leave(got.largest(err))
 	}
 	if len(reads) == 1 && err != nil || got.replies == nil {
 		return nil, err
@@ -122,6 +122,19 @@ func (s *Store) readRecords(ctx context.Context, reads []recordRead) ([]recordRe
 type trip struct {
 	replies []recordReply
 	looks   looks
+}
+
+// largest returns the size of the largest record that a round trip with this error brought;
+// at least 1, but for one without replies, whose is 0.
+func (got trip) largest(err error) int {
+	if err != nil && !isReply(err) {
+		return 0
+	}
+	n := 1
+	for _, reply := range got.replies {
+		n = max(n, len(reply.get.Val()))
+	}
+	return n
 }
 
 // readTrip returns the first error of a read, but one that is no reply before all others.

@@ -16,6 +16,18 @@ const (
 	maxReconnect = 200 * time.Millisecond
 )
 
+// sentinelReconnect is the longest wait where each dial asks Sentinels first, of which
+// go-redis writes several lines to standard error when none answers.
+const sentinelReconnect = time.Second
+
+// longestWait is the longest wait between two connections.
+func (s *Store) longestWait() time.Duration {
+	if c, ok := s.client.(*goredis.Client); ok && c.Options().Addr == "FailoverClient" {
+		return sentinelReconnect
+	}
+	return maxReconnect
+}
+
 // read reads the log on one connection after the other, until ctx ends. When a connection
 // ends that has lasted, the next one is dialed at once: if nobody listens any more, the
 // breaker opens before the commands that failed with the connection are tried again.
@@ -44,7 +56,7 @@ func (p *partition) read(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		wait = min(2*wait, maxReconnect)
+		wait = min(2*wait, p.s.longestWait())
 	}
 }
 
@@ -273,7 +285,7 @@ func (p *partition) lose(ctx context.Context, err error) {
 	p.turn.Unlock()
 	p.settle.Do(func() { close(p.settled) })
 	if (was || !p.tried) && !closed {
-		p.s.outage.begin(p, "log", err)
+		p.s.outage.begin(p, "log", err)()
 		p.report(ctx, LogInfo{Err: err})
 	}
 	p.tried = true

@@ -19,7 +19,7 @@ import (
 // safe for concurrent use.
 //
 // The server has to have, and its user has to be allowed, GET, SET, PTTL, PEXPIRE, UNLINK,
-// EVAL, EVALSHA, XADD, XREAD, XRANGE, XREVRANGE and XLEN, in scripts GET, GETRANGE, STRLEN,
+// TIME, EVAL, EVALSHA, XADD, XREAD, XRANGE, XREVRANGE and XLEN, in scripts GET, GETRANGE, STRLEN,
 // SET, DEL, UNLINK, PTTL, PEXPIRE and TIME, and in a Cluster CLUSTER SLOTS. When one of them
 // is refused, Options.Logger is told once.
 //
@@ -101,7 +101,9 @@ func Open(rawURL string, o Options) (*Store, error) {
 // New adds a hook to client, by which a dial that fails is an error of the command that
 // needed the connection, and no more: go-redis writes a line to standard error for each,
 // and makes no more attempts for a second after some of them. The nodes that a
-// ClusterClient has used before have no such hook. After Close the hook does nothing.
+// ClusterClient has used before have no such hook, and of a failover client the connections
+// to the Sentinels have none: while no Sentinel answers, go-redis goes on writing lines.
+// After Close the hook does nothing.
 func New(client goredis.UniversalClient, o Options) (*Store, error) {
 	o, err := o.complete()
 	if err := errors.Join(unreliable(client), err); err != nil {
@@ -112,9 +114,9 @@ func New(client goredis.UniversalClient, o Options) (*Store, error) {
 	switch c := client.(type) {
 	case *goredis.Client:
 		s.single = true
-		c.AddHook(quietDials{s})
+		c.AddHook(quietDials{s.background})
 	case *goredis.ClusterClient:
-		c.OnNewNode(func(node *goredis.Client) { node.AddHook(quietDials{s}) })
+		c.OnNewNode(func(node *goredis.Client) { node.AddHook(quietDials{s.background}) })
 	}
 	return s, nil
 }
@@ -175,13 +177,15 @@ func (s *Store) Close() error {
 }
 
 // inBackground runs work on a goroutine that Close waits for, with a context
-// that Close ends. After Close it runs nothing.
-func (s *Store) inBackground(work func(context.Context)) {
+// that Close ends. After Close it runs nothing, and reports false.
+func (s *Store) inBackground(work func(context.Context)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closed {
-		s.running.Go(func() { work(s.background) })
+	if s.closed {
+		return false
 	}
+	s.running.Go(func() { work(s.background) })
+	return true
 }
 
 // Budget is Options.Timeout.

@@ -85,6 +85,7 @@ func TestRoundTrips(t *testing.T) {
 		for _, tags := range []bool{false, true} {
 			for _, owned := range []bool{false, true} {
 				for _, busy := range []bool{false, true} {
+					o := o
 					if tags {
 						o.Tags = tagsOf
 					}

@@ -88,6 +88,9 @@ var mutants = []mutant{
 	{"trust in a load since the log was heard", []change{{
 		"cache/load.go", "return later(t.began, heard)", "return later(time.Now(), heard)",
 	}}, trust, "want a miss"},
+	{"indexing a load", []change{{
+		"cache/fetch.go", "		t.c.index(t.key)\n	}\n	t.f = f\n", "	}\n	t.f = f\n",
+	}}, []string{"./cache", "-run", "TestRemoteOnlyIndexesItsLoads"}, "got"},
 	{"deletion before the entry", []change{{
 		"cache/cachetest/remote.go",
 		"	err := r.do(ctx, op, func(s *Server) {\n		for _, key := range keys {\n			change(s, key)\n		}\n	})\n	if err != nil || len(keys) == 0 {\n		return err\n	}\n	return r.Announce(ctx, keys...)\n",
