@@ -119,7 +119,7 @@ func (t *fetch[K, V]) read(ctx context.Context, f *loader.Flight[answer[V]]) ans
 	if a, _, ok := t.look(ctx, f); ok {
 		return a
 	}
-	return answer[V]{err: ErrMiss}
+	return answer[V]{err: ErrMiss, complete: t.complete()}
 }
 
 // run is the flight of GetOrLoad. Its error is ctx's: every caller has left.

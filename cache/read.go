@@ -14,6 +14,8 @@ type answer[V any] struct {
 	err   error     // for the callers; a flight's own error never comes from its loader
 	since uint64    // the last of known.drops before it was read or loaded
 	began uint64    // the turn in which its load began, or the tier was asked
+
+	complete bool // of a miss: all that was invalidated before the tier was asked has been applied here
 }
 
 // notFound reports whether the answer is that the source has no such key.

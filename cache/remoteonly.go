@@ -32,11 +32,12 @@ func (c *Cache[K, V]) readRemote(ctx context.Context, key K) (answer[V], error) 
 func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.Context, K) (V, error)) (answer[V], error) {
 	asked, start := c.turn(), time.Now()
 	t := &fetch[K, V]{c: c, key: key, load: load}
-	if a, err := c.askRemote(ctx, t); err != nil || a.entry != nil {
+	a, err := c.askRemote(ctx, t)
+	if err != nil || a.entry != nil {
 		return a, err
 	}
 	// Only now: what the log had when the remote tier was asked has been told.
-	complete, drops, notBefore := t.complete(), c.known.drops.Load(), uint64(0)
+	complete, drops, notBefore := a.complete, c.known.drops.Load(), uint64(0)
 	spent := time.Since(start)
 	if !t.looked { // another caller's read answered
 		t.spent = spent

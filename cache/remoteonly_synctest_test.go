@@ -127,6 +127,40 @@ func TestRemoteOnlySharesLoads(t *testing.T) {
 	})
 }
 
+// A caller whose read another one has begun knows, like that one, that the load under way is
+// of now.
+func TestRemoteOnlySharesLoadsAfterASharedRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := cachetest.NewServer()
+		r := &hooked{Remote: s.Remote()}
+		o := options(r)
+		o.RemoteOnly = true
+		a := newCache(t, o)
+		var src source
+		load, read, finish := src.gated()
+		first := call(t, func() (string, error) { return a.GetOrLoad(t.Context(), "k", load) })
+		<-read
+		r.Inject(held("get", time.Millisecond))
+		get := func() (string, error) { return a.GetOrLoad(t.Context(), "k", loading(t)) }
+		var reader <-chan string
+		r.hook = func() { // when the second call has begun, and has not read
+			reader = call(t, get)
+			synctest.Wait()
+		}
+		second := call(t, get)
+		time.Sleep(time.Second)
+		close(finish)
+		for _, c := range []<-chan string{first, second, reader} {
+			if v := <-c; v != "v0" {
+				t.Errorf("a caller got %q", v)
+			}
+		}
+		if n := r.Calls("get"); n != 2 {
+			t.Errorf("%d GETs: the read was not shared", n)
+		}
+	})
+}
+
 // Without the remote tier a call does not take the value of a load that began before it.
 func TestRemoteOnlyWithoutTheRemoteTier(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
