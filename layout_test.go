@@ -42,14 +42,21 @@ func within(path, root string) bool {
 	return path == root || strings.HasPrefix(path, root+"/")
 }
 
-// TestDirectionOfImports: redis -> cache -> local, loader, and nothing back.
+// TestDirectionOfImports: redis -> cache/remote <- cache -> local, loader, and nothing back.
 func TestDirectionOfImports(t *testing.T) {
 	allowed := map[string][]string{
-		"local":           {},
-		"loader":          {},
-		"cache":           {"local", "loader"},
-		"redis":           {"cache"},
-		"cache/cachetest": {"cache"},
+		"local":                   {},
+		"loader":                  {},
+		"cache/remote":            {},
+		"cache/internal/validity": {"cache/remote"},
+		"cache/internal/journal":  {},
+		"cache/internal/guard":    {},
+		"cache": {
+			"cache/remote", "cache/internal/validity", "cache/internal/journal", "cache/internal/guard",
+			"local", "loader",
+		},
+		"redis":           {"cache/remote"},
+		"cache/cachetest": {"cache/remote"},
 	}
 	for pkg, may := range allowed {
 		for _, path := range imports(t, pkg) {

@@ -7,10 +7,11 @@ import (
 
 	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
 func TestLocalHitDoesNotAllocate(t *testing.T) {
-	for name, remote := range map[string]cache.Remote{"local only": nil, "two tiers": cachetest.NewServer().Remote()} {
+	for name, remote := range map[string]remote.Tier{"local only": nil, "two tiers": cachetest.NewServer().Remote()} {
 		t.Run(name+"/string", func(t *testing.T) { wantNoAllocations(t, remote, "key") })
 		t.Run(name+"/int64", func(t *testing.T) { wantNoAllocations(t, remote, int64(1<<40)) })
 	}
@@ -18,7 +19,7 @@ func TestLocalHitDoesNotAllocate(t *testing.T) {
 
 // A hit may start a run of the local tier's ticks, which allocates its timers;
 // averaged over the runs that is nothing.
-func wantNoAllocations[K comparable](t *testing.T, remote cache.Remote, key K) {
+func wantNoAllocations[K comparable](t *testing.T, remote remote.Tier, key K) {
 	type value [4]string
 	c := newCache(t, cache.Options[K, value]{Name: "test", TTL: time.Hour, Remote: remote})
 	load := func(ctx, K) (value, error) { return value{"v"}, nil }

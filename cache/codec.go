@@ -5,18 +5,18 @@ import (
 	"fmt"
 )
 
-// Codec turns values into the bytes that the remote tier holds and back. It
-// must be safe for concurrent use. Decode may keep data, and must not change it.
+// Codec encodes values for the remote tier, and decodes them. A Codec must be safe for
+// concurrent use. Decode may keep data, and must not change data.
 //
-// A Codec that fails, or panics, costs the remote tier and nothing else: a value
-// that does not encode is returned and stored in neither tier, and bytes that
-// do not decode are a miss, which the next load repairs.
+// A Codec may fail or panic. A value that does not encode is returned to its callers and
+// stored in neither tier. Bytes that do not decode are a miss, and the next load replaces
+// them.
 type Codec[V any] interface {
 	Encode(v V) ([]byte, error)
 	Decode(data []byte) (V, error)
 }
 
-// JSON is the Codec of a Cache that is given none: encoding/json.
+// JSON is the default Codec: encoding/json.
 type JSON[V any] struct{}
 
 // Encode returns the JSON encoding of v.
@@ -28,7 +28,7 @@ func (JSON[V]) Decode(data []byte) (v V, err error) {
 	return v, err
 }
 
-// Bytes is a Codec for values that are bytes already. They are not copied.
+// Bytes is a Codec for values that are bytes already. It does not copy them.
 type Bytes struct{}
 
 // Encode returns v.

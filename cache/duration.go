@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// Options may be as long as a Duration can be. Sums and products of them saturate: a
-// longer time than 292 years is 292 years, and never one that has passed.
+// An option may be as long as a Duration can be. Sums and products of options saturate: a time
+// longer than 292 years is 292 years, and never negative.
 
 // longest is the longest Duration.
 const longest = time.Duration(math.MaxInt64)
 
-// sum returns a + b, which are not negative, or the longest Duration.
+// sum returns a + b, or the longest Duration if that is less. Neither a nor b is negative.
 func sum(a, b time.Duration) time.Duration {
 	if a > longest-b {
 		return longest
@@ -19,7 +19,7 @@ func sum(a, b time.Duration) time.Duration {
 	return a + b
 }
 
-// times returns d x n, which are not negative, or the longest Duration.
+// times returns d x n, or the longest Duration if that is less. Neither d nor n is negative.
 func times(d time.Duration, n int64) time.Duration {
 	if n > 0 && d > longest/time.Duration(n) {
 		return longest
@@ -27,8 +27,8 @@ func times(d time.Duration, n int64) time.Duration {
 	return d * time.Duration(n)
 }
 
-// remainder returns what is left of d, which is not negative, after passed; 0 if nothing
-// is. A passed that is negative, because a clock or a record says so, counts as 0.
+// remainder returns d - passed, or 0 if that is negative. A negative passed, of a wrong clock
+// or record, counts as 0.
 func remainder(d, passed time.Duration) time.Duration {
 	return max(d-max(passed, 0), 0)
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
 var anyDuration = rapid.OneOf(
@@ -83,9 +85,9 @@ func TestLifetimesAreNotNegative(t *testing.T) {
 			}
 			return time.Now().Add(-drawDuration(t, label))
 		}
-		rec := Record{TTL: drawDuration(t, "TTL"), Left: drawDuration(t, "Left"), Asked: ago("Asked"), NotFound: rapid.Bool().Draw(t, "NotFound")}
-		copied := c.copyLife(rec, ago("right"))
-		alone := c.aloneLife(drawDuration(t, "ttl"), rec.NotFound, ago("start"))
+		rec := remote.Record{TTL: drawDuration(t, "TTL"), Left: drawDuration(t, "Left"), Asked: ago("Asked"), NotFound: rapid.Bool().Draw(t, "NotFound")}
+		copied := c.copyLifetime(rec, ago("right"))
+		alone := c.unfencedLifetime(drawDuration(t, "ttl"), rec.NotFound, ago("start"))
 		for _, d := range []time.Duration{
 			copied.TTL, copied.RenewEvery, copied.RenewIn, alone.TTL, alone.MaxAge, c.lifetime("k", 1), c.keepTags(),
 		} {

@@ -10,10 +10,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/local"
-	"pgregory.net/rapid"
 )
 
 // farthest is how far a test lets time pass: a bubble's clock ends in the year 2262.
@@ -144,7 +146,7 @@ func (e extremes) records(r *cachetest.Remote) error {
 
 // mutates wants a tombstone for as long as MutateTimeout, and a miss afterwards.
 func (e extremes) mutates(c *cache.Cache[string, string]) error {
-	var rec cache.Record
+	var rec remote.Record
 	err := c.Mutate(e.ctx, []string{"k"}, func(context.Context) error {
 		rec = e.s.Record("test:" + strconv.Itoa(e.o.Schema) + ":k")
 		return nil
@@ -153,7 +155,7 @@ func (e extremes) mutates(c *cache.Cache[string, string]) error {
 		return fmt.Errorf("Mutate: %w", err)
 	}
 	least := cmp.Or(e.o.MutateTimeout, cache.DefaultMutateTimeout)
-	if e.o.Remote != nil && (rec.State != cache.StateTombstone || rec.Left < least) {
+	if e.o.Remote != nil && (rec.State != remote.StateTombstone || rec.Left < least) {
 		return fmt.Errorf("during the Mutate the record is %v, for %v, want a tombstone for %v", rec.State, rec.Left, least)
 	}
 	return misses(e.ctx, c)

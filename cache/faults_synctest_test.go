@@ -101,14 +101,14 @@ func TestDistrustOfAllIsNotShortened(t *testing.T) {
 		_ = a.Invalidate(t.Context(), keys...)
 		a.remote.Inject(nil)
 		invalidate(t, a, keys...)
-		if !a.Stats().DistrustsAll {
+		if !a.Stats().AllUnconfirmed {
 			t.Error("DistrustsAll is false")
 		}
 		if _, err := a.Get(t.Context(), "other"); err != cache.ErrMiss {
 			t.Errorf("Get: %v, want a miss", err)
 		}
 		time.Sleep(10 * ttl)
-		if a.Stats().DistrustsAll {
+		if a.Stats().AllUnconfirmed {
 			t.Error("DistrustsAll is true after MaxAge")
 		}
 	})

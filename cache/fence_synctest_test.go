@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
 // loadLate starts a GetOrLoad whose loader has read the source when it returns,
@@ -126,7 +127,7 @@ func TestWaitBoundReached(t *testing.T) {
 		if took := time.Since(start); took != time.Second {
 			t.Fatalf("the wait took %v", took)
 		}
-		if s.Record(remoteKey("k")).State != cache.StateLease {
+		if s.Record(remoteKey("k")).State != remote.StateLease {
 			t.Fatal("the lease is not the winner's any more")
 		}
 		finish()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
 // stall is less than the budget.
@@ -191,7 +192,7 @@ func TestASetThatFailsLeavesNoLease(t *testing.T) {
 		if err := a.Set(t.Context(), "k", "v"); !errors.Is(err, errDown) {
 			t.Fatalf("Set: %v", err)
 		}
-		if rec := s.Record(remoteKey("k")); rec.State != cache.StateAbsent {
+		if rec := s.Record(remoteKey("k")); rec.State != remote.StateAbsent {
 			t.Errorf("the remote tier holds a %v", rec.State)
 		}
 		start := time.Now()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
 // exact is a Jitter that moves nothing by a whole nanosecond of these TTLs.
@@ -22,7 +23,7 @@ const ttl = time.Minute
 type ctx = context.Context
 
 // options are those of most tests: a cache without jitter on remote.
-func options(remote cache.Remote) cache.Options[string, string] {
+func options(remote remote.Tier) cache.Options[string, string] {
 	return cache.Options[string, string]{Name: "test", TTL: ttl, Jitter: exact, Remote: remote}
 }
 

@@ -113,7 +113,7 @@ func TestOwnEchoDoesNothing(t *testing.T) {
 				if !heldLocally(t, a, "other k") {
 					t.Error("a load under way was doomed")
 				}
-				if st := a.Stats(); st.Told != 0 || st.DoomedFills != 0 {
+				if st := a.Stats(); st.InvalidationsReceived != 0 || st.DoomedFills != 0 {
 					t.Errorf("stats: %+v", st)
 				}
 			})
@@ -203,7 +203,7 @@ func TestForeignEntriesCostNothing(t *testing.T) {
 		if got := commands(b.remote); got != sent {
 			t.Fatalf("%d entries made the other instance send %d commands", 2*n, got-sent)
 		}
-		if st := b.Stats(); st.LocalEntries != 1 || st.Told < 2*n || st.Gaps != 0 {
+		if st := b.Stats(); st.LocalEntries != 1 || st.InvalidationsReceived < 2*n || st.Gaps != 0 {
 			t.Fatalf("stats: %+v", st)
 		}
 		if !heldLocally(t, b, "k") {
@@ -218,7 +218,7 @@ func TestFillsWriteNoLogEntry(t *testing.T) {
 		s, a, b := taggedPair(t)
 		invalidate(t, a, "k")
 		synctest.Wait()
-		before, appends := s.Remote().Position("test"), a.remote.Calls("append")
+		before, appends := s.Remote().Observed("test"), a.remote.Calls("append")
 		for i := range 100 {
 			wantLoad(t, a, fmt.Sprint("a", i), constant(fmt.Sprint("v t", i)), fmt.Sprint("v t", i))
 			wantLoad(t, b, fmt.Sprint("b", i), constant("v red"), "v red")
@@ -227,7 +227,7 @@ func TestFillsWriteNoLogEntry(t *testing.T) {
 			_, _ = b.GetOrLoad(t.Context(), "none", failing(cache.ErrNotFound))
 		}
 		synctest.Wait()
-		if after := s.Remote().Position("test"); after != before {
+		if after := s.Remote().Observed("test"); after != before {
 			t.Fatalf("the log went from %v to %v", before, after)
 		}
 		if n := a.remote.Calls("append") - appends + b.remote.Calls("append"); n != 0 {
@@ -240,8 +240,8 @@ func TestToldOfOthersOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, a, _ := taggedPair(t)
 		o := tagged(nil)
-		var told []cache.ToldInfo
-		o.Trace = &cache.Trace{Told: func(_ ctx, i cache.ToldInfo) { told = append(told, i) }}
+		var told []cache.InvalidatedInfo
+		o.Trace = &cache.Trace{Invalidated: func(_ ctx, i cache.InvalidatedInfo) { told = append(told, i) }}
 		b := newInstanceWith(t, s, o)
 		o.Name, o.Trace = "another", nil
 		other := newInstanceWith(t, s, o)
@@ -258,11 +258,11 @@ func TestToldOfOthersOnly(t *testing.T) {
 		invalidateTags(t, a, ":t")
 		invalidateAll(t, a)
 		synctest.Wait()
-		seen := make(map[cache.ToldInfo]bool)
+		seen := make(map[cache.InvalidatedInfo]bool)
 		for _, i := range told {
 			seen[i] = true
 		}
-		for _, want := range []cache.ToldInfo{{Name: "a:b"}, {Name: ""}, {Name: ":t", Tag: true}, {Name: "", Tag: true}} {
+		for _, want := range []cache.InvalidatedInfo{{Name: "a:b"}, {Name: ""}, {Name: ":t", Tag: true}, {Name: "", Tag: true}} {
 			if !seen[want] {
 				t.Errorf("not told of %+v", want)
 			}
@@ -295,7 +295,7 @@ func TestToldOfEachEntry(t *testing.T) {
 					t.Fatal(err)
 				}
 				synctest.Wait()
-				if n := b.Stats().Told; n != c.want {
+				if n := b.Stats().InvalidationsReceived; n != c.want {
 					t.Errorf("told %d times, want %d", n, c.want)
 				}
 			})

@@ -3,15 +3,17 @@ package cache
 import (
 	"context"
 	"strings"
+
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// follower applies the log to a cache.
+// follower applies the entries of the log to a cache.
 type follower[K comparable, V any] struct{ c *Cache[K, V] }
 
-// Since drops the local tier, unless nothing was missed.
-func (f follower[K, V]) Since(at Position, complete bool) {
-	lost, first := f.c.known.begin(at, complete)
-	if !lost {
+// Since drops the local tier, unless the log is complete.
+func (f follower[K, V]) Since(at remote.Position, complete bool) {
+	dropped, first := f.c.invalidations.Follow(at, complete)
+	if !dropped {
 		return
 	}
 	f.c.local.Clear()
@@ -19,41 +21,43 @@ func (f follower[K, V]) Since(at Position, complete bool) {
 		return
 	}
 	f.c.counters.gaps.Add(1)
-	// Debug: the Store has told of the gap, once for all its caches.
+	// Debug: the Store has logged the gap, once for all its caches.
 	f.c.opts.Logger.Debug("invalidations may have been missed; the local tier was dropped", "cache", f.c.opts.Name)
 	if f.c.opts.Trace.Gap != nil {
 		f.c.opts.Trace.Gap(context.Background())
 	}
 }
 
-func (f follower[K, V]) Lost() { f.c.known.lose() }
+func (f follower[K, V]) Lost() { f.c.invalidations.Unfollow() }
 
-// Invalidated silences and drops what another instance invalidated. A flight may have
-// read the old value from the remote tier, before that was deleted:
+// Invalidated drops the local copy of a key, or of a tag, that another instance invalidated,
+// and detaches the key's flights. A flight may have read the old value from the remote tier
+// before the deletion:
 //
 //  1. The flight reads the old value.
 //  2. Another instance deletes the record, and appends the key to the log.
 //  3. The entry arrives, and drops the local copy.
 //  4. The flight publishes the old value in the local tier.
 //
-// It is silenced at step 3, because it was registered before step 1. The entry comes
-// after the deletion, so that no flight that starts after step 3 reads the old value.
-// With the entry before the deletion, one could. It is not doomed: a load may have begun
-// after the deletion, and before the entry arrived, and whether it may fill the remote
-// tier is for its lease to say, which is gone if it was granted before.
+// Step 3 detaches the flight, which was registered before step 1, so step 4 publishes
+// nothing. The entry comes after the deletion, so no flight that starts after step 3 reads
+// the old value. If the entry came before the deletion, a flight could. The flight is not
+// doomed: its load may have begun after the deletion and before the entry arrived. The lease
+// decides whether that load may fill the remote tier: a lease from before the deletion is
+// gone.
 //
-// Of a tag the position is noted first. If it were dropped first:
+// The position of a tag is noted before the tag is dropped. In the other order:
 //
 //  1. The tag is dropped.
-//  2. A flight begins, and reads a record with the tag. By what is known it is right.
-//  3. The position is noted, by which it is wrong.
-func (f follower[K, V]) Invalidated(name string, at Position, own bool) {
+//  2. A flight begins, and reads a record with the tag. The record passes the check.
+//  3. The position is noted, by which the record is invalid.
+func (f follower[K, V]) Invalidated(name string, at remote.Position, own bool) {
 	c := f.c
 	if tag, ok := strings.CutPrefix(name, c.tagPrefix); ok {
-		c.known.told(tag, at)
+		c.invalidations.NotePosition(tag, at)
 		if !own {
-			c.known.drop(tag)
-			c.toldOf(name)
+			c.invalidations.Drop(tag)
+			c.reportInvalidated(name)
 		}
 		return
 	}
@@ -61,26 +65,26 @@ func (f follower[K, V]) Invalidated(name string, at Position, own bool) {
 	if own || !ok {
 		return
 	}
-	c.banned.hold([]string{name}, c.opts.HoldOff)
+	c.guarded.Hold([]string{name}, c.opts.HoldOff)
 	if key, ok := c.lookupKey(rest); ok {
-		c.reads.Silence(key)
-		c.loads.Silence(key)
+		c.reads.Detach(key)
+		c.loads.Detach(key)
 		c.local.Remove(key)
 	}
-	c.toldOf(name)
+	c.reportInvalidated(name)
 }
 
-func (c *Cache[K, V]) toldOf(name string) {
-	c.counters.told.Add(1)
-	if c.opts.Trace.Told != nil {
+func (c *Cache[K, V]) reportInvalidated(name string) {
+	c.counters.invalidationsReceived.Add(1)
+	if c.opts.Trace.Invalidated != nil {
 		_, rest, _ := strings.Cut(name, ":")
 		schema, rest, _ := strings.Cut(rest, ":")
-		c.opts.Trace.Told(context.Background(), ToldInfo{Name: rest, Tag: schema == ""})
+		c.opts.Trace.Invalidated(context.Background(), InvalidatedInfo{Name: rest, Tag: schema == ""})
 	}
 }
 
-// index makes lookupKey find key. It is called before a flight for key does anything.
-func (c *Cache[K, V]) index(key K) {
+// indexKey makes lookupKey find key. It is called before a flight for key does anything.
+func (c *Cache[K, V]) indexKey(key K) {
 	if c.parseKey != nil {
 		return
 	}
@@ -95,7 +99,7 @@ func (c *Cache[K, V]) index(key K) {
 }
 
 // lookupKey returns the key that Options.Key writes as name, if this instance may hold
-// anything for it.
+// anything for that key.
 func (c *Cache[K, V]) lookupKey(name string) (K, bool) {
 	if c.parseKey != nil {
 		return c.parseKey(name)

@@ -50,7 +50,7 @@ func TestCutOff(t *testing.T) {
 					wantLoad(t, b, "k", constant("old red"), "old red")
 					wantLoad(t, b, "cold", constant("old red"), "old red")
 					b.remote.CutLog()
-					if b.Stats().Following {
+					if b.Stats().LogFollowed {
 						t.Error("the instance says that it reads the log")
 					}
 					declare(t, a)
@@ -73,8 +73,8 @@ func TestCutOff(t *testing.T) {
 						want = 1
 					}
 					st := b.Stats()
-					if int(st.Gaps) != want || int(traced.Load()) != want || !st.Following {
-						t.Errorf("gaps: %d, traced %d, want %d; following: %v", st.Gaps, traced.Load(), want, st.Following)
+					if int(st.Gaps) != want || int(traced.Load()) != want || !st.LogFollowed {
+						t.Errorf("gaps: %d, traced %d, want %d; following: %v", st.Gaps, traced.Load(), want, st.LogFollowed)
 					}
 					if !heldLocally(t, b, "k") {
 						t.Error("what was loaded since is not kept")
@@ -181,13 +181,13 @@ func TestStartWhileCutOff(t *testing.T) {
 		r := s.Remote()
 		r.CutLog()
 		b := newCache(t, tagged(r))
-		if b.Stats().Following {
+		if b.Stats().LogFollowed {
 			t.Error("the instance says that it reads the log")
 		}
 		wantMiss(t, b, "k")
 		r.MendLog()
 		synctest.Wait()
-		if !b.Stats().Following {
+		if !b.Stats().LogFollowed {
 			t.Error("the instance says that it does not read the log")
 		}
 		wantMiss(t, b, "k")
@@ -254,8 +254,8 @@ func TestNothingIsLostUnderLoad(t *testing.T) {
 					}
 				}
 				st := b.Stats()
-				if st.Told != keys*times || st.Gaps != 0 {
-					t.Fatalf("told of %d of %d, %d gaps", st.Told, keys*times, st.Gaps)
+				if st.InvalidationsReceived != keys*times || st.Gaps != 0 {
+					t.Fatalf("told of %d of %d, %d gaps", st.InvalidationsReceived, keys*times, st.Gaps)
 				}
 				if st.LocalHits == 0 || reads.Load() == 0 {
 					t.Fatalf("nothing was read meanwhile: %+v", st)

@@ -2,14 +2,14 @@ package cache
 
 import "sync"
 
-// gate counts the calls that are under way, and once closed lets no more in.
+// gate counts the calls that are under way. A closed gate lets no further call in.
 type gate struct {
-	mu     sync.RWMutex // guards closed; an enter that sees it open has counted before wait is called
+	mu     sync.RWMutex // guards closed; an enter that finds the gate open counts before wait is called
 	closed bool
 	inside sync.WaitGroup
 }
 
-// enter reports whether the caller may go on; if so it calls leave at its end.
+// enter reports whether the caller may go on. If so, the caller calls leave at its end.
 func (g *gate) enter() bool {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
@@ -22,7 +22,7 @@ func (g *gate) enter() bool {
 
 func (g *gate) leave() { g.inside.Done() }
 
-// close lets no more in.
+// close closes the gate.
 func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -35,5 +35,5 @@ func (g *gate) isClosed() bool {
 	return g.closed
 }
 
-// wait returns when everybody has left. It is called after close.
+// wait returns when all calls have left. Call wait after close.
 func (g *gate) wait() { g.inside.Wait() }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
 // replicated is a source that is read from a replica: reads return what was written
@@ -47,7 +48,7 @@ func (r *replicated) slowly(c ctx, key string) (string, error) {
 
 const lag = 900 * time.Millisecond
 
-func heldOff(remote cache.Remote) cache.Options[string, string] {
+func heldOff(remote remote.Tier) cache.Options[string, string] {
 	o := tagged(remote)
 	o.HoldOff = time.Second
 	return o

@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// builtinKey returns the Key function for a K whose kind is a string or an
-// integer, and what undoes it, or nil for any other K.
+// builtinKey returns the Key function for a K whose kind is a string or an integer, and its
+// inverse. Both are nil for any other K.
 func builtinKey[K comparable]() (format func(K) string, parse func(string) (K, bool)) {
 	if same, ok := any(func(k string) string { return k }).(func(K) string); ok {
 		return same, any(func(k string) (string, bool) { return k, true }).(func(string) (K, bool))
@@ -25,7 +25,7 @@ func builtinKey[K comparable]() (format func(K) string, parse func(string) (K, b
 	return nil, nil
 }
 
-// parser makes a function that parses a K of one that sets a value of K's kind.
+// parser returns a function that parses a K, from a function that sets a value of K's kind.
 func parser[K comparable](set func(reflect.Value, string) bool) func(string) (K, bool) {
 	return func(s string) (k K, ok bool) {
 		ok = set(reflect.ValueOf(&k).Elem(), s)
@@ -47,18 +47,4 @@ func parseUint(v reflect.Value, s string) bool {
 		v.SetUint(n)
 	}
 	return err == nil
-}
-
-// ValidName says whether s may stand between the colons of a remote key: one
-// or more letters, digits, dots, dashes and underscores of ASCII.
-func ValidName(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
-		digit := '0' <= c && c <= '9'
-		if !letter && !digit && c != '.' && c != '-' && c != '_' {
-			return false
-		}
-	}
-	return s != ""
 }

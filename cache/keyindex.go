@@ -2,18 +2,18 @@ package cache
 
 import "sync"
 
-// keyIndex leads from names back to the keys of a cache with a Key function of its own,
-// for the keys that this instance may hold. Strings and integers are parsed instead.
+// keyIndex finds keys by their names, for a cache with an Options.Key, and for the keys that
+// this instance may hold. Keys that are strings or integers are parsed instead.
 //
-// The names lie in a slice, around which a cursor goes. Each add looks at two of them and
-// removes those of which nothing is held any more. So no call does more than that, and
-// there are never many more than one and a half times the names of what is held: while
-// the cursor passes n that are held, n/2 are added.
+// The names are in a slice, and a cursor goes around the slice. Each add visits two names,
+// and removes a name whose key this instance does not hold. So the work of a call is bounded,
+// and the index has about one and a half times the names of the held keys at most: while the
+// cursor passes n held keys, n/2 names are added.
 type keyIndex[K comparable] struct {
 	mu     sync.Mutex     // guards all below
-	places map[string]int // from a name to its place in named
+	places map[string]int // of names in named
 	named  []namedKey[K]
-	cursor int // the place that add looks at next
+	cursor int // the place that add visits next
 }
 
 type namedKey[K comparable] struct {
@@ -21,11 +21,10 @@ type namedKey[K comparable] struct {
 	key  K
 }
 
-// looksPerAdd is how many names an add looks at.
+// looksPerAdd is how many names an add visits.
 const looksPerAdd = 2
 
-// add notes that key is written as name. Held reports whether this instance holds
-// something for a key.
+// add adds a key and its name. held reports whether this instance holds anything for a key.
 func (x *keyIndex[K]) add(name string, key K, held func(K) bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -41,7 +40,8 @@ func (x *keyIndex[K]) add(name string, key K, held func(K) bool) {
 	x.named = append(x.named, namedKey[K]{name, key})
 }
 
-// sweepLocked removes those of the next names of which nothing is held, but not name.
+// sweepLocked visits the next names, and removes those whose keys are not held. It keeps
+// name.
 func (x *keyIndex[K]) sweepLocked(name string, held func(K) bool) {
 	for range min(looksPerAdd, len(x.named)) {
 		if x.cursor >= len(x.named) {
@@ -55,7 +55,7 @@ func (x *keyIndex[K]) sweepLocked(name string, held func(K) bool) {
 	}
 }
 
-// removeLocked removes the name at a place, which the last one takes.
+// removeLocked removes the name at a place, and moves the last name there.
 func (x *keyIndex[K]) removeLocked(place int) {
 	delete(x.places, x.named[place].name)
 	last := len(x.named) - 1
@@ -67,7 +67,7 @@ func (x *keyIndex[K]) removeLocked(place int) {
 	x.named = x.named[:last]
 }
 
-// find returns the key that is written as name.
+// find returns the key of a name.
 func (x *keyIndex[K]) find(name string) (key K, ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
 // TestKeyIndexIsBounded: an add does little, whatever there is, and what is held is found.
@@ -79,14 +81,16 @@ func TestKeyIndexBesideAModel(t *testing.T) {
 }
 
 // silent is a Remote that fails, and has a log without entries.
-type silent struct{ Remote }
+type silent struct{ remote.Tier }
 
-func (silent) Budget() time.Duration                             { return time.Second }
-func (silent) Position(string) Position                          { return Position{} }
-func (silent) Told(string) (Position, time.Time)                 { return Position{}, time.Now() }
-func (silent) Get(context.Context, string, bool) (Record, error) { return Record{}, errors.New("down") }
-func (silent) Follow(_ string, f Follower) (func(), error) {
-	f.Since(Position{}, false)
+func (silent) Budget() time.Duration                         { return time.Second }
+func (silent) Observed(string) remote.Position               { return remote.Position{} }
+func (silent) Delivered(string) (remote.Position, time.Time) { return remote.Position{}, time.Now() }
+func (silent) Get(context.Context, string, bool) (remote.Record, error) {
+	return remote.Record{}, errors.New("down")
+}
+func (silent) Follow(_ string, f remote.Follower) (func(), error) {
+	f.Since(remote.Position{}, false)
 	return func() {}, nil
 }
 
@@ -141,7 +145,7 @@ func TestNameOfAFlightThatEnds(t *testing.T) {
 	looked := make(chan struct{})
 	go func() {
 		defer close(looked)
-		c.index(key{-3})
+		c.indexKey(key{-3})
 	}()
 	for !standsIn("]).Has(") {
 		runtime.Gosched()
@@ -157,7 +161,7 @@ func TestNameOfAFlightThatEnds(t *testing.T) {
 	if _, ok := c.local.Peek(late); !ok {
 		t.Fatal("the value is not stored")
 	}
-	follower[key, string]{c}.Invalidated("test:0:-1", Position{Time: 1}, false)
+	follower[key, string]{c}.Invalidated("test:0:-1", remote.Position{Time: 1}, false)
 	if _, ok := c.local.Peek(late); ok {
 		t.Error("an invalidation by another instance did not drop the copy")
 	}

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
 // passOn holds key's lease, and passes it on from one holder to the next, so soon
@@ -49,7 +49,7 @@ func TestWaitBoundIsOneForAllHolders(t *testing.T) {
 		if n := c.Stats().LeaseWaits; n != 4 {
 			t.Errorf("%d waits, want one for each of four holders", n)
 		}
-		if s.Record(remoteKey("k")).State != cache.StateLease {
+		if s.Record(remoteKey("k")).State != remote.StateLease {
 			t.Error("the lease is not its holder's any more")
 		}
 	})
@@ -65,7 +65,7 @@ func TestLeaseThatNobodyWaitsForIsReleased(t *testing.T) {
 		if _, err := a.GetOrLoad(ctx, "k", loading(t)); err != context.Canceled {
 			t.Fatalf("GetOrLoad: %v", err)
 		}
-		if s.Record(remoteKey("k")).State != cache.StateLease {
+		if s.Record(remoteKey("k")).State != remote.StateLease {
 			t.Fatal("there is no lease to release")
 		}
 		time.Sleep(10 * time.Millisecond)

@@ -1,166 +1,197 @@
 package cache
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
 
-	"github.com/nearside-go/nearside/local"
+	"github.com/nearside-go/nearside/cache/remote"
+	"github.com/nearside-go/nearside/loader"
 )
 
-// loadAlone loads without a lease. With keep the value goes into the local
-// tier; without, in none.
-func (t *fetch[K, V]) loadAlone(ctx context.Context, keep bool) (a answer[V], err error) {
-	err = t.c.limit.Run(ctx, func(ctx context.Context) {
-		var ttl time.Duration
-		a, ttl = t.callLoader(ctx)
-		switch {
-		case ttl == 0 || t.key != t.key:
-			t.notStored(ctx, a)
-		case !t.tagged(ctx, a):
-		case !keep:
-			t.c.counters.refusedFills.Add(1)
-			t.filled(ctx, FillRefused, nil)
-		default:
-			outcome := Filled
-			if t.c.opts.Remote != nil {
-				outcome = FillLocal
-			}
-			t.keepLoaded(ctx, a, t.c.aloneLife(ttl, a.notFound(), t.began), outcome, nil)
-		}
-	})
-	return a, err
+// errWaited ends a wait for another instance's load at its bound.
+var errWaited = errors.New("cache: waited long enough for another instance's load")
+
+// readOnly is the flight of Get.
+func (t *fetch[K, V]) readOnly(ctx context.Context, f *loader.Flight[answer[V]]) answer[V] {
+	if a, _, ok := t.lookup(ctx, f); ok {
+		return a
+	}
+	return answer[V]{err: ErrMiss, complete: t.complete()}
 }
 
-// loadUnder loads under lease, and delivers the result. It returns what is to be filled
-// with it, or false if that is nothing.
-func (t *fetch[K, V]) loadUnder(ctx context.Context, lease Lease) (a answer[V], fill Fill, fits bool) {
-	// The value is worth storing, and a lease worth releasing, even if the last
-	// caller leaves meanwhile.
+// run is the flight of GetOrLoad. It returns ctx's error if every caller has left.
+func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
+	t.c.flying.Add(1)
+	defer t.c.flying.Add(-1)
+	if t.lookedUp && t.flight != f { // in another flight, before this one
+		t.budget.left -= f.Waited()
+		// Between the two flights this instance held nothing of the key, and the index may
+		// have forgotten its name.
+		t.c.indexKey(t.key)
+	}
+	t.flight = f
+	if !t.lookedUp {
+		if a, err, ok := t.lookup(ctx, f); ok {
+			return a, err
+		}
+	}
+	rec, err := t.rec, t.err
+	for err == nil {
+		var replace []byte
+		switch rec.State {
+		case remote.StateTombstone:
+			return t.loadUnfenced(ctx, false)
+		case remote.StateLease:
+			t.snap = t.c.snapshot()
+			rec, err = t.wait(ctx)
+			t.snap.live = t.c.logLive(t.snap.asOf)
+			continue
+		case remote.StateValue:
+			if a, ok := t.accept(ctx, rec); ok {
+				return a, nil
+			}
+			replace = rec.Version
+		case remote.StateCorrupt:
+			replace = rec.Version
+		}
+		var a answer[V]
+		var led bool
+		t.snap = t.c.snapshot()
+		if a, rec, led, err = t.lead(ctx, replace); led {
+			return a, nil
+		}
+	}
+	if ctx.Err() != nil {
+		return answer[V]{}, ctx.Err()
+	}
+	// At the end of the wait another instance holds the lease, so this load is not fenced,
+	// and its value is not kept. A remote tier that fails fences nothing either, but then the
+	// local copy is all that spares the source.
+	return t.loadUnfenced(ctx, !errors.Is(err, errWaited))
+}
+
+// wait waits until nobody holds the lease, or until WaitTimeout, for all holders together.
+func (t *fetch[K, V]) wait(ctx context.Context) (remote.Record, error) {
+	start := time.Now()
+	if t.waitUntil.IsZero() {
+		t.waitUntil = start.Add(t.c.opts.WaitTimeout)
+	}
+	t.c.counters.leaseWaits.Add(1)
+	bounded, cancel := context.WithDeadline(ctx, t.waitUntil)
+	defer cancel()
+	rec, err := t.c.opts.Remote.Wait(bounded, t.remoteKey)
+	if err != nil && bounded.Err() != nil {
+		err = errWaited
+	} else {
+		err = t.check(ctx, "wait", rec, err)
+	}
+	if t.c.opts.Trace.Wait != nil {
+		t.c.opts.Trace.Wait(ctx, WaitInfo{Key: t.c.opts.Key(t.key), Took: time.Since(start), Err: err})
+	}
+	return rec, err
+}
+
+// lead takes the lease and loads, and fills the tiers after its callers have the value. If
+// lead reports false it has not loaded: the record stands in the way, or the remote tier
+// failed.
+func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (a answer[V], rec remote.Record, led bool, err error) {
+	lease, run := t.lease, t.c.limit.Run
+	if lease != nil {
+		t.lease, run = nil, t.place.Run
+	}
+	var fill remote.Fill
+	var fits bool
+	limitErr := run(ctx, func(ctx context.Context) {
+		if lease == nil {
+			lease, rec, err = t.takeLease(ctx, replace)
+		}
+		switch {
+		case err != nil || lease == nil:
+		case ctx.Err() != nil:
+			err = ctx.Err()
+		default:
+			led = true
+			a, fill, fits = t.loadFenced(ctx, lease)
+		}
+	})
+	if limitErr != nil {
+		err = limitErr
+	}
+	if lease != nil && !led {
+		t.release(context.WithoutCancel(ctx), lease)
+	}
+	if led { // outside the limit, which is for loads
+		t.fillTiers(context.WithoutCancel(ctx), lease, a, fill, fits)
+	}
+	return a, rec, led, err
+}
+
+// takeLease goes on when every caller has left, like get.
+func (t *fetch[K, V]) takeLease(ctx context.Context, replace []byte) (lease remote.Lease, rec remote.Record, err error) {
+	err = t.budget.spend(func() (err error) {
+		ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), t.budget.left, remote.ErrBudget)
+		defer cancel()
+		lease, rec, err = t.c.opts.Remote.Lease(ctx, t.remoteKey, t.c.opts.LoadTimeout, replace)
+		return err
+	})
+	return lease, rec, t.check(ctx, "lease", rec, err)
+}
+
+// loadFenced loads with a lease, and delivers the result to its callers. It returns the fill
+// for the tiers, or false if the tiers get nothing.
+func (t *fetch[K, V]) loadFenced(ctx context.Context, lease remote.Lease) (a answer[V], fill remote.Fill, fits bool) {
+	// The value is worth storing, and the lease worth releasing, even if the last caller
+	// leaves before the end.
 	lasting := context.WithoutCancel(ctx)
 	loaded := false
 	defer func() {
-		if !loaded { // it panicked, or ended its goroutine: nothing can be delivered before
-			bounded, cancel := context.WithTimeoutCause(lasting, t.budget.left, ErrBudget)
+		if !loaded { // the load panicked, or ended its goroutine: its callers wait for the release
+			bounded, cancel := context.WithTimeoutCause(lasting, t.budget.left, remote.ErrBudget)
 			defer cancel()
 			t.release(bounded, lease)
 		}
 	}()
 	a, ttl := t.callLoader(ctx)
 	loaded = true
-	// Encoded before it is delivered: a caller may change what it was given.
+	// Encoded before delivery: a caller may change the value that it receives.
 	fill, fits = t.encode(lasting, a, ttl)
-	t.f.Deliver(a, nil)
+	t.flight.Deliver(a, nil)
 	return a, fill, fits
 }
 
-// store puts what was loaded under lease into the tiers, while nobody waits for it.
-func (t *fetch[K, V]) store(ctx context.Context, lease Lease, a answer[V], fill Fill, fits bool) {
-	switch {
-	case !fits:
-		t.release(ctx, lease)
-	case len(fill.Payload) > t.c.opts.MaxPayload:
-		t.c.counters.overMaxPayload.Add(1)
-		t.keepFenced(ctx, lease, a, fill, FillTooLarge, nil)
-	default:
-		t.fill(ctx, lease, a, fill)
-	}
-}
-
-// encode makes a fill of a loaded value. It reports false, and says why, for what
-// is not to be stored: an error, a value without a lifetime, one whose tags are
-// over a limit or that does not encode, and one that was declared wrong while it
-// was loaded, or may have been. The lease would keep that out, if the deletion of its
-// key got through; if it did not, only this instance knows.
-func (t *fetch[K, V]) encode(ctx context.Context, a answer[V], ttl time.Duration) (fill Fill, ok bool) {
-	if ttl == 0 {
-		t.notStored(ctx, a)
-		return fill, false
-	}
-	if !t.tagged(ctx, a) {
-		return fill, false
-	}
-	if t.f.Doomed() || t.f.Abandoned() || t.outdated(a) || t.c.distrusted.has(t.remoteKey) {
-		t.withheld(ctx, nil)
-		return fill, false
-	}
-	fill = Fill{NotFound: a.notFound(), TTL: ttl, MaxAge: t.c.opts.MaxAge, Stamp: t.stamp, Tags: a.entry.tags}
-	if !a.notFound() {
-		var err error
-		if fill.Payload, err = encode(t.c.opts.Codec, a.entry.value); err != nil {
-			t.c.unencodable(ctx, t.key, err)
-			return fill, false
+// loadUnfenced loads without a lease. With keep the value goes into the local tier,
+// otherwise into none.
+func (t *fetch[K, V]) loadUnfenced(ctx context.Context, keep bool) (a answer[V], err error) {
+	err = t.c.limit.Run(ctx, func(ctx context.Context) {
+		var ttl time.Duration
+		a, ttl = t.callLoader(ctx)
+		switch {
+		case ttl == 0 || t.key != t.key:
+			t.reportSkipped(ctx, a)
+		case !t.checkTags(ctx, a):
+		case !keep:
+			t.c.counters.refusedFills.Add(1)
+			t.reportFill(ctx, FillRefused, nil)
+		default:
+			outcome := Filled
+			if t.c.opts.Remote != nil {
+				outcome = FillLocal
+			}
+			t.keepLocal(ctx, a, t.c.unfencedLifetime(ttl, a.notFound(), t.began), outcome, nil)
 		}
-	}
-	return fill, true
+	})
+	return a, err
 }
 
-func (t *fetch[K, V]) release(ctx context.Context, lease Lease) {
-	if _, err := lease.Release(ctx); err != nil {
-		t.c.remoteFailed(ctx, "release", err)
-	}
-}
-
-// fill stores a loaded value in the remote tier, and after that in the local one.
-func (t *fetch[K, V]) fill(ctx context.Context, lease Lease, a answer[V], fill Fill) {
-	asked := time.Now()
-	left := min(fill.TTL, remainder(fill.MaxAge, asked.Sub(t.began)))
-	held, err := lease.Fill(ctx, fill)
-	if err != nil {
-		t.c.remoteFailed(ctx, "fill", err)
-	}
-	switch {
-	case err != nil && held:
-		t.keepLoaded(ctx, a, t.c.loneLife(fill.TTL, t.began, t.right()), FillLocal, err)
-	case err != nil:
-		t.keepFenced(ctx, lease, a, fill, FillLocal, err)
-	case !held:
-		t.c.counters.refusedFills.Add(1)
-		t.filled(ctx, FillRefused, nil)
-	default:
-		life := t.c.copyLife(Record{Asked: asked, NotFound: fill.NotFound, TTL: fill.TTL, Left: left}, t.right())
-		t.keepLoaded(ctx, a, life, Filled, nil)
-		t.c.recordLater(ctx, a.entry.tags, t.stamp, a.since)
-	}
-}
-
-// keepFenced keeps a loaded value that the remote tier has not, or may not have, in the
-// local tier. The lease is what fences it: if that stood until it was released, nobody had
-// invalidated the key by then, and no fill has stored the value, or will. After a fill
-// whose fate is unknown a lease that is gone may mean that the value was stored. The next
-// read finds out.
-func (t *fetch[K, V]) keepFenced(ctx context.Context, lease Lease, a answer[V], fill Fill, outcome FillOutcome, cause error) {
-	held, err := lease.Release(ctx)
-	switch {
-	case err != nil:
-		t.c.remoteFailed(ctx, "release", err)
-		t.filled(ctx, FillFailed, cmp.Or(cause, err))
-	case held:
-		t.keepLoaded(ctx, a, t.c.loneLife(fill.TTL, t.began, t.right()), outcome, cause)
-	case cause != nil:
-		t.filled(ctx, FillFailed, cause)
-	default:
-		t.c.counters.refusedFills.Add(1)
-		t.filled(ctx, FillRefused, nil)
-	}
-}
-
-// right is until when a loaded value is known to be right by what was heard of the log. It
-// was right when its load began; whether its key still is, its lease says.
-func (t *fetch[K, V]) right() time.Time {
-	_, heard := t.c.opts.Remote.Told(t.c.opts.Name)
-	return later(t.began, heard)
-}
-
-// callLoader runs the loader, within its time, and says what its callers get
-// and for how long that is kept: 0 for not at all.
+// callLoader runs the loader for LoadTimeout at most. It returns the answer for the callers,
+// and the TTL of the value; 0 if the value is not to be kept.
 func (t *fetch[K, V]) callLoader(ctx context.Context) (answer[V], time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, t.c.opts.LoadTimeout)
 	defer cancel()
-	t.mark()
-	t.began, t.banned = time.Now(), t.c.isBanned(t.key)
-	value, err := t.observe(ctx)
+	t.snap = t.c.snapshot()
+	t.began, t.guarded = time.Now(), t.c.isGuarded(t.key)
+	value, err := t.observeLoad(ctx)
 	switch {
 	case err == nil:
 		return t.loaded(t.c.newEntry(t.key, value), nil), t.c.lifetime(t.key, value)
@@ -172,12 +203,12 @@ func (t *fetch[K, V]) callLoader(ctx context.Context) (answer[V], time.Duration)
 
 // loaded is the answer that a load gives.
 func (t *fetch[K, V]) loaded(e *entry[V], err error) answer[V] {
-	e.checked.Store(t.drops)
-	return answer[V]{entry: e, since: t.drops, began: t.turn, err: err}
+	e.epoch.Store(t.snap.epoch)
+	return answer[V]{entry: e, epoch: t.snap.epoch, turn: t.snap.turn, err: err}
 }
 
-// observe calls the loader and counts and traces the call, also when it panics.
-func (t *fetch[K, V]) observe(ctx context.Context) (value V, err error) {
+// observeLoad calls the loader, and counts and traces the call, also when it panics.
+func (t *fetch[K, V]) observeLoad(ctx context.Context) (value V, err error) {
 	start, failed := time.Now(), true
 	t.c.counters.loads.Add(1)
 	defer func() {
@@ -191,71 +222,4 @@ func (t *fetch[K, V]) observe(ctx context.Context) (value V, err error) {
 	value, err = t.load(ctx, t.key)
 	failed = err != nil && !errors.Is(err, ErrNotFound)
 	return value, err
-}
-
-// keep publishes a in the local tier, unless the flight is doomed or the cache is being
-// closed, and says whether it did.
-func (t *fetch[K, V]) keep(ctx context.Context, a answer[V], life local.Lifetime) bool {
-	cost := t.c.cost(t.key, a.entry)
-	var evicted []local.Evicted[K, *entry[V]]
-	kept := !t.c.gate.isClosed() && t.c.known.right(a.entry.tags, &a.entry.checked) && (a.from != 0 || !t.outdated(a)) &&
-		t.f.Publish(func() {
-			if !t.c.opts.RemoteOnly {
-				evicted = t.c.local.Add(t.key, a.entry, cost, life)
-			}
-		})
-	t.c.traceEvicted(ctx, evicted)
-	return kept
-}
-
-// outdated reports whether a loaded value is known to be wrong, or not to be relied
-// on, without a Doom. What is declared wrong after this is found out at the next hit.
-// A gap in what is known is no reason here: the remote tier fences the fill.
-func (t *fetch[K, V]) outdated(a answer[V]) bool {
-	return t.banned || t.c.isBanned(t.key) || t.c.known.dropped(a.entry.tags, a.since) ||
-		t.c.known.lately(a.entry.tags, t.began, t.c.opts.HoldOff)
-}
-
-// keepLoaded keeps a loaded value and reports that as outcome, or as doomed. Without a
-// local tier a value that is not in the remote one is in none.
-func (t *fetch[K, V]) keepLoaded(ctx context.Context, a answer[V], life local.Lifetime, outcome FillOutcome, err error) {
-	if t.c.opts.RemoteOnly && outcome != Filled {
-		t.filled(ctx, FillFailed, cmp.Or(err, errNoLocalTier))
-		return
-	}
-	if !t.keep(ctx, a, life) {
-		t.withheld(ctx, err)
-		return
-	}
-	t.c.counters.fills.Add(1)
-	t.filled(ctx, outcome, err)
-}
-
-// errNoLocalTier says why a value that the remote tier has not was not kept.
-var errNoLocalTier = errors.New("cache: RemoteOnly, and the remote tier has not taken the value")
-
-// withheld reports a value that is kept from others, because of what happened to its
-// flight.
-func (t *fetch[K, V]) withheld(ctx context.Context, err error) {
-	if t.f.Abandoned() {
-		t.c.counters.abandonedFills.Add(1)
-		t.filled(ctx, FillAbandoned, err)
-		return
-	}
-	t.c.counters.doomedFills.Add(1)
-	t.filled(ctx, FillDoomed, err)
-}
-
-// notStored reports a value that its TTL keeps out of the tiers. There is
-// nothing to report of an error.
-func (t *fetch[K, V]) notStored(ctx context.Context, a answer[V]) {
-	if a.err == nil {
-		t.filled(ctx, FillSkipped, nil)
-	}
-}
-
-func (t *fetch[K, V]) filled(ctx context.Context, outcome FillOutcome, err error) {
-	if t.c.opts.Trace.Fill != nil {
-		t.c.opts.Trace.Fill(ctx, FillInfo{Key: t.c.opts.Key(t.key), Outcome: outcome, Err: err})
-	}
 }

@@ -4,26 +4,26 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
 var errNoKeys = errors.New("cache: Mutate was given no keys")
 
-// Mutate runs write, which writes to the source what concerns keys, and invalidates
-// them. It does more than write followed by Invalidate: while write runs, nothing
-// fills the keys in either tier, on any instance, and if the process dies before
-// it can invalidate, no old value is left: what stands for the keys in the remote
-// tier is a tombstone, under which reads load and store nothing, until it lapses,
-// Options.MutateTimeout and a budget later.
+// Mutate runs write, which changes keys in the source, and invalidates keys. Mutate does more
+// than write followed by Invalidate: while write runs, no instance fills the keys in either
+// tier, and if the process dies before the invalidation, no old value is left. Tombstones
+// stand for the keys in the remote tier: reads of the keys load, and store nothing. A
+// tombstone that nobody removes lapses after Options.MutateTimeout and a budget.
 //
-// The context of write is ctx with that timeout. When write fails its error is
-// returned, unchanged, and when it panics the panic goes on. The keys are misses then,
-// as after a write that succeeded: a write that fails may have committed, as one whose
-// reply was lost, and nobody can tell. Besides, Mutate returns the errors of
-// Invalidate, after a write that succeeded; an error for no keys, with nothing
-// written; and it panics if write is nil.
+// The context of write is ctx with that timeout. If write fails, Mutate returns its error
+// unchanged, and if write panics, the panic goes on. In both cases the keys are misses, as
+// after a write that succeeded, because a write whose reply was lost may have committed.
+// After a write that succeeded Mutate returns the errors of Invalidate. Mutate without keys
+// returns an error, and does not call write. Mutate panics if write is nil.
 //
-// A remote tier that fails does not keep write from running. Then the crash is not
-// provided for, and Mutate is write followed by Invalidate.
+// A failure of the remote tier does not keep write from running. Then a crash can leave an old value, and
+// Mutate is write followed by Invalidate.
 func (c *Cache[K, V]) Mutate(ctx context.Context, keys []K, write func(context.Context) error) error {
 	if write == nil {
 		panic("cache: Mutate was given no function to write with")
@@ -36,23 +36,23 @@ func (c *Cache[K, V]) Mutate(ctx context.Context, keys []K, write func(context.C
 	}
 	defer c.gate.leave()
 	m := mutation[K, V]{c: c, keys: equalToThemselves(keys)}
-	rand.Read(m.ban[:])
+	rand.Read(m.token[:])
 	return m.run(ctx, write)
 }
 
 // mutation is one Mutate at work.
 type mutation[K comparable, V any] struct {
-	c    *Cache[K, V]
-	keys []K
-	ban  Token
+	c     *Cache[K, V]
+	keys  []K
+	token remote.Token
 }
 
 func (m *mutation[K, V]) run(ctx context.Context, write func(context.Context) error) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, m.c.opts.MutateTimeout) // from before the tombstones: they outlast it
+	ctx, cancel := context.WithTimeout(ctx, m.c.opts.MutateTimeout) // before the tombstones, which outlast it
 	defer cancel()
 	names := m.c.remoteKeys(m.keys)
-	m.c.banned.add(names)
-	defer m.c.banned.remove(names)
+	m.c.guarded.Add(names)
+	defer m.c.guarded.Remove(names)
 	m.begin(ctx)
 	written := false
 	defer func() {
@@ -66,16 +66,16 @@ func (m *mutation[K, V]) run(ctx context.Context, write func(context.Context) er
 	return err
 }
 
-// begin puts the tombstones. A failure is counted, and is not the caller's: lift
-// will meet it again.
+// begin puts the tombstones. Its failure is counted, and not returned: if the remote tier
+// still fails, lift returns the error.
 func (m *mutation[K, V]) begin(ctx context.Context) {
-	_ = m.c.overwrite(ctx, "ban", m.keys, func(ctx context.Context, remoteKeys []string) error {
-		return m.c.opts.Remote.Ban(ctx, m.ban, remoteKeys, sum(m.c.opts.MutateTimeout, m.c.opts.Remote.Budget()))
+	_ = m.c.overwrite(ctx, "guard", m.keys, func(ctx context.Context, remoteKeys []string) error {
+		return m.c.opts.Remote.Guard(ctx, m.token, remoteKeys, sum(m.c.opts.MutateTimeout, m.c.opts.Remote.Budget()))
 	})
 }
 
 func (m *mutation[K, V]) lift(ctx context.Context) error {
 	return m.c.overwrite(ctx, "invalidate", m.keys, func(ctx context.Context, remoteKeys []string) error {
-		return m.c.opts.Remote.Lift(ctx, m.ban, remoteKeys, m.c.opts.HoldOff)
+		return m.c.opts.Remote.Unguard(ctx, m.token, remoteKeys, m.c.opts.HoldOff)
 	})
 }

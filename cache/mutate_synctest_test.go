@@ -7,6 +7,7 @@ import (
 
 	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
 type mutator interface {
@@ -67,7 +68,7 @@ func TestNothingIsFilledDuringMutate(t *testing.T) {
 				wantLoad(t, c, "k", src.load, "v1")
 				wantMiss(t, c, "k")
 			}
-			if rec := s.Record(remoteKey("k")); rec.State != cache.StateTombstone {
+			if rec := s.Record(remoteKey("k")); rec.State != remote.StateTombstone {
 				t.Fatalf("the record is %v", rec.State)
 			}
 			if err := finish(nil); err != nil {
@@ -165,9 +166,9 @@ func TestLoadsBesideMutate(t *testing.T) {
 // What is read from the remote tier while the tombstone is on its way.
 func TestReadWhileTheTombstoneIsOnItsWay(t *testing.T) {
 	for name, faults := range map[string]map[string]cachetest.Fault{
-		"read before, replied after": {"bury": {Delay: 2 * time.Millisecond}, "get": {Hold: 4 * time.Millisecond}},
-		"read and replied before":    {"bury": {Delay: 4 * time.Millisecond}},
-		"reply late":                 {"bury": {Hold: 4 * time.Millisecond}, "get": {Delay: time.Millisecond}},
+		"read before, replied after": {"guard": {Delay: 2 * time.Millisecond}, "get": {Hold: 4 * time.Millisecond}},
+		"read and replied before":    {"guard": {Delay: 4 * time.Millisecond}},
+		"reply late":                 {"guard": {Hold: 4 * time.Millisecond}, "get": {Delay: time.Millisecond}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

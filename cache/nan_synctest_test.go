@@ -64,11 +64,11 @@ func tryNaN[K comparable](t *testing.T, name string, key, plain K) {
 					}
 				}
 				synctest.Wait()
-				if st := c.Stats(); loads != 200 || st.LocalEntries != 0 || st.Background != 0 || st.Distrusted != 0 || s.Len() != 0 {
+				if st := c.Stats(); loads != 200 || st.LocalEntries != 0 || st.Background != 0 || st.Unconfirmed != 0 || s.Len() != 0 {
 					t.Errorf("%d loads, %d records, stats %+v", loads, s.Len(), st)
 				}
 				if r, ok := o.Remote.(*cachetest.Remote); ok {
-					for _, op := range []string{"get", "lease", "seize", "delete", "bury", "append"} {
+					for _, op := range []string{"get", "lease", "seize", "delete", "guard", "append"} {
 						if n := r.Calls(op); n != 0 {
 							t.Errorf("%d commands %s", n, op)
 						}

@@ -7,10 +7,11 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/local"
 )
 
-// What a zero in Options stands for.
+// The defaults of zero Options.
 const (
 	// DefaultMaxAgeFactor times TTL is the MaxAge of a cache that sets none.
 	DefaultMaxAgeFactor = 10
@@ -21,13 +22,13 @@ const (
 	// DefaultMutateTimeout bounds the write of a Mutate.
 	DefaultMutateTimeout = 10 * time.Second
 
-	// DefaultMaxLoads is how many loads one cache runs side by side.
+	// DefaultMaxLoads is how many loads one cache runs at the same time.
 	DefaultMaxLoads = 100
 
 	// DefaultJitter is the fraction by which TTLs vary.
 	DefaultJitter = 0.1
 
-	// DefaultLocalTTL, or half the TTL where that is less, is how long a local
+	// DefaultLocalTTL, or half the TTL if that is less, is how long a local
 	// copy of a remote value is trusted.
 	DefaultLocalTTL = time.Minute
 
@@ -35,122 +36,124 @@ const (
 	DefaultMaxPayload = 1 << 20
 )
 
-// Options configure a Cache. Name and TTL are required. Elsewhere zero means: a
-// limit has its default, a window is off, a collaborator is what its field says.
+// Remote is the tier that all instances share, such as a redis.Store.
+type Remote = remote.Tier
+
+// Options configure a Cache. Name and TTL are required. A limit of zero has its default, a
+// window of zero is off, and each collaborator documents its nil.
 type Options[K comparable, V any] struct {
 	// Name names the cache in remote keys, logs and errors: letters, digits,
 	// dots, dashes and underscores. Caches of one name share their entries. A
-	// Remote serves one of a name at a time: New returns ErrFollowed for a second
-	// one, until the first is closed.
+	// Remote serves one Cache of a name at a time: New returns ErrFollowed for a
+	// second Cache, until the first is closed.
 	Name string
 
-	// TTL is how long a value is kept since it was last read, on any instance;
-	// since it was filled, with FixedTTL.
+	// TTL is how long a value is kept after its last read on any instance, or
+	// after its fill, with FixedTTL.
 	TTL time.Duration
 
-	// MaxAge ends a value, counted from the start of its load, however often it
-	// is read. At least TTL; 0 means DefaultMaxAgeFactor times TTL.
+	// MaxAge ends a value, counted from the start of its load, however often the
+	// value is read. At least TTL; 0 means DefaultMaxAgeFactor times TTL.
 	MaxAge time.Duration
 
-	// FixedTTL makes reads leave the TTL as it is.
+	// FixedTTL keeps reads from renewing the TTL.
 	FixedTTL bool
 
-	// NotFoundTTL is how long a loader's ErrNotFound is remembered, since the
-	// fill; reads do not renew it. 0 means that it is not.
+	// NotFoundTTL is how long a loader's ErrNotFound is remembered, counted from
+	// the fill. Reads do not renew it. 0 means that ErrNotFound is not remembered.
 	NotFoundTTL time.Duration
 
-	// Jitter shortens each TTL by a random fraction of at most this much, so
-	// that what was filled together does not expire together: lifetimes lie in
+	// Jitter shortens each TTL by a random fraction, so that values that were
+	// filled together do not expire together: lifetimes lie in
 	// [TTL x (1 - Jitter), TTL]. Below 1; 0 means DefaultJitter.
 	Jitter float64
 
-	// LoadTimeout ends the context of a load, counted from its start. A loader
-	// that heeds its context is over then; one that does not keeps its callers
-	// waiting, as long as their own contexts let them. 0 means
-	// DefaultLoadTimeout.
+	// LoadTimeout ends the context of a load, counted from the start of the load.
+	// A loader that ignores its context keeps its callers waiting until their own
+	// contexts end. 0 means DefaultLoadTimeout.
 	LoadTimeout time.Duration
 
 	// WaitTimeout is how long a call waits for the load of another instance
-	// before it loads for itself. 0 means LoadTimeout.
+	// before the call loads by itself. 0 means LoadTimeout.
 	WaitTimeout time.Duration
 
 	// MutateTimeout ends the context of the write of a Mutate, counted from the
-	// call. When the process dies meanwhile, the tombstones of its keys stand for
-	// so long, and a budget. 0 means DefaultMutateTimeout.
+	// call. If the process dies during the Mutate, the tombstones of the keys stand
+	// until MutateTimeout and a budget have passed. 0 means DefaultMutateTimeout.
 	MutateTimeout time.Duration
 
-	// HoldOff is for a source that is read from replicas: for so long after each
-	// Invalidate and Mutate a load of the key may still read what was there
-	// before, and is returned and not stored. Make it longer than the replicas
-	// lag. It costs a load for each read meanwhile. An instance that starts stores
-	// nothing that it loads for so long, because tags, or the whole cache, may have
-	// been invalidated just before. 0 means off.
+	// HoldOff is for a source that is read from replicas. In this time after each
+	// Invalidate and Mutate a load of the key may still read the old value, so its
+	// value is returned and not stored, and each read costs a load. Make HoldOff
+	// longer than the replicas lag. An instance stores no loaded value in this time
+	// after its start, because tags, or the whole cache, may have been invalidated
+	// just before. 0 means off.
 	HoldOff time.Duration
 
-	// MaxLoads is how many loads this Cache runs side by side; callers beyond
-	// wait their turn, or until their contexts end. A load that uses the cache
-	// itself, with its own context, needs no second place, unless what it asks
-	// for is waiting for one on behalf of somebody else: leave room for that.
+	// MaxLoads is how many loads this Cache runs at the same time. Further callers
+	// wait their turn, or until their contexts end. A load that uses the cache with
+	// its own context needs no second place. But if the key that it asks for is
+	// being loaded for another caller, that load needs a place: leave room for it.
 	// 0 means DefaultMaxLoads.
 	MaxLoads int
 
-	// Schema is part of the remote key. Change it whenever V changes shape, and
-	// a rolling deploy never decodes the bytes of the other version. 0 is a
+	// Schema is part of the remote key. Change Schema whenever V changes shape: in
+	// a rolling deploy no version decodes the bytes of the other version. 0 is a
 	// schema like any other.
 	Schema int
 
-	// MaxPayload is how many bytes the payload of a value, as Codec encodes it, may have
-	// in the remote tier: a large one would hold up the commands of all other keys. A
-	// value with more is returned and kept in the local tier alone, and with RemoteOnly
-	// nowhere. 0 means DefaultMaxPayload.
+	// MaxPayload is how many bytes an encoded value may have in the remote tier, where a
+	// large value would hold up the commands of all other keys. A larger value is
+	// returned and kept in the local tier only, and with RemoteOnly nowhere. 0 means
+	// DefaultMaxPayload.
 	MaxPayload int
 
-	// RemoteOnly makes a cache without a local tier: each read asks the remote tier, in
-	// one round trip, and sees what any instance had invalidated when it began. Local
-	// must be zero. While the remote tier does not answer, each read loads.
+	// RemoteOnly makes a cache without a local tier. Each read asks the remote tier, in
+	// one round trip, and returns no value that any instance had invalidated when the
+	// read began. Local must be zero. While the remote tier does not answer, each read
+	// loads.
 	RemoteOnly bool
 
-	// Local bounds the local tier. Local.TTL is how long a local copy is
-	// trusted since it was read from the remote tier or loaded, which bounds
-	// what an instance can miss of the others' writes while it cannot read the
-	// log; 0 means DefaultLocalTTL or half the TTL, whichever is less, and no
-	// bound without a Remote.
+	// Local bounds the local tier. Local.TTL is how long a local copy is trusted,
+	// counted from the last time at which the copy was known to be valid. So
+	// Local.TTL bounds for how long an instance that cannot read the log serves a
+	// value that another instance has invalidated. 0 means DefaultLocalTTL or half
+	// the TTL, whichever is less, and no bound without a Remote.
 	Local local.Options
 
-	// Remote is the tier that instances share, such as a redis.Store. The
-	// caller closes it, after the Cache. nil means that there is a local tier
-	// only.
+	// Remote is the tier that instances share, such as a redis.Store. The caller
+	// closes the Remote, after the Cache. nil means a local tier only.
 	Remote Remote
 
-	// Key turns a key into the last part of its remote key, one to one. Any
-	// bytes and any length will do. nil is for a K that is a string or an
-	// integer, or a type made of one; any other K needs it. A key that does not equal
-	// itself, such as a NaN or a struct that holds one, is loaded for each call and kept
-	// in no tier.
+	// Key turns a key into the last part of its remote key. Different keys need
+	// different parts, of any bytes and any length. nil is for a K whose kind is a
+	// string or an integer; any other K needs a Key function. A key that does not
+	// equal itself, such as a NaN or a struct with a NaN, is loaded for each call and
+	// kept in no tier.
 	Key func(K) string
 
-	// TTLOf gives a value a TTL of its own; nil means TTL for all. MaxAge
-	// bounds it. A value whose TTL is not positive is returned and not stored.
+	// TTLOf returns the TTL of a value; nil means TTL for all values. MaxAge bounds
+	// the result. A value whose TTL is not positive is returned and not stored.
 	TTLOf func(K, V) time.Duration
 
-	// Tags returns what a value can be invalidated by, besides its key, with
-	// InvalidateTags. It may depend on the value. At most MaxTags, each of 1 to
-	// MaxTagLength bytes; a value with others is returned and not stored, which
-	// Stats.TagErrors counts and the Logger reports once: give it fewer, or one tag
-	// for a whole list. nil means no tags.
+	// Tags returns the tags of a value, by which InvalidateTags invalidates the
+	// value: at most MaxTags, each of 1 to MaxTagLength bytes. A value with tags over
+	// a limit is returned and not stored; Stats.TagErrors counts such values, and the
+	// Logger receives one line. Give such a value fewer tags, or one tag for a whole
+	// list. nil means no tags.
 	Tags func(K, V) []string
 
-	// Cost is what a value counts towards Local.MaxCost; nil means 1.
+	// Cost returns the cost of a value towards Local.MaxCost; nil means 1.
 	Cost func(K, V) int64
 
 	// Codec encodes values for the remote tier; nil means JSON.
 	Codec Codec[V]
 
-	// Trace has the functions to call when something happens; nil means none.
+	// Trace has the functions that the Cache calls at its events; nil means none.
 	Trace *Trace
 
-	// Logger receives what an operator should see; nil discards it. Keys and
-	// values are not logged.
+	// Logger receives the lines for an operator; nil discards them. Keys and values
+	// are not logged.
 	Logger *slog.Logger
 }
 
@@ -199,7 +202,7 @@ func (o Options[K, V]) validate() error {
 	}
 	if o.Name == "" {
 		problem("Name is required")
-	} else if !ValidName(o.Name) {
+	} else if !remote.ValidName(o.Name) {
 		problem("Name has a character other than a letter, a digit, a dot, a dash or an underscore")
 	}
 	if o.TTL == 0 {

@@ -132,7 +132,7 @@ func TestInvalidateThatFailed(t *testing.T) {
 				if fault.Err != nil && !errors.Is(err, fault.Err) || time.Since(start) > cachetest.DefaultBudget {
 					t.Fatalf("Invalidate: %v after %v", err, time.Since(start))
 				}
-				if n := a.Stats().Distrusted; n != 2 {
+				if n := a.Stats().Unconfirmed; n != 2 {
 					t.Fatalf("%d keys are distrusted", n)
 				}
 				a.remote.Inject(nil)
@@ -146,7 +146,7 @@ func TestInvalidateThatFailed(t *testing.T) {
 				invalidate(t, a, "k", "secret")
 				wantLoad(t, a, "k", constant("newest"), "newest")
 				invalidate(t, b, "k")
-				if n := a.Stats().Distrusted; n != 0 {
+				if n := a.Stats().Unconfirmed; n != 0 {
 					t.Fatalf("%d keys are distrusted", n)
 				}
 			})

@@ -7,25 +7,11 @@ import (
 	"github.com/nearside-go/nearside/loader"
 )
 
-// answer is what a flight found out, for each of its callers.
-type answer[V any] struct {
-	entry *entry[V] // nil if there is none: an error, or a miss of Get
-	from  Tier      // none for what was loaded
-	err   error     // for the callers; a flight's own error never comes from its loader
-	since uint64    // the last of known.drops before it was read or loaded
-	began uint64    // the turn in which its load began, or the tier was asked
-
-	complete bool // of a miss: all that was invalidated before the tier was asked has been applied here
-}
-
-// notFound reports whether the answer is that the source has no such key.
-func (a answer[V]) notFound() bool { return a.entry != nil && a.entry.notFound }
-
-// Get returns the value of key from the nearest tier that has it, and never
-// loads. Its errors are ErrMiss, ErrNotFound, ErrClosed and ctx's own. A remote
-// tier that fails is a miss.
+// Get returns the value of key from the nearest tier that has the key, and never loads. Its
+// errors are ErrMiss, ErrNotFound, ErrClosed and ctx's own. If the remote tier fails, the key
+// is a miss.
 func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
-	if e, due, ok := c.local.Lookup(key); ok && (e.checked.Load() == c.known.drops.Load() || c.recheck(e)) {
+	if e, due, ok := c.local.Lookup(key); ok && (e.epoch.Load() == c.invalidations.Epoch() || c.revalidate(e)) {
 		if due || e.notFound || c.traced {
 			return e.value, c.localHit(ctx, key, e.notFound, due)
 		}
@@ -34,29 +20,30 @@ func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
 	return c.readFlight(ctx, key)
 }
 
-// GetOrLoad returns the value of key from the nearest tier that has it, or what
-// load returns. All callers on this instance, and while the remote tier answers
-// all callers of all instances, share one run of load for one key.
+// GetOrLoad returns the value of key from the nearest tier that has the key, or loads the
+// value. All callers on this instance share one run of load for a key. While the remote tier
+// answers, so do all callers of all instances.
 //
-// load is given the caller's key and a context that has the values of the first
-// caller's, ends after Options.LoadTimeout, and ends when its last caller has
-// left. Its value is stored, its error is returned unchanged and not stored, but
-// for ErrNotFound, which is remembered for Options.NotFoundTTL. When it panics,
-// its callers panic with a [*loader.Panic]. It may use the cache, for other keys: a
-// load that asks for its own key waits for itself, and gets its context's error after
-// Options.LoadTimeout.
+// load receives the caller's key, and a context that has the values of the first caller's
+// context. That context ends after Options.LoadTimeout, and when the last caller has left.
+// The value of load is stored. An error of load is returned unchanged and not stored, except
+// ErrNotFound, which is remembered for Options.NotFoundTTL. If load panics, its callers panic
+// with a [*loader.Panic]. load may use the cache, for other keys: a load that asks for its
+// own key waits for itself, and gets its context's error after Options.LoadTimeout.
 //
-// A caller whose ctx ends gets ctx's error at once; but the one who is asking the
-// remote tier for all, if it is cancelled and has no deadline within the budget,
-// when that has answered, or the budget is over. Besides that and load's
-// errors GetOrLoad returns ErrNotFound, for a key that is remembered so,
-// [loader.ErrGoexit] and ErrClosed, and never an error of the remote tier. It
-// panics if load is nil.
+// If ctx ends first, GetOrLoad returns ctx.Err() and does not wait for the load. One caller
+// is an exception: the caller that starts a flight asks the remote tier on its own goroutine,
+// so its cancellation takes effect only after that look-up, at most Remote.Budget later. A
+// ctx whose deadline lies within the budget is never held up.
+//
+// GetOrLoad never returns a failure of the remote tier. Besides load's errors and ctx's own,
+// it returns ErrNotFound for a key that is remembered as not found, ErrClosed, and
+// [loader.ErrGoexit]. It panics if load is nil.
 func (c *Cache[K, V]) GetOrLoad(ctx context.Context, key K, load func(context.Context, K) (V, error)) (V, error) {
 	if load == nil {
 		panic("cache: GetOrLoad was given no function to load with")
 	}
-	if e, due, ok := c.local.Lookup(key); ok && (e.checked.Load() == c.known.drops.Load() || c.recheck(e)) {
+	if e, due, ok := c.local.Lookup(key); ok && (e.epoch.Load() == c.invalidations.Epoch() || c.revalidate(e)) {
 		if due || e.notFound || c.traced {
 			return e.value, c.localHit(ctx, key, e.notFound, due)
 		}
@@ -65,32 +52,61 @@ func (c *Cache[K, V]) GetOrLoad(ctx context.Context, key K, load func(context.Co
 	return c.loadFlight(ctx, key, load)
 }
 
-// recheck reports whether a local entry that was hit may be used although something was
-// dropped since it was last found right.
-func (c *Cache[K, V]) recheck(e *entry[V]) bool {
-	if c.known.recheck(e.tags, &e.checked) {
+// revalidate reports whether a local entry that was hit is valid, although something was
+// dropped since the entry was last found valid.
+func (c *Cache[K, V]) revalidate(e *entry[V]) bool {
+	if c.invalidations.Revalidate(e.tags, &e.epoch) {
 		return true
 	}
-	c.counters.wrongLocals.Add(1)
+	c.counters.invalidLocals.Add(1)
 	return false
 }
 
-// readFlight and loadFlight are functions of their own to keep what a flight
-// needs off the stack of a local hit.
+// localHit does the work that few local hits need, and returns the call's error.
+func (c *Cache[K, V]) localHit(ctx context.Context, key K, notFound, due bool) error {
+	if due {
+		c.touchLater(ctx, key)
+	}
+	if c.opts.Trace.Hit != nil {
+		c.opts.Trace.Hit(ctx, HitInfo{Key: c.opts.Key(key), Tier: TierLocal, NotFound: notFound})
+	}
+	if notFound {
+		c.counters.localNotFoundHits.Add(1)
+		return ErrNotFound
+	}
+	return nil
+}
+
+// answer is the result of a flight, for each of its callers.
+type answer[V any] struct {
+	entry *entry[V] // nil without a value: an error, or a miss of Get
+	from  Tier      // none for a loaded value
+	err   error     // for the callers; a flight's own error never comes from its loader
+	epoch uint64    // of the invalidations, before the value was read or loaded
+	turn  uint64    // in which the load began, or the tier was asked
+
+	complete bool // of a miss: this instance has applied every invalidation from before the look-up
+}
+
+// notFound reports whether the answer is that the source has no such key.
+func (a answer[V]) notFound() bool { return a.entry != nil && a.entry.notFound }
+
+// readFlight and loadFlight are functions of their own to keep a flight's variables off the
+// stack of a local hit.
 func (c *Cache[K, V]) readFlight(ctx context.Context, key K) (V, error) {
 	return c.join(ctx, key, func() (answer[V], error) {
 		if c.opts.RemoteOnly {
 			return c.readRemote(ctx, key)
 		}
-		spent := c.loads.Settle(ctx, key, c.patience()) // a value that was loaded here
+		spent := c.loads.Settle(ctx, key, c.patience()) // the fill of a value that was loaded here
 		return c.share(ctx, &c.reads, key, func() loader.Work[answer[V]] {
 			t := &fetch[K, V]{c: c, key: key, spent: spent}
 			return loader.Work[answer[V]]{
 				Quick: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error, bool) {
-					return t.read(ctx, f), nil, true
+					return t.readOnly(ctx, f), nil, true
 				},
 				Load: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
-					return t.read(ctx, f), nil
+					return t.readOnly(ctx, f), nil
 				},
 			}
 		})
@@ -104,24 +120,9 @@ func (c *Cache[K, V]) loadFlight(ctx context.Context, key K, load func(context.C
 		}
 		return c.share(ctx, &c.loads, key, func() loader.Work[answer[V]] {
 			t := &fetch[K, V]{c: c, key: key, load: load}
-			return loader.Work[answer[V]]{Quick: t.look, Load: t.run, Patience: c.patience()}
+			return loader.Work[answer[V]]{Quick: t.lookup, Load: t.run, Patience: c.patience()}
 		})
 	})
-}
-
-// localHit does what a local hit seldom asks for, and returns the call's error.
-func (c *Cache[K, V]) localHit(ctx context.Context, key K, notFound, due bool) error {
-	if due {
-		c.touchLater(ctx, key)
-	}
-	if c.opts.Trace.Hit != nil {
-		c.opts.Trace.Hit(ctx, HitInfo{Key: c.opts.Key(key), Tier: TierLocal, NotFound: notFound})
-	}
-	if notFound {
-		c.counters.localNotFoundHits.Add(1)
-		return ErrNotFound
-	}
-	return nil
 }
 
 // join finds an answer for one caller, and counts the outcome.
@@ -145,34 +146,35 @@ func (c *Cache[K, V]) join(ctx context.Context, key K, find func() (answer[V], e
 	return a.entry.value, a.err
 }
 
-// share returns the answer of key's flight in g, or of one that it starts with the
-// work that begin returns. A flight that was under way may be too
-// old for this caller, because of a tag that it could not know:
+// share returns the answer of key's flight in g. If g has none, share starts a flight with
+// the work that begin returns. A flight that began before this caller may be too old for the
+// caller, because of a tag that nobody could know:
 //
 //  1. A load reads the source.
 //  2. The source is written to. InvalidateTags of a tag of the value returns.
-//  3. A caller joins the flight of the load, which is not doomed: only the value
-//     tells what tags it has.
+//  3. A caller joins the flight of the load. The flight is not doomed, because only the value
+//     has the tags.
 //
-// It starts another, which no tag dropped before step 3 can make wrong.
+// Then share starts another flight, which no tag that was dropped before step 3 can make
+// invalid.
 func (c *Cache[K, V]) share(ctx context.Context, g *loader.Group[K, answer[V]], key K, begin func() loader.Work[answer[V]]) (answer[V], error) {
-	asked, notBefore := c.known.drops.Load(), uint64(0)
+	asked, notBefore := c.invalidations.Epoch(), uint64(0)
 	for {
 		work := begin()
-		work.Born, work.NotBefore = c.known.drops.Load(), notBefore
-		if !c.mayLook(ctx) {
+		work.Born, work.NotBefore = c.invalidations.Epoch(), notBefore
+		if !c.mayLookUp(ctx) {
 			work.Quick = nil
 		}
 		a, err := g.Do(ctx, key, work)
-		if err != nil || a.entry == nil || a.since >= asked || c.known.right(a.entry.tags, &a.entry.checked) {
+		if err != nil || a.entry == nil || a.epoch >= asked || c.invalidations.EntryValid(a.entry.tags, &a.entry.epoch) {
 			return a, err
 		}
 		notBefore = asked
 	}
 }
 
-// patience is how long a caller waits until a value that was loaded here for others is
-// in the tiers. It is of the caller's budget.
+// patience is how long a caller waits until the tiers hold a value that was loaded here for
+// others. The wait is part of the caller's budget.
 func (c *Cache[K, V]) patience() time.Duration {
 	if c.opts.Remote == nil {
 		return 0
@@ -180,10 +182,10 @@ func (c *Cache[K, V]) patience() time.Duration {
 	return c.opts.Remote.Budget()
 }
 
-// mayLook reports whether a caller may ask the tiers on its own goroutine, and so
-// be bound to the remote one for as long as the budget. One with less time may
-// not: it leaves at its deadline, and get goes on without it.
-func (c *Cache[K, V]) mayLook(ctx context.Context) bool {
+// mayLookUp reports whether a caller may ask the tiers on its own goroutine, where the remote
+// tier can hold the caller up for a budget. A caller whose deadline is nearer may not: that
+// caller leaves at its deadline, and the look-up goes on without the caller.
+func (c *Cache[K, V]) mayLookUp(ctx context.Context) bool {
 	if c.opts.Remote == nil {
 		return true
 	}
@@ -213,8 +215,8 @@ func (c *Cache[K, V]) count(ctx context.Context, key K, a answer[V]) {
 	}
 }
 
-// maxTouches bounds the touches that run side by side. One that finds no place
-// is left out: the next one is due soon.
+// maxTouches bounds the touches that run at the same time. A touch that finds no place is
+// left out: the next one is due soon.
 const maxTouches = 64
 
 // touchLater renews key's TTL in the remote tier, in the background.
@@ -238,19 +240,4 @@ func (c *Cache[K, V]) touchLater(ctx context.Context, key K) {
 			c.counters.touches.Add(1)
 		}
 	}()
-}
-
-// budget hands what one call may spend on the remote tier from command to
-// command.
-type budget struct{ left time.Duration }
-
-// spend runs a command unless the budget is gone.
-func (b *budget) spend(command func() error) error {
-	if b.left <= 0 {
-		return context.DeadlineExceeded
-	}
-	start := time.Now()
-	err := command()
-	b.left -= time.Since(start)
-	return err
 }

@@ -3,6 +3,7 @@ package cache_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -142,15 +143,15 @@ func TestRemoteOnlySharesLoadsAfterASharedRead(t *testing.T) {
 		<-read
 		r.Inject(held("get", time.Millisecond))
 		get := func() (string, error) { return a.GetOrLoad(t.Context(), "k", loading(t)) }
-		var reader <-chan string
-		r.hook = func() { // when the second call has begun, and has not read
-			reader = call(t, get)
+		readers := make(chan (<-chan string), 1)
+		r.once(func() { // when the second call has begun, and has not read
+			readers <- call(t, get)
 			synctest.Wait()
-		}
+		})
 		second := call(t, get)
 		time.Sleep(time.Second)
 		close(finish)
-		for _, c := range []<-chan string{first, second, reader} {
+		for _, c := range []<-chan string{first, second, <-readers} {
 			if v := <-c; v != "v0" {
 				t.Errorf("a caller got %q", v)
 			}
@@ -235,16 +236,17 @@ func TestRemoteOnlyPaysOneBudget(t *testing.T) {
 // hooked calls hook once, when it is asked for its Budget.
 type hooked struct {
 	*cachetest.Remote
-	hook func()
+	hook atomic.Pointer[func()]
 }
 
 func (r *hooked) Budget() time.Duration {
-	if hook := r.hook; hook != nil {
-		r.hook = nil
-		hook()
+	if hook := r.hook.Swap(nil); hook != nil {
+		(*hook)()
 	}
 	return r.Remote.Budget()
 }
+
+func (r *hooked) once(hook func()) { r.hook.Store(&hook) }
 
 // With a Key function the log's names lead to keys only while they are indexed. A load is,
 // also if its name was forgotten since the remote tier was asked.
@@ -264,7 +266,7 @@ func TestRemoteOnlyIndexesItsLoads(t *testing.T) {
 		r.Inject(func(op string) cachetest.Fault {
 			if op == "get" && !asked {
 				asked = true
-				r.hook = func() { _, _ = a.Get(t.Context(), key{"other"}) } // forgets what is not held
+				r.once(func() { _, _ = a.Get(t.Context(), key{"other"}) }) // forgets what is not held
 			}
 			return cachetest.Fault{}
 		})

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/local"
 )
 
 // remoteFailed counts and reports a failure of the remote tier.
 func (c *Cache[K, V]) remoteFailed(ctx context.Context, op string, err error) {
 	switch {
-	case errors.Is(err, ErrUnavailable):
+	case errors.Is(err, remote.ErrUnavailable):
 		c.counters.remoteUnavailable.Add(1)
 	case errors.Is(err, context.DeadlineExceeded):
 		c.counters.remoteTimeouts.Add(1)
@@ -25,14 +26,13 @@ func (c *Cache[K, V]) remoteFailed(ctx context.Context, op string, err error) {
 	}
 }
 
-// corrupt counts and reports something in the remote tier that cannot be read, for a
-// reason that the remote tier gives.
+// corrupt counts and reports a record that the remote tier cannot read, with its reason.
 func (c *Cache[K, V]) corrupt(ctx context.Context, key K, reason error) {
 	c.unreadable(ctx, key, reason, reason)
 }
 
-// undecodable counts and reports a value that its codec cannot decode. The codec's error
-// may quote the value: the Logger receives its type alone.
+// undecodable counts and reports a value that its codec cannot decode. The Logger receives
+// only the type of the codec's error, because the error may quote the value.
 func (c *Cache[K, V]) undecodable(ctx context.Context, key K, err error) {
 	c.unreadable(ctx, key, err, fmt.Sprintf("%T", err))
 }
@@ -45,11 +45,11 @@ func (c *Cache[K, V]) unreadable(ctx context.Context, key K, reason error, logge
 	}
 }
 
-// warned has what is logged once per cache, because it may recur with each load.
+// warned are the lines that are logged once per cache, because they may recur with each load.
 type warned struct{ tags, encode sync.Once }
 
-// unencodable counts and traces a value that its codec cannot encode, and logs the first. The
-// Logger receives the type of the codec's error alone.
+// unencodable counts and traces a value that its codec cannot encode, and logs the first such
+// value. The Logger receives only the type of the codec's error.
 func (c *Cache[K, V]) unencodable(ctx context.Context, key K, err error) {
 	c.counters.encodeErrors.Add(1)
 	c.warned.encode.Do(func() {

@@ -43,7 +43,7 @@ func TestAnInvalidationThatFailedOnceIsMadeAgain(t *testing.T) {
 					wantLoad(t, a, "k1", src.load, "v1")
 					time.Sleep(100 * time.Millisecond)
 				}
-				if st := a.Stats(); st.Distrusted == 0 && !st.DistrustsAll {
+				if st := a.Stats(); st.Unconfirmed == 0 && !st.AllUnconfirmed {
 					t.Error("nothing is distrusted")
 				}
 				if n := a.remote.Calls("delete") + a.remote.Calls("append"); n > 30 {
@@ -62,7 +62,7 @@ func TestAnInvalidationThatFailedOnceIsMadeAgain(t *testing.T) {
 					}
 				}
 				time.Sleep(time.Second) // recordings of tags
-				if st := a.Stats(); st.Distrusted != 0 && name != "of too many" || st.DistrustsAll || st.Background != 0 {
+				if st := a.Stats(); st.Unconfirmed != 0 && name != "of too many" || st.AllUnconfirmed || st.Background != 0 {
 					t.Errorf("stats: %+v", st)
 				}
 				for _, key := range tooMany[:keys] {
@@ -90,7 +90,7 @@ func TestASecondFailureDuringAnAttemptStays(t *testing.T) {
 			t.Fatal("no error")
 		}
 		deliver(30 * time.Millisecond)
-		if n := a.Stats().Distrusted; n != 1 {
+		if n := a.Stats().Unconfirmed; n != 1 {
 			t.Errorf("%d keys are distrusted, want 1", n)
 		}
 		wantMiss(t, a, "k")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
 // A Set that may store nothing is a write that has committed all the same: the copies of
@@ -23,10 +24,10 @@ func TestSetUnderATombstoneIsAnnounced(t *testing.T) {
 		synctest.Wait()
 		wantMiss(t, a, "k")
 		wantMiss(t, b, "k")
-		if n := b.Stats().Told; n != 1 {
+		if n := b.Stats().InvalidationsReceived; n != 1 {
 			t.Errorf("the other instance was told %d times", n)
 		}
-		if rec := s.Record(remoteKey("k")); rec.State != cache.StateTombstone {
+		if rec := s.Record(remoteKey("k")); rec.State != remote.StateTombstone {
 			t.Errorf("the record is %v", rec.State)
 		}
 		time.Sleep(ttl)
@@ -43,7 +44,7 @@ func TestSetUnderATombstoneThatIsNotAnnounced(t *testing.T) {
 		if err := a.Set(t.Context(), "k", "new"); err == nil {
 			t.Error("a Set of which nobody was told succeeded")
 		}
-		if n := a.Stats().Distrusted; n != 1 {
+		if n := a.Stats().Unconfirmed; n != 1 {
 			t.Errorf("%d keys are distrusted", n)
 		}
 	})

@@ -2,9 +2,10 @@ package cache
 
 import "sync/atomic"
 
-// Stats are counts since the Cache was made, but for Background, LocalEntries and
-// LocalCost, which are of the moment. Each call of Get or GetOrLoad that ends without an
-// error of its context counts once, as a hit of one tier or as a miss.
+// Stats are counts since the Cache was made. LogFollowed, Unconfirmed, AllUnconfirmed,
+// Background, LocalEntries and LocalCost are states of the moment. Each call of Get or
+// GetOrLoad that ends without an error of its context counts once, as a hit of one tier or as
+// a miss.
 type Stats struct {
 	LocalHits          uint64 // answered by the local tier with a value
 	LocalNotFoundHits  uint64 // ... with not found
@@ -13,7 +14,7 @@ type Stats struct {
 	Misses             uint64 // answered by neither
 
 	Loads      uint64 // runs of a loader, over all keys
-	LoadErrors uint64 // of these, runs that failed, panics included, ErrNotFound not
+	LoadErrors uint64 // of these, runs that failed or panicked; ErrNotFound is no failure
 	LeaseWaits uint64 // waits for the load of another instance
 
 	Fills        uint64 // loaded values that were stored in the tiers
@@ -24,24 +25,24 @@ type Stats struct {
 
 	OverMaxPayload uint64 // loaded values that were not sent to the remote tier, because of MaxPayload
 
-	Following    bool   // the log is being read: this instance is told of the others' invalidations
-	Told         uint64 // names in the entries of other instances: see Trace.Told
-	Gaps         uint64 // times that some may have been missed, so that the local tier was dropped
-	WrongLocals  uint64 // local entries that were not served because of a tag, the whole cache or a gap
-	WrongRecords uint64 // records in the remote tier that were not served because of a tag or the whole cache
+	LogFollowed           bool   // the log is being read, and delivers the invalidations of other instances
+	InvalidationsReceived uint64 // names in the entries of other instances: see Trace.Invalidated
+	Gaps                  uint64 // times that the local tier was dropped, because invalidations may have been missed
+	InvalidLocals         uint64 // local entries that were not served because of a tag, the whole cache or a gap
+	InvalidRecords        uint64 // records in the remote tier that were not served because of a tag or the whole cache
 
 	AbandonedFills uint64 // not stored locally: the load ended after its last caller had left
 
 	Touches        uint64 // TTLs renewed in the remote tier
-	CorruptRecords uint64 // things in the remote tier that could not be read
+	CorruptRecords uint64 // records in the remote tier that could not be read
 
-	RemoteTimeouts    uint64 // commands that did not return in their budget
-	RemoteUnavailable uint64 // commands that were not sent, since the remote is known to be ill
+	RemoteTimeouts    uint64 // commands that did not return within their budget
+	RemoteUnavailable uint64 // commands that were not sent, because the remote tier does not serve
 	RemoteErrors      uint64 // commands that failed in any other way
-	Distrusted        int    // keys whose invalidation the remote tier has not confirmed
-	DistrustsAll      bool   // they were too many to be told apart: the remote tier is not read at all
+	Unconfirmed       int    // keys whose invalidation the remote tier has not confirmed
+	AllUnconfirmed    bool   // too many keys were unconfirmed: the remote tier is not read at all
 
-	Background int // loads, fills, touches, recordings of tags and invalidations of what is distrusted that are under way
+	Background int // loads, fills, touches, recordings of tags and retries of invalidations under way
 
 	LocalEntries   int
 	LocalCost      int64
@@ -49,55 +50,55 @@ type Stats struct {
 }
 
 type counters struct {
-	localNotFoundHits, remoteHits, remoteNotFoundHits, misses atomic.Uint64
-	loads, loadErrors, leaseWaits                             atomic.Uint64
-	fills, refusedFills, doomedFills, encodeErrors            atomic.Uint64
-	touches, corruptRecords                                   atomic.Uint64
-	abandonedFills, overMaxPayload                            atomic.Uint64
-	lateLocalHits, lateLocalNotFoundHits                      atomic.Uint64 // of flights' second looks
-	tagErrors, told, gaps, wrongLocals, wrongRecords          atomic.Uint64
-	remoteTimeouts, remoteUnavailable, remoteErrors           atomic.Uint64
+	localNotFoundHits, remoteHits, remoteNotFoundHits, misses             atomic.Uint64
+	loads, loadErrors, leaseWaits                                         atomic.Uint64
+	fills, refusedFills, doomedFills, encodeErrors                        atomic.Uint64
+	touches, corruptRecords                                               atomic.Uint64
+	abandonedFills, overMaxPayload                                        atomic.Uint64
+	lateLocalHits, lateLocalNotFoundHits                                  atomic.Uint64 // of flights' second look-ups
+	tagErrors, invalidationsReceived, gaps, invalidLocals, invalidRecords atomic.Uint64
+	remoteTimeouts, remoteUnavailable, remoteErrors                       atomic.Uint64
 }
 
 // Stats returns the cache's counts.
 func (c *Cache[K, V]) Stats() Stats {
-	n, l := &c.counters, c.local.Stats()
-	distrusted, all := c.distrusted.count()
-	notFound, wrong := n.localNotFoundHits.Load(), n.wrongLocals.Load()
-	no := notFound + wrong
+	// The local store counts a look-up as a hit before this cache counts the look-up as not
+	// found or invalid. Read in the opposite order, the difference cannot be negative.
+	n := &c.counters
+	notFound, invalid := n.localNotFoundHits.Load(), n.invalidLocals.Load()
+	l := c.local.Stats()
+	unconfirmed, all := c.unconfirmed.Count()
 	return Stats{
-		// What is no hit was counted after the local tier counted it as one: read
-		// first, it cannot be the larger.
-		LocalHits:          l.Hits - min(no, l.Hits) + n.lateLocalHits.Load(),
-		LocalNotFoundHits:  notFound + n.lateLocalNotFoundHits.Load(),
-		RemoteHits:         n.remoteHits.Load(),
-		RemoteNotFoundHits: n.remoteNotFoundHits.Load(),
-		Misses:             n.misses.Load(),
-		Loads:              n.loads.Load(),
-		LoadErrors:         n.loadErrors.Load(),
-		LeaseWaits:         n.leaseWaits.Load(),
-		Fills:              n.fills.Load(),
-		RefusedFills:       n.refusedFills.Load(),
-		DoomedFills:        n.doomedFills.Load(),
-		EncodeErrors:       n.encodeErrors.Load(),
-		TagErrors:          n.tagErrors.Load(),
-		OverMaxPayload:     n.overMaxPayload.Load(),
-		Following:          c.known.following(),
-		Told:               n.told.Load(),
-		Gaps:               n.gaps.Load(),
-		WrongLocals:        wrong,
-		WrongRecords:       n.wrongRecords.Load(),
-		AbandonedFills:     n.abandonedFills.Load(),
-		Touches:            n.touches.Load(),
-		CorruptRecords:     n.corruptRecords.Load(),
-		RemoteTimeouts:     n.remoteTimeouts.Load(),
-		RemoteUnavailable:  n.remoteUnavailable.Load(),
-		RemoteErrors:       n.remoteErrors.Load(),
-		Distrusted:         distrusted,
-		DistrustsAll:       all,
-		Background:         int(c.flying.Load()+c.touching.Load()+c.recording.Load()) + c.retries.count(),
-		LocalEntries:       l.Entries,
-		LocalCost:          l.Cost,
-		LocalEvictions:     l.Evictions,
+		LocalHits:             l.Hits - notFound - invalid + n.lateLocalHits.Load(),
+		LocalNotFoundHits:     notFound + n.lateLocalNotFoundHits.Load(),
+		RemoteHits:            n.remoteHits.Load(),
+		RemoteNotFoundHits:    n.remoteNotFoundHits.Load(),
+		Misses:                n.misses.Load(),
+		Loads:                 n.loads.Load(),
+		LoadErrors:            n.loadErrors.Load(),
+		LeaseWaits:            n.leaseWaits.Load(),
+		Fills:                 n.fills.Load(),
+		RefusedFills:          n.refusedFills.Load(),
+		DoomedFills:           n.doomedFills.Load(),
+		EncodeErrors:          n.encodeErrors.Load(),
+		TagErrors:             n.tagErrors.Load(),
+		OverMaxPayload:        n.overMaxPayload.Load(),
+		LogFollowed:           c.invalidations.Following(),
+		InvalidationsReceived: n.invalidationsReceived.Load(),
+		Gaps:                  n.gaps.Load(),
+		InvalidLocals:         invalid,
+		InvalidRecords:        n.invalidRecords.Load(),
+		AbandonedFills:        n.abandonedFills.Load(),
+		Touches:               n.touches.Load(),
+		CorruptRecords:        n.corruptRecords.Load(),
+		RemoteTimeouts:        n.remoteTimeouts.Load(),
+		RemoteUnavailable:     n.remoteUnavailable.Load(),
+		RemoteErrors:          n.remoteErrors.Load(),
+		Unconfirmed:           unconfirmed,
+		AllUnconfirmed:        all,
+		Background:            int(c.flying.Load()+c.touching.Load()+c.recording.Load()) + c.retries.Count(),
+		LocalEntries:          l.Entries,
+		LocalCost:             l.Cost,
+		LocalEvictions:        l.Evictions,
 	}
 }

@@ -9,13 +9,14 @@ import (
 
 	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
 // words are the tags of a value: each of its words but the first, and "any".
 func words(_, value string) []string { return append(strings.Fields(value)[1:], "any") }
 
 // tagged are the options of caches whose values have their words as tags.
-func tagged(remote cache.Remote) cache.Options[string, string] {
+func tagged(remote remote.Tier) cache.Options[string, string] {
 	o := options(remote)
 	o.Tags = words
 	return o

@@ -191,7 +191,7 @@ func TestWarmHitsCostNoCommand(t *testing.T) {
 				t.Fatalf("warm hits sent %d commands", sent)
 			}
 		}
-		if st := b.Stats(); st.LocalHits != n*n || st.WrongLocals != 0 {
+		if st := b.Stats(); st.LocalHits != n*n || st.InvalidLocals != 0 {
 			t.Fatalf("stats: %+v", st)
 		}
 	})
@@ -254,7 +254,7 @@ func TestWrongRecordIsReplacedOnce(t *testing.T) {
 		if n := src.loads.Load(); n != 1 {
 			t.Fatalf("%d loads", n)
 		}
-		if st := b.Stats(); st.LeaseWaits != 1 || st.WrongRecords != 0 {
+		if st := b.Stats(); st.LeaseWaits != 1 || st.InvalidRecords != 0 {
 			t.Fatalf("stats: %+v", st)
 		}
 	})

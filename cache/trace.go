@@ -5,17 +5,16 @@ import (
 	"time"
 )
 
-// Trace has functions that a Cache calls when something happens, as
-// net/http/httptrace does. Any of them may be nil. They are called on the
-// goroutine that does the work, outside all locks of the Cache, with the context of the call
-// or of the load (which has the values of its first caller's): they must be fast
-// and safe for concurrent use. Keys are as Options.Key writes them.
+// Trace has functions that a Cache calls at its events, as net/http/httptrace does. Any
+// function may be nil. A Cache calls them on the goroutine that does the work, outside all
+// its locks, with the context of the call, or of the load (which has the values of its first
+// caller's context). So the functions must be fast, and safe for concurrent use. Keys are
+// strings as Options.Key returns them.
 type Trace struct {
-	// Hit: a call was answered by a tier, with a value or with not found.
+	// Hit: a tier answered a call, with a value or with not found.
 	Hit func(context.Context, HitInfo)
 
-	// Miss: neither tier could answer a call, which went to the source, if it
-	// is one that loads.
+	// Miss: neither tier answered a call. A GetOrLoad goes to the source.
 	Miss func(context.Context, MissInfo)
 
 	// Load: a loader returned.
@@ -30,18 +29,18 @@ type Trace struct {
 	// RemoteError: the remote tier failed, and the call went on without it.
 	RemoteError func(context.Context, RemoteErrorInfo)
 
-	// Corrupt: the remote tier held something for the key that this cache
-	// cannot read. The next load replaces it.
+	// Corrupt: the remote tier held a record for the key that this cache cannot
+	// read. The next load replaces the record.
 	Corrupt func(context.Context, CorruptInfo)
 
-	// Told: another instance invalidated a key, a tag or the whole cache, and
-	// this one has heard of it. What is told twice is counted and traced twice: a
-	// tag and the whole cache, whose first entry is for those who follow the log
-	// and the second for who began to in between, and the keys of a Mutate, before
-	// and after the write. Told and Gap have no context of a call. The reading of
-	// the log waits for them: they must not make a Cache on the same Remote. They
-	// may be called a moment after Close.
-	Told func(context.Context, ToldInfo)
+	// Invalidated: the log delivered that another instance invalidated a key, a tag
+	// or the whole cache. Some invalidations are delivered, counted and traced twice:
+	// of a tag and of the whole cache, whose second entry is for instances that began
+	// to follow the log between the two; and of the keys of a Mutate, before and
+	// after the write. Invalidated and Gap have no context of a call. The reader of
+	// the log waits for them: they must not make a Cache on the same Remote. They may
+	// be called a moment after Close.
+	Invalidated func(context.Context, InvalidatedInfo)
 
 	// Gap: invalidations may have been missed, and the local tier was dropped.
 	Gap func(context.Context)
@@ -50,7 +49,7 @@ type Trace struct {
 	Evict func(context.Context, EvictInfo)
 }
 
-// Tier is where the answer to a call came from.
+// Tier is the tier that answered a call.
 type Tier int
 
 // The two tiers. The zero Tier is none of them.
@@ -70,70 +69,69 @@ func (t Tier) String() string {
 	return "none"
 }
 
-// HitInfo tells of a hit.
+// HitInfo describes a hit.
 type HitInfo struct {
 	Key      string
 	Tier     Tier
-	NotFound bool // what the tier knows is that there is no value
+	NotFound bool // the source has no such key
 }
 
-// MissInfo tells of a miss.
+// MissInfo describes a miss.
 type MissInfo struct{ Key string }
 
-// LoadInfo tells of a load.
+// LoadInfo describes a load.
 type LoadInfo struct {
 	Key  string
 	Took time.Duration
-	Err  error // the loader's own; nil where it panicked, too
+	Err  error // the loader's own; nil also if the loader panicked
 }
 
-// FillInfo tells what became of a loaded value.
+// FillInfo describes the fill of a loaded value.
 type FillInfo struct {
 	Key     string
 	Outcome FillOutcome
-	Err     error // of the codec or the remote, where there is one
+	Err     error // of the codec, the tags or the remote tier, if there is one
 }
 
-// FillOutcome says what became of a loaded value. In every case its callers got
-// it.
+// FillOutcome is the outcome of a fill. In every case the callers received the value.
 type FillOutcome int
 
 // The outcomes of a fill.
 const (
-	Filled        FillOutcome = iota // it is in the tiers
-	FillLocal                        // it is in the local tier; the remote one failed
-	FillRefused                      // the lease was gone, or a tombstone stands: in no tier
-	FillDoomed                       // its key, a tag or the cache was invalidated meanwhile, as this instance knows: in no tier, or in the remote one if that came last
-	FillFailed                       // its tags are over a limit, the codec failed, or the remote did without saying whether the lease still stood: in no tier
-	FillSkipped                      // TTLOf says that it is not to be stored
-	FillAbandoned                    // its callers had all left, and nobody could tell the load of an Invalidate: in no tier, or in the remote one if they left last
-	FillTooLarge                     // its payload is over MaxPayload: in the local tier alone
+	Filled        FillOutcome = iota // the value is in the tiers
+	FillLocal                        // the value is in the local tier; the remote tier failed
+	FillRefused                      // the lease was gone, or a tombstone stands: the value is in no tier
+	FillDoomed                       // the key, a tag or the cache was invalidated during the flight, as this instance knows: the value is in no tier, or only in the remote tier if the invalidation came after the fill
+	FillFailed                       // the tags are over a limit, the codec failed, or the remote tier failed and the state of the lease is unknown: the value is in no tier
+	FillSkipped                      // TTLOf returned no TTL: the value is not to be stored
+	FillAbandoned                    // all callers had left, and no Invalidate could doom the flight: the value is in no tier, or only in the remote tier if they left after the fill
+	FillTooLarge                     // the payload is over MaxPayload: the value is only in the local tier
 )
 
-// WaitInfo tells of a wait for another instance's load.
+// WaitInfo describes a wait for another instance's load.
 type WaitInfo struct {
 	Key  string
 	Took time.Duration
-	Err  error // nil if the wait ended with the load; else why it was given up
+	Err  error // nil if the wait ended with the load; otherwise the reason for its end
 }
 
-// RemoteErrorInfo tells of a failure of the remote tier.
+// RemoteErrorInfo describes a failure of the remote tier.
 type RemoteErrorInfo struct {
-	Op  string // "get", "wait", "lease", "fill", "release", "touch", "tags", "record tags", "invalidate", "invalidate tags", "ban" or "set"
+	Op  string // "get", "wait", "lease", "fill", "release", "touch", "tags", "record tags", "invalidate", "invalidate tags", "guard" or "set"
 	Err error
 }
 
-// CorruptInfo tells of something in the remote tier that cannot be read.
+// CorruptInfo describes a record in the remote tier that cannot be read.
 type CorruptInfo struct {
 	Key string
 	Err error
 }
 
-// ToldInfo tells of an invalidation by another instance.
-type ToldInfo struct {
+// InvalidatedInfo describes an invalidation by another instance.
+type InvalidatedInfo struct {
 	Name string // the key, or the tag: "" is the whole cache
 	Tag  bool
 }
 
-// EvictInfo tells of an eviction from the local tier.
+// EvictInfo describes an eviction from the local tier.
 type EvictInfo struct{ Key string }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/local"
 )
 
@@ -24,7 +25,7 @@ func TestEvictionIsTracedOutsideLocks(t *testing.T) {
 	}
 	s := cachetest.NewServer()
 	for name, by := range map[string]struct {
-		remote cache.Remote
+		remote remote.Tier
 		do     act
 	}{
 		"load, local only": {nil, load},

@@ -6,27 +6,27 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/local"
 )
 
-// Invalidate declares the values of keys wrong. Call it after the write to the
-// source has committed: once it has returned, with an error or without, no later
-// call on this Cache returns a value that was loaded before, and a load that is
-// under way is not stored.
+// Invalidate invalidates the values of keys. Call Invalidate after the write to the source
+// has committed. Once Invalidate has returned, with or without an error, no later call on
+// this Cache returns a value that was loaded before, and a load that is under way is not
+// stored.
 //
-// When it returns nil the remote tier has deleted the keys too, and the other
-// instances are being told: they drop their local copies within the time that one
-// entry of the log takes to reach them, milliseconds; while they cannot read the
-// log, their copies expire, at most Options.Local.TTL after they were read. When it
-// returns a [*RemoteError] the other instances may go on reading the old values
-// from the remote tier; this one does not read these keys there until a later
-// Invalidate of them succeeds, or MaxAge has passed. Reads of the keys make it try
-// again in the background, with pauses of up to 5 s. Try again all the same, because the
-// keys may not be read: an Invalidate can be repeated at will.
+// If Invalidate returns nil, the remote tier has deleted the keys too, and the log delivers
+// them to the other instances, which drop their local copies within milliseconds. While an
+// instance cannot read the log, its copies expire at most Options.Local.TTL after they were
+// read. If Invalidate returns a [*RemoteError], other instances may go on reading the old
+// values from the remote tier. This instance does not read these keys there until a later
+// Invalidate of them succeeds, or MaxAge has passed. Reads of the keys on this instance
+// start retries in the background, with pauses of up to 5 s. Call Invalidate again too,
+// because nobody may read the keys. An Invalidate can be repeated any number of times.
 //
-// It does not stop at ctx's end, because the write has been made: it takes the
-// Remote's budget at most, or one for each few hundred keys if there are more and
-// the Remote answers. Invalidating an absent key is no error.
+// Invalidate does not stop at ctx's end, because the write has been made. It takes the
+// Remote's budget at most, or one budget for each few hundred keys while the Remote answers.
+// Invalidating an absent key is no error.
 func (c *Cache[K, V]) Invalidate(ctx context.Context, keys ...K) error {
 	if !c.gate.enter() {
 		return ErrClosed
@@ -45,16 +45,15 @@ func (c *Cache[K, V]) invalidate(ctx context.Context, keys []K) error {
 	})
 }
 
-// overwrite drops what this instance holds of keys, changes the remote tier, and
-// drops again. The first drop ends the serving of old values early. The second
-// one is what makes the difference:
+// overwrite drops keys on this instance, changes the remote tier, and drops keys again. The
+// first drop ends the serving of old values early. The second drop is needed:
 //
 //  1. The first drop removes the local copy. The remote record still stands.
 //  2. A read misses, and its flight takes the old value from the remote tier.
 //  3. The remote record is deleted.
 //  4. The flight publishes the old value in the local tier.
 //
-// The second drop removes it, or dooms the flight if it has not got to step 4.
+// The second drop removes that value, or dooms the flight before step 4.
 func (c *Cache[K, V]) overwrite(ctx context.Context, op string, keys []K, change func(context.Context, []string) error) error {
 	c.drop(keys)
 	if c.opts.Remote == nil || len(keys) == 0 {
@@ -62,22 +61,22 @@ func (c *Cache[K, V]) overwrite(ctx context.Context, op string, keys []K, change
 	}
 	remoteKeys := c.remoteKeys(keys)
 	ctx = context.WithoutCancel(ctx)
-	mark := c.distrusted.now()
-	// Settled before the second drop: a flight that is not doomed by that starts
-	// after it, and sees this.
-	err := c.settle(ctx, op, remoteKeys, mark, change(ctx, remoteKeys))
+	round := c.unconfirmed.Round()
+	// Settled before the second drop: a flight that the drop does not doom starts after the
+	// drop, and sees the unconfirmed keys.
+	err := c.settle(ctx, op, remoteKeys, round, change(ctx, remoteKeys))
 	c.drop(keys)
 	return err
 }
 
-// equalToThemselves returns keys without those that do not equal themselves, of which no
-// tier holds anything.
+// equalToThemselves returns keys without the keys that do not equal themselves, such as a
+// NaN. No tier holds such a key.
 func equalToThemselves[K comparable](keys []K) []K {
-	odd := func(k K) bool { return k != k }
-	if !slices.ContainsFunc(keys, odd) {
+	unequal := func(k K) bool { return k != k }
+	if !slices.ContainsFunc(keys, unequal) {
 		return keys
 	}
-	return slices.DeleteFunc(slices.Clone(keys), odd)
+	return slices.DeleteFunc(slices.Clone(keys), unequal)
 }
 
 func (c *Cache[K, V]) remoteKeys(keys []K) []string {
@@ -88,15 +87,15 @@ func (c *Cache[K, V]) remoteKeys(keys []K) []string {
 	return names
 }
 
-// settle distrusts names, of keys or of tags, which the remote tier could not
-// change for err, or trusts them again if there is none. It returns the error for
-// the caller.
-func (c *Cache[K, V]) settle(ctx context.Context, op string, names []string, mark int, err error) error {
+// settle notes that the remote tier has confirmed an invalidation of names, of keys or of
+// tags, if err is nil, and otherwise that the names are unconfirmed. It returns the error
+// for the caller.
+func (c *Cache[K, V]) settle(ctx context.Context, op string, names []string, round int, err error) error {
 	if err == nil {
-		c.distrusted.settle(names, mark)
+		c.unconfirmed.Confirm(names, round)
 		return nil
 	}
-	if c.distrusted.add(names, c.opts.MaxAge) {
+	if c.unconfirmed.Add(names, c.opts.MaxAge) {
 		c.opts.Logger.WarnContext(ctx, "too many invalidations failed; the remote tier is not read until the oldest values have gone",
 			"cache", c.opts.Name, "for", c.opts.MaxAge)
 	}
@@ -104,23 +103,22 @@ func (c *Cache[K, V]) settle(ctx context.Context, op string, names []string, mar
 	return &RemoteError{Op: op, Err: err}
 }
 
-// drop does what an invalidation of keys means for this instance: it stores nothing
-// that is loaded within HoldOff, and has nothing of before.
+// drop applies an invalidation of keys to this instance: the instance drops the keys, and
+// stores no value that is loaded within HoldOff.
 func (c *Cache[K, V]) drop(keys []K) {
 	if c.opts.HoldOff > 0 {
-		c.banned.hold(c.remoteKeys(keys), c.opts.HoldOff)
+		c.guarded.Hold(c.remoteKeys(keys), c.opts.HoldOff)
 	}
 	c.dropLocal(keys)
 }
 
-// isBanned reports whether this instance is to store nothing for key.
-func (c *Cache[K, V]) isBanned(key K) bool {
-	return c.banned.any.Load() && c.banned.has(c.remoteKey(key))
+// isGuarded reports whether this instance must not store a value of key.
+func (c *Cache[K, V]) isGuarded(key K) bool {
+	return c.guarded.Any() && c.guarded.Has(c.remoteKey(key))
 }
 
-// dropLocal dooms the flights of keys and removes their local copies, in this
-// order: until it is doomed a flight may publish, and what it published is
-// removed then.
+// dropLocal dooms the flights of keys, and then removes the local copies. In this order,
+// because a flight may publish a copy until it is doomed.
 func (c *Cache[K, V]) dropLocal(keys []K) {
 	for _, k := range keys {
 		c.reads.Doom(k)
@@ -129,18 +127,17 @@ func (c *Cache[K, V]) dropLocal(keys []K) {
 	}
 }
 
-// Set stores value under key, as a load that returned it would, and drops the
-// local copy, so that this instance reads what the remote tier holds. It is
-// rarely right: two writers can commit in one order and Set in the other, and
-// the older value stays. Prefer Invalidate, and let the next read load.
+// Set stores value under key, as if a load had returned the value, and drops the local copy,
+// so that this instance reads the remote tier next. Set is rarely right: two writers can
+// commit in one order and call Set in the other, and the older value stays. Prefer
+// Invalidate, and let the next read load.
 //
-// A load that is under way is not stored over it. Of a Set and an Invalidate that
-// run side by side, either may win; under a tombstone, of a Mutate or of HoldOff,
-// nothing is stored, and Set is an Invalidate, as it is of a value over
-// Options.MaxPayload. Other instances drop their local
-// copies as after an Invalidate. It returns the codec's error, or that of the tags,
-// with nothing changed, a [*RemoteError], with the same consequences as that of
-// Invalidate, or ErrClosed. Like Invalidate it does not stop at ctx's end.
+// A load that is under way is not stored over the value. If a Set and an Invalidate run at
+// the same time, either may win. While a tombstone stands, of a Mutate or of HoldOff, and for
+// a value over Options.MaxPayload, Set stores nothing and is an Invalidate. Other instances
+// drop their local copies as after an Invalidate. Set returns the error of the codec or of
+// the tags, with nothing changed; a [*RemoteError], with the consequences of Invalidate's;
+// or ErrClosed. Like Invalidate, Set does not stop at ctx's end.
 func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 	if !c.gate.enter() {
 		return ErrClosed
@@ -149,10 +146,10 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 	if key != key {
 		return nil
 	}
-	start, drops := time.Now(), c.known.drops.Load()
-	var stamp Position // from before the value's tags are known, which may be invalidated meanwhile
+	start, epoch := time.Now(), c.invalidations.Epoch()
+	var stamp remote.Position // from before Tags is called: a tag may be invalidated at the same time
 	if c.opts.Remote != nil {
-		stamp = c.opts.Remote.Position(c.opts.Name)
+		stamp = c.opts.Remote.Observed(c.opts.Name)
 	}
 	ttl := c.lifetime(key, value)
 	if ttl == 0 {
@@ -163,8 +160,8 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 		return err
 	}
 	if c.opts.Remote == nil {
-		e.checked.Store(drops)
-		c.setLocal(ctx, key, e, c.aloneLife(ttl, false, start))
+		e.epoch.Store(epoch)
+		c.setLocal(ctx, key, e, c.unfencedLifetime(ttl, false, start))
 		return nil
 	}
 	payload, err := encode(c.opts.Codec, value)
@@ -176,40 +173,46 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 		c.counters.overMaxPayload.Add(1)
 		return c.invalidate(ctx, []K{key})
 	}
-	fill := Fill{Payload: payload, TTL: ttl, MaxAge: c.opts.MaxAge, Stamp: stamp, Tags: e.tags}
+	fill := remote.Fill{Payload: payload, TTL: ttl, MaxAge: c.opts.MaxAge, Stamp: stamp, Tags: e.tags}
 	err = c.overwrite(ctx, "set", []K{key}, func(ctx context.Context, remoteKeys []string) error {
-		ctx, cancel := context.WithTimeoutCause(ctx, c.opts.Remote.Budget(), ErrBudget)
-		defer cancel()
-		lease, err := c.opts.Remote.Seize(ctx, remoteKeys[0], c.opts.LoadTimeout)
-		switch {
-		case err != nil || lease == nil: // a tombstone stands: nothing may be stored
-		case c.banned.mutates(remoteKeys[0]): // one ought to stand
-			_, err = lease.Release(ctx)
-		default:
-			var held bool
-			if held, err = lease.Fill(ctx, fill); err != nil && !held {
-				_, _ = lease.Release(ctx) // or others would wait for it
-			}
-		}
-		if err != nil {
-			return err
-		}
-		return c.opts.Remote.Announce(ctx, remoteKeys...)
+		return c.setRemote(ctx, remoteKeys[0], fill)
 	})
 	if err == nil {
-		c.recordLater(ctx, e.tags, stamp, drops)
+		c.recordLater(ctx, e.tags, stamp, epoch)
 	}
 	return err
 }
 
-// setLocal stores e in a cache without a remote tier. Dooming and storing are one
-// step: a load that started between the two would publish over e. Under a ban, and while
-// the cache is being closed, nothing is stored.
+// setRemote stores a value in the remote tier, within one budget, and appends the key to the
+// log.
+func (c *Cache[K, V]) setRemote(ctx context.Context, remoteKey string, fill remote.Fill) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.opts.Remote.Budget(), remote.ErrBudget)
+	defer cancel()
+	lease, err := c.opts.Remote.Seize(ctx, remoteKey, c.opts.LoadTimeout)
+	switch {
+	case err != nil || lease == nil: // a tombstone stands: nothing may be stored
+	case c.guarded.Mutating(remoteKey): // a tombstone should stand
+		_, err = lease.Release(ctx)
+	default:
+		var held bool
+		if held, err = lease.Fill(ctx, fill); err != nil && !held {
+			_, _ = lease.Release(ctx) // or others would wait for it
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return c.opts.Remote.Announce(ctx, remoteKey)
+}
+
+// setLocal stores e in a cache without a remote tier. Dooming and storing are one step,
+// because a load that starts between the two would publish over e. Nothing is stored for a
+// guarded key, and while the cache is being closed.
 func (c *Cache[K, V]) setLocal(ctx context.Context, key K, e *entry[V], life local.Lifetime) {
 	cost := c.cost(key, e)
 	var evicted []local.Evicted[K, *entry[V]]
 	c.loads.DoomAnd(key, func() {
-		if c.isBanned(key) || c.gate.isClosed() {
+		if c.isGuarded(key) || c.gate.isClosed() {
 			c.local.Remove(key)
 		} else {
 			evicted = c.local.Add(key, e, cost, life)

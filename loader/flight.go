@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// ErrGoexit is what callers get whose load ended its goroutine with
+// ErrGoexit is returned to the callers of a load that ended its goroutine with
 // [runtime.Goexit], as t.FailNow does, instead of returning.
 var ErrGoexit = errors.New("loader: the load called runtime.Goexit")
 
-// Panic is what each caller's goroutine panics with when the load panicked.
+// Panic is the value that each caller's goroutine panics with when the load panicked.
 type Panic struct {
-	Value any    // what the load panicked with
-	Stack []byte // of the load's goroutine, as debug.Stack prints it
+	Value any    // the value that the load panicked with
+	Stack []byte // the stack of the load's goroutine, as debug.Stack prints it
 }
 
 // Error returns the value and the stack of the load's goroutine.
@@ -23,18 +23,18 @@ func (p *Panic) Error() string {
 	return fmt.Sprintf("loader: the load panicked: %v\n\n%s", p.Value, p.Stack)
 }
 
-// Unwrap returns the value if it is an error.
+// Unwrap returns Value if Value is an error.
 func (p *Panic) Unwrap() error {
 	err, _ := p.Value.(error)
 	return err
 }
 
-// fate is why a flight publishes nothing any more; 0 while it may. A later one, in this
-// order, takes the place of an earlier one.
+// fate is the reason why a flight may not publish any more; 0 while the flight may. A fate
+// that is later in this order replaces an earlier one.
 type fate int
 
 const (
-	silenced fate = iota + 1
+	detached fate = iota + 1
 	abandoned
 	doomed
 )
@@ -42,13 +42,13 @@ const (
 // Flight is one running load, which callers share.
 type Flight[V any] struct {
 	waiters int                // guarded by Group.mu
-	born    uint64             // by Work.Born
-	cancel  context.CancelFunc // of the load; set by the first caller before it can be the last
+	born    uint64             // the Born of its Work
+	cancel  context.CancelFunc // set by the first caller before it can be the last
 
 	mu   sync.Mutex // guards fate; held while a result is published
 	fate fate
 
-	// Written once, before done is closed, and read only after.
+	// The result: written once, before done is closed, and read only after.
 	value V
 	err   error
 	panic *Panic
@@ -57,13 +57,13 @@ type Flight[V any] struct {
 	done    chan struct{}
 	over    chan struct{} // closed when the load has returned
 
-	waited time.Duration // set by the first caller before it starts the load
+	waited time.Duration // set by the first caller before the load starts
 }
 
-// Deliver hands the result to the callers that are there, while the load goes on with
-// work that they need not wait for. Callers that come later do not get it: they wait until
-// the load has returned, for their Patience, and start a new flight. What the load returns in
-// the end, or panics with, reaches nobody.
+// Deliver returns the result to the callers that are waiting, while the load goes on with
+// work that these callers need not wait for. Later callers do not get the result: they wait
+// until the load has returned, at most for their Patience, and start a new flight. After
+// Deliver no caller gets the load's own result or panic.
 func (f *Flight[V]) Deliver(value V, err error) {
 	f.deliver.Do(func() {
 		f.value, f.err = value, err
@@ -71,7 +71,7 @@ func (f *Flight[V]) Deliver(value V, err error) {
 	})
 }
 
-// Waited is how long the first caller of this flight waited for the one before it.
+// Waited returns how long the first caller of this flight waited for the previous flight.
 func (f *Flight[V]) Waited() time.Duration { return f.waited }
 
 func (f *Flight[V]) deliverPanic(p *Panic) {
@@ -81,10 +81,12 @@ func (f *Flight[V]) deliverPanic(p *Panic) {
 	})
 }
 
-// Publish calls store, which makes the result visible to others, unless the
-// flight is doomed, silenced or abandoned, and says whether it did. A Doom meanwhile waits for store to
-// return, so that what store left behind is there for Doom's caller to remove.
-// The whole group waits with it: store must be quick, and must not call the group.
+// Publish calls store, which makes the result visible to others, and reports whether store
+// was called. For a flight that is doomed, detached or abandoned Publish does nothing.
+//
+// A Doom that comes during store waits for store to return: so the caller of Doom can
+// remove the result that store has left. The whole group waits too, so store must be quick,
+// and must not call the group.
 func (f *Flight[V]) Publish(store func()) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -95,22 +97,22 @@ func (f *Flight[V]) Publish(store func()) bool {
 	return true
 }
 
-// Doomed reports whether a Doom has declared the result wrong.
+// Doomed reports whether a Doom has invalidated the result.
 func (f *Flight[V]) Doomed() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.fate == doomed
 }
 
-// Abandoned reports whether all callers left before they had a result. No Doom finds
-// such a flight: what it knows may have been declared wrong.
+// Abandoned reports whether all callers left before a result was delivered. No Doom finds
+// such a flight, so its result may be invalid although Doomed reports false.
 func (f *Flight[V]) Abandoned() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.fate == abandoned
 }
 
-func (f *Flight[V]) silence(why fate) {
+func (f *Flight[V]) detach(why fate) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fate = max(f.fate, why)
@@ -125,7 +127,7 @@ func (f *Flight[V]) delivered() bool {
 	}
 }
 
-// result returns what was delivered, or panics as the load did.
+// result returns the delivered result, or panics as the load did.
 func (f *Flight[V]) result() (V, error) {
 	if f.panic != nil {
 		panic(f.panic)

@@ -7,51 +7,48 @@ import (
 	"time"
 )
 
-// Group runs one load at a time for each key and shares its result among the
-// callers that ask meanwhile. The zero value is ready for use. All its methods
-// are safe for concurrent use. A key that does not equal itself, such as a NaN, has a
-// flight for each caller, which nothing finds again.
+// Group runs one load at a time for each key, and shares the result among the callers that
+// ask while the load runs. The zero value is ready for use. All methods are safe for
+// concurrent use. A key that does not equal itself, such as a NaN, has a flight for each
+// caller, and no other method finds these flights.
 //
 // Lock order: Group.mu before Flight.mu.
 type Group[K comparable, V any] struct {
-	mu      sync.Mutex // guards flights, and the waiters of each
+	mu      sync.Mutex // guards flights, and the waiters of each flight
 	flights map[K]*Flight[V]
 	running sync.WaitGroup
 }
 
-// Work is what a flight does to find its result.
+// Work is the work of a flight to find its result.
 type Work[V any] struct {
-	// Quick is tried first, if it is not nil: on the first caller's own
-	// goroutine, which saves the switch to another one and back. It must not
-	// take long, since that caller cannot leave meanwhile. Its context has the
-	// values of the first caller's and does not end. It reports whether it
-	// found the result.
+	// Quick is tried first, if it is not nil, on the first caller's own goroutine: that
+	// saves two switches between goroutines. Quick must be fast, because that caller cannot
+	// leave while Quick runs. Its context has the values of the first caller's context, and
+	// never ends. Quick reports whether it found the result; if not, Load runs.
 	Quick func(context.Context, *Flight[V]) (value V, err error, found bool)
 
-	// Load finds the result, on a goroutine of the flight's own. Its context
-	// has the values of the first caller's, and neither its deadline nor its
-	// cancellation; it ends when the last caller has left, and when Load
-	// returns.
+	// Load finds the result, on a goroutine of its own. Its context has the values of the
+	// first caller's context, but neither the deadline nor the cancellation. The context
+	// ends when the last caller has left, and when Load returns.
 	Load func(context.Context, *Flight[V]) (V, error)
 
-	// Born is when the flight would be started, in any numbers that grow; zero will
-	// do. A flight that was born before NotBefore is not shared: it is silenced, and
-	// another takes its place.
+	// Born is the time at which the flight would be started, in any numbers that grow; zero
+	// is allowed. A caller does not join a flight that was born before NotBefore: that
+	// flight is detached, and a new flight replaces it.
 	Born, NotBefore uint64
 
-	// Patience is how long a caller waits for a flight that has delivered its result
-	// and goes on, as to store it. After that the flight is silenced, and another takes its
-	// place.
+	// Patience is how long a caller waits for a flight that has delivered its result and
+	// still runs, as to store the result. After that time the flight is detached, and a new
+	// flight replaces it.
 	Patience time.Duration
 }
 
-// Do returns the result of key's flight, which it starts with work if there is
-// none.
+// Do returns the result of key's flight. If there is no flight, Do starts one with work.
 //
-// A caller whose ctx ends leaves at once with ctx's error, and the flight goes
-// on for the others. When the work panics, each caller panics with a [*Panic];
-// when it calls runtime.Goexit, each gets [ErrGoexit], but for a first caller on
-// whose own goroutine Quick did so.
+// A caller whose ctx ends leaves at once with ctx's error, and the flight goes on for the
+// other callers. When the work panics, each caller panics with a [*Panic]. When the work
+// calls runtime.Goexit, each caller gets [ErrGoexit], except a first caller whose own
+// goroutine ended in Quick.
 func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (V, error) {
 	var zero V
 	waited := time.Duration(0)
@@ -79,17 +76,18 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (V, error) {
 	}
 }
 
-// role is what a caller has to do for a flight.
+// role is the task of a caller that has joined a flight.
 type role int
 
 const (
-	waiter  role = iota // wait for its result
-	leader              // start it
-	settler             // wait until it is over, and join again
+	waiter  role = iota // waits for the flight's result
+	leader              // starts the flight
+	settler             // waits until the flight has ended, and joins again
 )
 
-// join makes the caller one of the waiters of key's flight, which it may have to start,
-// unless it has waited for less than its Patience for one that has delivered its result.
+// join returns key's flight and the caller's role in it. The caller is a waiter of a
+// running flight, or the leader of a new one. Where the flight has delivered its result and
+// still runs, the caller is a settler, until it has waited for its Patience.
 func (g *Group[K, V]) join(key K, work Work[V], waited time.Duration) (f *Flight[V], _ role) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -101,13 +99,13 @@ func (g *Group[K, V]) join(key K, work Work[V], waited time.Duration) (f *Flight
 		case f.born >= work.NotBefore && waited < work.Patience:
 			return f, settler
 		}
-		g.silenceLocked(key, f, silenced) // no Doom will find it
+		g.detachLocked(key, f, detached) // no Doom will find f
 	}
 	f = &Flight[V]{
 		waiters: 1, born: work.Born, waited: waited,
 		done: make(chan struct{}), over: make(chan struct{}),
 	}
-	if key != key { // no delete would find the flight again
+	if key != key { // delete would not find the flight again
 		return f, leader
 	}
 	if g.flights == nil {
@@ -117,7 +115,8 @@ func (g *Group[K, V]) join(key K, work Work[V], waited time.Duration) (f *Flight
 	return f, leader
 }
 
-// settle returns when f is over, or patience, or ctx, and how long that took.
+// settle returns when f has ended, or after patience, or when ctx ends. It returns the time
+// that passed.
 func (f *Flight[V]) settle(ctx context.Context, patience time.Duration) time.Duration {
 	start := time.Now()
 	late := time.NewTimer(patience)
@@ -126,13 +125,13 @@ func (f *Flight[V]) settle(ctx context.Context, patience time.Duration) time.Dur
 	case <-f.over:
 	case <-ctx.Done():
 	case <-late.C:
-		return max(patience, time.Since(start)) // so that it is spent by any clock
+		return max(patience, time.Since(start)) // patience is used up by any clock
 	}
 	return time.Since(start)
 }
 
-// Settle returns when key has no flight that has delivered its result and goes on, or at
-// the end of patience, or of ctx, and how long that took.
+// Settle waits while key has a flight that has delivered its result and still runs, for at
+// most patience, or until ctx ends. It returns the time that passed.
 func (g *Group[K, V]) Settle(ctx context.Context, key K, patience time.Duration) time.Duration {
 	g.mu.Lock()
 	f := g.flights[key]
@@ -157,8 +156,8 @@ func (g *Group[K, V]) start(ctx context.Context, key K, f *Flight[V], work Work[
 	})
 }
 
-// run tries to find the flight's result, and if it is found, or the attempt
-// panics or ends its goroutine, the flight is over.
+// run calls try to find the flight's result, and reports whether the flight has ended: with
+// a result, a panic or the end of the goroutine.
 func (g *Group[K, V]) run(ctx context.Context, key K, f *Flight[V], try func(context.Context, *Flight[V]) (V, error, bool)) (over bool) {
 	returned := false
 	defer func() {
@@ -181,17 +180,16 @@ func (g *Group[K, V]) run(ctx context.Context, key K, f *Flight[V], try func(con
 	if !found {
 		return false
 	}
-	// Removed first: who asks after the callers have their result starts anew,
-	// and never inherits an error from a run that was over.
+	// Removed first: a caller that comes after the delivery starts a new flight, and never
+	// inherits an error from a flight that has ended.
 	g.remove(key, f)
 	f.Deliver(value, err)
 	close(f.over)
 	return true
 }
 
-// leave takes a caller off f. When it was the last one, nobody is left to want
-// the result: the load is cancelled, and publishes nothing, because no Doom will
-// find it.
+// leave takes a caller off f. When the last caller leaves, the load is cancelled. The
+// flight publishes nothing any more, because no Doom will find it.
 func (g *Group[K, V]) leave(key K, f *Flight[V]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -199,23 +197,24 @@ func (g *Group[K, V]) leave(key K, f *Flight[V]) {
 	if f.waiters > 0 {
 		return
 	}
-	g.silenceLocked(key, f, abandoned)
+	g.detachLocked(key, f, abandoned)
 	f.cancel()
 }
 
-// silenceLocked takes f out of the group and silences it in one step. In two:
+// detachLocked takes f out of the group and forbids f to publish, in one step. In two steps
+// there would be a race:
 //
 //  1. Doom A takes the flight out.
-//  2. Doom B finds none. Its caller drops the local copy and returns.
-//  3. The flight, not doomed yet, publishes what it loaded before B.
-//  4. Doom A dooms it.
+//  2. Doom B finds no flight. B's caller drops the local copy, and returns.
+//  3. The flight, not doomed yet, publishes a value that was loaded before B.
+//  4. Doom A dooms the flight.
 //
-// Until A's caller drops the copy too, everybody reads what B declared wrong.
-func (g *Group[K, V]) silenceLocked(key K, f *Flight[V], why fate) {
+// Until A's caller drops the copy too, everybody reads the value that B has invalidated.
+func (g *Group[K, V]) detachLocked(key K, f *Flight[V], why fate) {
 	if g.flights[key] == f {
 		delete(g.flights, key)
 	}
-	f.silence(why)
+	f.detach(why)
 }
 
 func (g *Group[K, V]) remove(key K, f *Flight[V]) {
@@ -226,30 +225,32 @@ func (g *Group[K, V]) remove(key K, f *Flight[V]) {
 	g.mu.Unlock()
 }
 
-// Doom makes key's flight, if there is one, keep its result to the callers that
-// it has: it publishes nothing from now on, and whoever asks later starts a new
-// flight. What it published before is for the caller to remove, after Doom.
+// Doom invalidates the result of key's flight, if there is one: the callers that wait still
+// get the result, the flight publishes nothing from now on, and later callers start a new
+// flight. A result that the flight has published before stays: the caller removes it, after
+// Doom.
 func (g *Group[K, V]) Doom(key K) { g.DoomAnd(key, func() {}) }
 
-// DoomAnd dooms key's flight and calls store before a new one can start. So what
-// store leaves behind is newer than all that was published before, and older than
-// all that is published later. It must be quick, and must not call the group.
+// DoomAnd dooms key's flight, and calls store before a new flight can start. So the result
+// that store leaves is newer than everything published before, and older than everything
+// published later. store must be quick, and must not call the group.
 func (g *Group[K, V]) DoomAnd(key K, store func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if f := g.flights[key]; f != nil {
-		g.silenceLocked(key, f, doomed)
+		g.detachLocked(key, f, doomed)
 	}
 	store()
 }
 
-// Silence is Doom without the verdict: the flight publishes nothing, and whoever asks
-// later starts a new one, but what else becomes of its result is left to the flight.
-func (g *Group[K, V]) Silence(key K) {
+// Detach takes key's flight out of the group without invalidating its result: the flight
+// publishes nothing, and later callers start a new flight. Unlike after Doom, the flight
+// may still store its result elsewhere: Doomed reports false.
+func (g *Group[K, V]) Detach(key K) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if f := g.flights[key]; f != nil {
-		g.silenceLocked(key, f, silenced)
+		g.detachLocked(key, f, detached)
 	}
 }
 
@@ -260,6 +261,6 @@ func (g *Group[K, V]) Has(key K) bool {
 	return g.flights[key] != nil
 }
 
-// Wait returns when no load runs any more. Call it when every Do has returned:
-// loads may outlive the callers that left them.
+// Wait returns when no load runs any more. Call Wait when every Do has returned: a load may
+// outlive the callers that left its flight.
 func (g *Group[K, V]) Wait() { g.running.Wait() }

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Limit bounds how many loads run side by side. It is safe for concurrent use;
-// callers over the limit are served in the order in which they came.
+// Limit bounds how many loads run at a time. It is safe for concurrent use. Callers over
+// the limit wait, and get their places in the order in which they came.
 type Limit struct {
 	slots *semaphore.Weighted
 }
@@ -20,15 +20,15 @@ func NewLimit(n int) *Limit {
 	return &Limit{slots: semaphore.NewWeighted(int64(n))}
 }
 
-// inside marks the context of a load that runs within a Limit.
+// inside is the key by which the context of a load is marked as running within a Limit.
 type inside struct{ *Limit }
 
-// Run waits for a place, calls load in it, and gives the place back, also when
-// load panics. It returns ctx's error, without a call, if ctx ends first.
+// Run waits for a place, calls load in the place, and gives the place back, also when load
+// panics. If ctx ends first, Run returns ctx's error, and does not call load.
 //
-// A Run with the context that load receives, or one made from it, is free and
-// takes no place: loads that load, which all may do at once, would otherwise wait
-// for places that their own callers hold.
+// A Run with the context that load receives, or with a context made from that one, takes no
+// place. Otherwise loads that load could all wait at once for places that their own callers
+// hold.
 func (l *Limit) Run(ctx context.Context, load func(context.Context)) error {
 	if ctx.Value(inside{l}) != nil {
 		load(ctx)
@@ -45,11 +45,11 @@ func (l *Limit) Run(ctx context.Context, load func(context.Context)) error {
 // Place is a place within a Limit, for one load. Its holder calls Run or Leave, once.
 type Place struct {
 	limit *Limit
-	free  bool // it takes none, as a Run within a Run does not
+	free  bool // occupies no place, as a Run within a Run does not
 }
 
-// Try takes a place if that needs no waiting, and returns nil otherwise. With the context
-// of a load, or one made from it, the place is free, as in Run.
+// Try returns a place if one is free at once, and nil otherwise. With the context of a
+// load, or one made from that context, the place costs nothing, as in Run.
 func (l *Limit) Try(ctx context.Context) *Place {
 	if ctx.Value(inside{l}) != nil {
 		return &Place{l, true}
@@ -60,8 +60,8 @@ func (l *Limit) Try(ctx context.Context) *Place {
 	return &Place{l, false}
 }
 
-// Run calls load in the place, and gives the place back, also when load panics. It does not
-// look at ctx, and returns nil.
+// Run calls load in the place, and gives the place back, also when load panics. Run ignores
+// the end of ctx, and returns nil.
 func (p *Place) Run(ctx context.Context, load func(context.Context)) error {
 	defer p.Leave()
 	load(context.WithValue(ctx, inside{p.limit}, true))

@@ -35,7 +35,7 @@ func TestKeyThatDoesNotEqualItselfSharesNoFlight(t *testing.T) {
 		})
 		if i%100 == 0 {
 			g.Doom(math.NaN())
-			g.Silence(math.NaN())
+			g.Detach(math.NaN())
 			runs.Wait()
 		}
 	}

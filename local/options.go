@@ -11,16 +11,16 @@ const DefaultMaxEntries = 10_000
 // Options bound a Store. The zero value is a store of DefaultMaxEntries
 // entries, without a limit on cost and without a bound on lifetimes.
 type Options struct {
-	// MaxEntries is the most entries that the store holds; 0 means
+	// MaxEntries is the largest number of entries that the store holds; 0 means
 	// DefaultMaxEntries.
 	MaxEntries int
 
-	// MaxCost is the most that the costs of all entries add up to, in whatever
-	// unit Add is given; 0 means no limit.
+	// MaxCost is the largest sum of the costs of all entries, in the unit that the callers
+	// of Add use; 0 means no limit.
 	MaxCost int64
 
-	// TTL is the longest that any entry is served, since it was added; reads do
-	// not renew it. 0 means that each entry's own Lifetime decides.
+	// TTL is the longest time that any entry is served, counted from Add; reads do not
+	// renew it. 0 means that each entry's own Lifetime decides.
 	TTL time.Duration
 }
 
@@ -39,22 +39,22 @@ func (o Options) Validate() error {
 	return errors.Join(problems...)
 }
 
-// Lifetime says for how long an entry is served.
+// Lifetime bounds how long an entry is served.
 type Lifetime struct {
-	// TTL counts from Add, or from the last Get if Slides is set. An entry
-	// whose TTL is not positive is not stored.
+	// TTL counts from Add, or from the last Get if Slides is set. An entry whose TTL is not
+	// positive is not stored.
 	TTL time.Duration
 
-	// Slides makes every Get that returns the entry start its TTL anew.
+	// Slides restarts the TTL of the entry at every Get that returns the entry.
 	Slides bool
 
-	// MaxAge ends the entry, counted from Add, however often it is read; 0
-	// means no such end.
+	// MaxAge ends the entry, counted from Add, even if the entry is read often; 0 means no
+	// such end.
 	MaxAge time.Duration
 
-	// RenewEvery makes Lookup report that the entry is due for renewal, to one
-	// caller in each such period, give or take 10 ms. The first report comes
-	// RenewIn after Add. 0 means never.
+	// RenewEvery makes Lookup report that the entry is due for renewal, to one caller in
+	// each such period, give or take 10 ms. The first report comes RenewIn after Add. 0
+	// means never.
 	RenewEvery time.Duration
 	RenewIn    time.Duration
 }

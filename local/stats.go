@@ -1,15 +1,14 @@
 package local
 
-// Stats are counts since the store was made, but for Entries and Cost, which
-// are of the moment. They are read shard by shard: under load they do not add
-// up to one instant.
+// Stats are counts since the store was made, except Entries and Cost, which are current
+// values. The counts are read shard by shard: under load they do not belong to one instant.
 type Stats struct {
-	Entries   int    // in the store, expired ones included until they are met
-	Cost      int64  // of those entries
+	Entries   int    // entries in the store, including expired entries still in memory
+	Cost      int64  // the sum of the costs of those entries
 	Hits      uint64 // Gets that returned a value
 	Misses    uint64 // Gets that did not
 	Expired   uint64 // entries that a Get found expired
-	Evictions uint64 // entries that made way for others
+	Evictions uint64 // entries evicted to make room for others
 }
 
 // Stats returns the store's counts.
@@ -27,5 +26,5 @@ func (s *Store[K, V]) Stats() Stats {
 	return st
 }
 
-// Len returns the number of entries, expired ones included until they are met.
+// Len returns the number of entries, including expired entries that are still in memory.
 func (s *Store[K, V]) Len() int { return int(s.entries.Load()) }

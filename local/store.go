@@ -11,10 +11,10 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// Store is a sharded LRU with a lifetime for each entry. All its methods are
-// safe for concurrent use. Values are handed out as they were added: callers
-// share what a value points to. A key that does not equal itself, such as a NaN,
-// is never found again, and so is not stored.
+// Store is a sharded LRU with a lifetime for each entry. All methods are safe for
+// concurrent use. The store returns values as they were added: callers share the memory
+// that a value points to. A key that does not equal itself, such as a NaN, would never be
+// found again, so the store does not store it.
 type Store[K comparable, V any] struct {
 	clock   clock
 	seed    maphash.Seed
@@ -25,7 +25,7 @@ type Store[K comparable, V any] struct {
 	cost    atomic.Int64
 }
 
-// Evicted is an entry that made way for another.
+// Evicted is an entry that was evicted to make room for another.
 type Evicted[K comparable, V any] struct {
 	Key   K
 	Value V
@@ -41,15 +41,15 @@ type shard[K comparable, V any] struct {
 	_       [64]byte // keeps two shards off one cache line
 }
 
-// entry's times are those of Store.clock.
+// entry is a value with its lifetime. Its times are those of Store.clock.
 type entry[V any] struct {
 	value   V
 	cost    int64
 	expires int64
-	end     int64 // what sliding cannot pass
-	slide   int64 // what a read sets expires to, from now; 0 for a fixed TTL
-	renew   int64 // when the entry is next due; never is math.MaxInt64
-	period  int64 // between two times that it is due
+	end     int64 // the bound of sliding
+	slide   int64 // a read sets expires to this long from now; 0 for a fixed TTL
+	renew   int64 // the time at which the entry is next due; math.MaxInt64 for never
+	period  int64 // the time from one renewal to the next
 }
 
 // New returns an empty store, or every problem of the options, joined.
@@ -69,15 +69,15 @@ func New[K comparable, V any](o Options) (*Store[K, V], error) {
 		limits: o,
 	}
 	for i := range s.shards {
-		// The size is the store's to hold, over all shards: see makeRoom.
+		// The store bounds the size, over all shards: see makeRoom.
 		s.shards[i].lru, _ = simplelru.NewLRU[K, *entry[V]](math.MaxInt, nil)
 	}
 	return s, nil
 }
 
-// shardCount is a power of two: enough that cores seldom meet, and few enough
-// that a shard holds some hundred entries, below which its eviction order would
-// be far from the store's.
+// shardCount returns a power of two: enough shards that cores seldom use the same one, and
+// few enough that a shard holds some hundred entries. With fewer entries the eviction order
+// of a shard would be far from the order of the whole store.
 func shardCount(maxEntries int) int {
 	const perShard = 256
 	most := 1 << bits.Len(uint(8*runtime.GOMAXPROCS(0)-1))
@@ -88,14 +88,14 @@ func shardCount(maxEntries int) int {
 	return n
 }
 
-// Get returns the value of key, or false if the store has none that is alive.
+// Get returns the value of key, or false if the store has no live entry of key.
 func (s *Store[K, V]) Get(key K) (V, bool) {
 	value, _, ok := s.Lookup(key)
 	return value, ok
 }
 
-// Lookup is Get that also says whether the entry is due for renewal by its
-// Lifetime.RenewEvery. Of the callers that look it up in one period, one is told.
+// Lookup is Get that also reports whether the entry is due for renewal by its
+// Lifetime.RenewEvery. Of the callers that look an entry up in one period, one gets due.
 func (s *Store[K, V]) Lookup(key K) (value V, due, ok bool) {
 	now := s.clock.recent()
 	sh := s.shard(key)
@@ -129,8 +129,8 @@ func (s *Store[K, V]) Lookup(key K) (value V, due, ok bool) {
 	return value, due, true
 }
 
-// Peek is Get that leaves no trace: it makes the entry neither live longer nor more
-// recently used, and is not counted.
+// Peek is Get without side effects: Peek does not extend the entry's life, does not make
+// the entry more recently used, and is not counted.
 func (s *Store[K, V]) Peek(key K) (value V, ok bool) {
 	sh := s.shard(key)
 	sh.mu.Lock()
@@ -142,12 +142,12 @@ func (s *Store[K, V]) Peek(key K) (value V, ok bool) {
 	return e.value, true
 }
 
-// Add stores value under key, in place of what was there, and returns the
-// entries that made way for it. An entry that costs more than MaxCost or whose
-// lifetime is not positive is not stored, and what was there goes all the same.
-// A key that does not equal itself is not stored either. A negative cost counts as
-// zero. While Adds run side by side the store can pass a limit by one entry for each
-// of them.
+// Add stores value under key, in place of an existing entry, and returns the entries that
+// were evicted to make room. Concurrent Adds can exceed a limit by one entry each.
+//
+// Add stores nothing, and removes an existing entry, if the new entry costs more than
+// MaxCost or its lifetime is not positive. A negative cost counts as zero. A key that does
+// not equal itself is not stored.
 func (s *Store[K, V]) Add(key K, value V, cost int64, life Lifetime) []Evicted[K, V] {
 	if key != key {
 		return nil
@@ -191,9 +191,9 @@ func (s *Store[K, V]) newEntry(value V, cost int64, life Lifetime) *entry[V] {
 	return e
 }
 
-// makeRoom evicts until the limits hold again, the oldest entries of the shard
-// of key first, then those of the shards behind it. It spares key itself. It
-// holds one shard's lock at a time.
+// makeRoom evicts until the limits hold again: first the oldest entries of key's shard,
+// then those of the next shards. It never evicts key itself, and holds one shard's lock at
+// a time.
 func (s *Store[K, V]) makeRoom(key K) []Evicted[K, V] {
 	var evicted []Evicted[K, V]
 	home := maphash.Comparable(s.seed, key)
@@ -211,7 +211,7 @@ func (s *Store[K, V]) makeRoom(key K) []Evicted[K, V] {
 
 func (s *Store[K, V]) full() bool {
 	return s.entries.Load() > int64(s.limits.MaxEntries) ||
-		// A sum beyond the largest int64 is negative, and as a uint64 what it ought to be.
+		// A sum beyond the largest int64 is negative; as a uint64 it is the true sum.
 		(s.limits.MaxCost > 0 && uint64(s.cost.Load()) > uint64(s.limits.MaxCost))
 }
 
@@ -222,7 +222,7 @@ func (s *Store[K, V]) evictOldest(sh *shard[K, V], spared K) (key K, value V, ok
 		if sh.lru.Len() == 1 {
 			return key, value, false
 		}
-		sh.lru.Get(spared) // readers may have moved all others before it
+		sh.lru.Get(spared) // readers may have moved all other entries ahead of spared
 	}
 	key, e, ok := sh.lru.RemoveOldest()
 	if !ok {
@@ -233,7 +233,8 @@ func (s *Store[K, V]) evictOldest(sh *shard[K, V], spared K) (key K, value V, ok
 	return key, e.value, true
 }
 
-// Remove removes the entry of key and says whether there was one, alive or expired.
+// Remove removes the entry of key, and reports whether there was an entry, alive or
+// expired.
 func (s *Store[K, V]) Remove(key K) bool {
 	sh := s.shard(key)
 	sh.mu.Lock()
@@ -245,7 +246,7 @@ func (s *Store[K, V]) Remove(key K) bool {
 	return ok
 }
 
-// Clear removes every entry that was there when it was called.
+// Clear removes every entry that was in the store when Clear was called.
 func (s *Store[K, V]) Clear() {
 	for i := range s.shards {
 		sh := &s.shards[i]
@@ -262,7 +263,7 @@ func (s *Store[K, V]) removeLocked(sh *shard[K, V], key K, e *entry[V]) {
 	s.forgetLocked(e)
 }
 
-// forgetLocked takes an entry that has left its shard off the totals.
+// forgetLocked subtracts an entry that has left its shard from the totals.
 func (s *Store[K, V]) forgetLocked(e *entry[V]) {
 	s.entries.Add(-1)
 	s.cost.Add(-e.cost)

@@ -72,7 +72,7 @@ func TestAnInvalidateOfTenThousandKeys(t *testing.T) {
 			misses(t, b, held...)
 			wantGet(t, b.Cache, "kept", "kept")
 			b.wantLogGaps(t, "many keys", 0)
-			if n := b.Stats().Told; n < uint64(len(keys)) {
+			if n := b.Stats().InvalidationsReceived; n < uint64(len(keys)) {
 				t.Errorf("told of %d keys, want %d", n, len(keys))
 			}
 		})

@@ -16,26 +16,27 @@ import (
 // maxProbeFactor times Options.ProbeInterval is the longest wait between probes.
 const maxProbeFactor = 10
 
-// breaker keeps commands from a Redis that does not serve. It opens after so
-// many failures in a row, and a probe in the background closes it: never a
-// user's call, which would pay for the attempt.
+// breaker sends no commands to a Redis that does not serve. It opens after
+// Options.MaxFailures failures in a row. A probe in the background closes the breaker. A
+// user's call never does, because the call would pay for the attempt.
 //
-// It opens at once when the server's address refuses a connection that the reader of the
-// log or a probe dials: then nobody listens. The commands that are under way end, because
-// the client that was handed in would dial for them again and again, and log that.
+// The breaker opens at once when the server's address refuses a connection of the log's
+// reader or of a probe: then nobody listens there. The commands under way end. A client
+// passed to New would otherwise dial for these commands again and again, and write a line
+// for each failed dial.
 //
-// A Store has two. That of the commands that write counts apart, because a
-// Redis may answer every GET and no SET: a replica, or a server in the middle of
-// a failover. Were the GETs to start its count anew, every miss would pay for a
-// command that fails. While that of the reads is open, nothing is sent at all.
+// A Store has two breakers. The breaker of the writes counts separately, because a Redis
+// may answer every GET and no SET: a replica, or a server in a failover. If the GETs reset
+// the count, every miss would pay for a command that fails. While the breaker of the reads
+// is open, no command is sent at all.
 type breaker struct {
 	s       *Store
 	what    string
-	within  *breaker // while this one is open, so are we; nil for reads
+	within  *breaker // while within is open, so is this breaker; nil for reads
 	probe   func(context.Context, goredis.Cmdable) error
 	open    atomic.Bool
 	refused atomic.Uint64
-	woken   chan struct{} // gets an element when the log is read again
+	woken   chan struct{} // receives an element when the log is read again
 	sent    atomic.Pointer[sending]
 
 	mu       sync.Mutex // guards all below
@@ -44,7 +45,8 @@ type breaker struct {
 	opened   uint64
 }
 
-// sending is the context of the commands that are under way. It ends when nobody listens.
+// sending is the context of the commands under way. It ends when nobody listens at the
+// server's address.
 type sending struct {
 	ctx context.Context
 	end context.CancelCauseFunc
@@ -55,9 +57,9 @@ func newSending() *sending {
 	return &sending{ctx, end}
 }
 
-// newBreakers returns the breaker of the commands that read, and that of those
-// that write. Their probes touch a key that no cache has, since a cache's name
-// stands between two colons. They leave nothing behind.
+// newBreakers returns the breakers of the reads and of the writes. Their probes use a key
+// that no cache has, because in the keys of a cache the cache's name stands between two
+// colons. The probes store nothing.
 func newBreakers(s *Store) (reads, writes *breaker) {
 	key := s.opts.Prefix + ":probe"
 	reads = &breaker{s: s, what: "reads", probe: func(ctx context.Context, c goredis.Cmdable) error {
@@ -82,12 +84,12 @@ func (b *breaker) allows() bool {
 	return b.within == nil || b.within.allows()
 }
 
-// learn counts how a command went that was sent while the breaker was closed.
+// learn counts the outcome of a command sent while the breaker was closed.
 func (b *breaker) learn(err error) {
-	if err == errIdle {
+	if err == errNoChange {
 		return
 	}
-	if !ill(err) {
+	if !isOutage(err) {
 		b.mu.Lock()
 		b.failures = 0
 		b.mu.Unlock()
@@ -102,9 +104,10 @@ func (b *breaker) learn(err error) {
 	report()
 }
 
-// gone opens the breaker because nobody listens, and ends the commands under way.
+// gone opens the breaker because nobody listens at the server's address, and ends the
+// commands under way.
 func (b *breaker) gone(err error) {
-	err = told(err)
+	err = unquote(err)
 	b.mu.Lock()
 	report := b.openLocked(err)
 	b.sent.Load().end(err)
@@ -112,12 +115,13 @@ func (b *breaker) gone(err error) {
 	report()
 }
 
-// openLocked opens the breaker because of err, and returns what reports that. The outage
-// is noted under the lock. After it:
+// openLocked opens the breaker because of err, and returns a function that reports the
+// change. The outage is noted under the lock. After the lock it could stay noted:
 //
 //  1. The breaker opens, and its lock is free.
-//  2. A probe closes it. The outage has no such cause yet, and stays as it is.
-//  3. The outage gets the cause, which never goes.
+//  2. A probe closes the breaker. The outage does not have this cause yet, and does not
+//     change.
+//  3. The outage gets the cause, and keeps it.
 func (b *breaker) openLocked(err error) (report func()) {
 	if b.open.Load() || b.shutting {
 		return func() {}
@@ -125,10 +129,10 @@ func (b *breaker) openLocked(err error) (report func()) {
 	b.open.Store(true)
 	b.opened++
 	select {
-	case <-b.woken: // of before
+	case <-b.woken: // from before the breaker opened
 	default:
 	}
-	b.s.inBackground(b.heal)
+	b.s.inBackground(b.probeUntilUp)
 	write := b.s.outage.begin(b, b.what, err)
 	return func() {
 		write()
@@ -136,8 +140,8 @@ func (b *breaker) openLocked(err error) (report func()) {
 	}
 }
 
-// heal probes from time to time, until Redis serves.
-func (b *breaker) heal(ctx context.Context) {
+// probeUntilUp probes from time to time, until Redis serves.
+func (b *breaker) probeUntilUp(ctx context.Context) {
 	wait := b.s.opts.ProbeInterval
 	longest := max(wait, maxProbeFactor*min(wait, math.MaxInt64/maxProbeFactor))
 	for {
@@ -150,7 +154,7 @@ func (b *breaker) heal(ctx context.Context) {
 			return
 		}
 		listens := woken || b.reached(ctx)
-		if listens && b.serves(ctx) {
+		if listens && b.clientServes(ctx) {
 			b.close()
 			return
 		}
@@ -161,7 +165,7 @@ func (b *breaker) heal(ctx context.Context) {
 	}
 }
 
-// wake ends the wait for the next probe: the log is read again.
+// wake ends the wait for the next probe, because the log is read again.
 func (b *breaker) wake() {
 	if !b.open.Load() {
 		return
@@ -172,13 +176,14 @@ func (b *breaker) wake() {
 	}
 }
 
-// close lets commands be sent again. They get a new context first:
+// close lets commands be sent again. First it replaces a context that has ended. A command
+// that was about to be sent when the breaker opened does not get the new context too early:
 //
-//  1. send sees that the breaker is closed.
+//  1. send finds the breaker closed.
 //  2. The context ends, because nobody listens, and the breaker opens.
 //  3. send takes the context, and sends its command with it.
 //
-// The context that send finds at step 3 has ended, as long as the breaker is open.
+// The context that send takes at step 3 has ended, as long as the breaker is open.
 func (b *breaker) close() {
 	b.mu.Lock()
 	b.failures = 0
@@ -196,8 +201,8 @@ func (b *breaker) close() {
 	}
 }
 
-// reached makes a first attempt on a connection of its own, which go-redis' pool has no
-// part in. While that fails the Store's client is left alone.
+// reached makes a first attempt on a connection of its own, without the pool of go-redis.
+// While the attempts fail, the Store's client is not used.
 func (b *breaker) reached(ctx context.Context) bool {
 	budget := b.s.opts.Timeout
 	ctx, cancel := context.WithTimeout(ctx, max(budget, min(4*budget, time.Second)))
@@ -215,22 +220,22 @@ func (b *breaker) reached(ctx context.Context) bool {
 		}
 		client := only(c.Options(), conn)
 		defer client.Close()
-		return !ill(b.probe(ctx, client.Client))
+		return !isOutage(b.probe(ctx, client.Client))
 	}
 	return true
 }
 
-// serves reports whether the Store's client can serve a command.
-func (b *breaker) serves(ctx context.Context) bool {
+// clientServes reports whether the Store's client can carry out a command.
+func (b *breaker) clientServes(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, b.s.opts.Timeout)
 	defer cancel()
 	_, err := abandonable(ctx, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, b.probe(ctx, b.s.client)
 	})
-	return !ill(err)
+	return !isOutage(err)
 }
 
-// shut opens the breaker for good.
+// shut opens the breaker permanently.
 func (b *breaker) shut() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -250,17 +255,17 @@ func (b *breaker) timesOpened() uint64 {
 	return b.opened
 }
 
-// illReplies begin the replies of a server that cannot serve any command now, or
-// none that writes, or not this client. Every other reply, an error too, is that
-// of a server that does.
+// illReplies are the beginnings of replies from a server that cannot serve any command now,
+// or no writes, or not this client. Every other reply, even an error, comes from a server
+// that serves.
 var illReplies = []string{
 	"LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY ",
 	"READONLY", "MISCONF", "NOREPLICAS",
 	"NOAUTH", "WRONGPASS", "ERR max number of clients",
 }
 
-// ill reports whether err says that Redis does not serve.
-func ill(err error) bool {
+// isOutage reports whether err means that Redis does not serve.
+func isOutage(err error) bool {
 	if err == nil {
 		return false
 	}

@@ -157,13 +157,13 @@ func TestCloseWithAnOpenBreakerLeavesNoGoroutine(t *testing.T) {
 		t.Run(with, func(t *testing.T) {
 			s := store(t, redistest.Refused(t), redis.Options{MaxFailures: 1, ProbeInterval: time.Millisecond})
 			_, _ = s.Get(t.Context(), "k", false)
-			redistest.Eventually(t, 5*time.Second, "a probe is under way", func() bool { return strings.Contains(stacks(), "(*breaker).heal") })
+			redistest.Eventually(t, 5*time.Second, "a probe is under way", func() bool { return strings.Contains(stacks(), "(*breaker).probeUntilUp") })
 			start := time.Now()
 			if err := s.Close(); err != nil {
 				t.Error(err)
 			}
 			within(t, start, s.Budget()+hiccup, "Close")
-			if all := stacks(); strings.Contains(all, "(*breaker).heal") {
+			if all := stacks(); strings.Contains(all, "(*breaker).probeUntilUp") {
 				t.Errorf("a probe outlives Close:\n%s", all)
 			}
 			if !s.Stats().BreakerOpen {

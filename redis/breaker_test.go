@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/internal/redistest"
 	"github.com/nearside-go/nearside/redis"
 )
@@ -96,7 +97,7 @@ func TestMissesAndCallersWhoLeaveAreNoFailures(t *testing.T) {
 			server := redistest.Start(t)
 			s := store(t, server.Addr(), redis.Options{MaxFailures: 3, ProbeInterval: never, Timeout: patient.Timeout})
 			for i := range 10 {
-				if rec, err := s.Get(t.Context(), fmt.Sprint(i), false); err != nil || rec.State != cache.StateAbsent {
+				if rec, err := s.Get(t.Context(), fmt.Sprint(i), false); err != nil || rec.State != remote.StateAbsent {
 					t.Errorf("Get of an absent key: %v, %v", rec.State, err)
 				}
 			}

@@ -38,7 +38,7 @@ func join(t *testing.T, server *redistest.Server, s redis.Options, o cache.Optio
 func followed(t *testing.T, caches ...*cache.Cache[string, string]) {
 	t.Helper()
 	redistest.Eventually(t, 10*time.Second, "the caches hear from each other", func() bool {
-		return !slices.ContainsFunc(caches, func(c *cache.Cache[string, string]) bool { return !c.Stats().Following })
+		return !slices.ContainsFunc(caches, func(c *cache.Cache[string, string]) bool { return !c.Stats().LogFollowed })
 	})
 }
 

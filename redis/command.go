@@ -9,13 +9,12 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// send carries out a command within the budget, unless the breaker is open, and
-// tells the breaker how it went. A command that ignores its context is left
-// behind at the end of the budget; hence it returns its result, and writes to
-// nothing that the caller reads.
+// send carries out a command within the budget, unless the breaker is open, and reports the
+// outcome to the breaker. A command that ignores its context is abandoned at the end of the
+// budget. So a command returns its result, and writes to nothing that the caller reads.
 func send[T any](ctx context.Context, b *breaker, command func(context.Context) (T, error)) (T, error) {
 	var zero T
 	bounded, cancel := context.WithTimeout(ctx, b.s.opts.Timeout)
@@ -24,7 +23,7 @@ func send[T any](ctx context.Context, b *breaker, command func(context.Context) 
 		b.s.steady(bounded)
 	}
 	if !b.allows() {
-		return zero, cache.ErrUnavailable
+		return zero, remote.ErrUnavailable
 	}
 	var reply T
 	var err error
@@ -38,30 +37,32 @@ func send[T any](ctx context.Context, b *breaker, command func(context.Context) 
 			err = context.Cause(under)
 		}
 	}
-	if err != nil && err != errIdle && ended(ctx) && context.Cause(ctx) != cache.ErrBudget {
-		return zero, ctx.Err() // the caller's end, which says nothing about Redis
+	if err != nil && err != errNoChange && ended(ctx) && context.Cause(ctx) != remote.ErrBudget {
+		return zero, ctx.Err() // the caller's context ended: no failure of Redis
 	}
 	if timedOut(err) {
 		err = fmt.Errorf("redis: no answer in time: %w", context.DeadlineExceeded)
 	}
-	err = told(err)
-	b.s.denied(err)
+	err = unquote(err)
+	b.s.noteRefusal(err)
 	b.learn(err)
 	return reply, err
 }
 
-// ended reports whether ctx has ended. A connection's deadline, which is taken
-// from ctx, can pass a moment before ctx's own timer fires; ended waits for that.
+// ended reports whether ctx has ended. A connection's deadline, which is taken from ctx,
+// can pass a moment before the timer of ctx fires; ended waits for the timer.
 func ended(ctx context.Context) bool {
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
 		select {
 		case <-ctx.Done():
-		case <-time.After(time.Second): // a context that never says so
+		case <-time.After(time.Second): // a context that does not end at its deadline
 		}
 	}
 	return ctx.Err() != nil
 }
 
+// abandonable runs command on a goroutine of its own. If ctx ends first, abandonable
+// returns the error of ctx, and command is left behind.
 func abandonable[T any](ctx context.Context, command func(context.Context) (T, error)) (T, error) {
 	type result struct {
 		reply T

@@ -10,51 +10,54 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// A read that has to know whether all of the log was told asks for the mark of the log in
-// its pipeline: a random string, which a Store replaces behind each of its entries. It costs
-// Redis a GET; to read the last entry of a stream costs several times as much. Say that a
-// read finds mark m and, behind it in the same pipeline, entry e at the end of the log, and
-// that the followers have been told of e. Then whoever finds m later knows that they have
-// been told of everything:
+// A read that must know whether the whole log is delivered also asks for the mark of the
+// log, in its pipeline. The mark is a random string, which a Store replaces behind each of
+// its entries. The mark costs Redis a GET. To read the last entry of a stream costs several
+// times as much.
 //
-//  1. An entry whose mark was written before m was read was appended before that, too,
-//     and so is e, or before e.
-//  2. An entry whose mark was written after m was read has replaced m, and nobody writes
+// Suppose that a read finds mark m and, behind it in the same pipeline, entry e at the end
+// of the log, and that e is delivered to the followers. When a later read finds m again,
+// every entry of the log is delivered:
+//
+//  1. An entry whose mark was written before m was read was appended before m was read,
+//     too. So the entry is e, or before e.
+//  2. An entry whose mark was written after m was read has replaced m, and no Store writes
 //     the same mark again.
 //
-// The mark must be written behind the entry, so both are on one node of a Cluster. Where the
-// two are written by a Store that dies in between, its Invalidate has not returned.
+// The mark must be written behind the entry, so both are on one node of a Cluster. If a
+// Store dies between the two writes, its Invalidate has not returned.
 
 // mark replaces the mark of the log.
 func (p *partition) mark(ctx context.Context, c goredis.Cmdable) *goredis.StatusCmd {
 	return c.Set(ctx, p.markKey, newMark{}, logTTL)
 }
 
-// newMark is another mark each time that it is written: a client that lost the reply may send
-// a pipeline again, and would bring back a mark that stands for less than there is by then.
+// newMark is a different mark each time that it is written. A client without the reply may
+// send a pipeline again. With a fixed mark, the second sending would restore a mark for
+// fewer entries than the log then has.
 type newMark struct{}
 
-// MarshalBinary returns a mark.
+// MarshalBinary returns a random mark.
 func (newMark) MarshalBinary() ([]byte, error) {
 	return binary.BigEndian.AppendUint64(nil, rand.Uint64()), nil
 }
 
-// marked is a mark by which everything has been told. The zero value is none.
+// marked is a mark that proves that every entry is delivered. The zero value is no mark.
 type marked struct {
 	mark  string
-	tells uint64 // partition.tells when it was found
+	tells uint64 // partition.tells when the mark was found
 }
 
-// look is what a round trip asks of a log.
+// look is the part of a round trip that asks about a log.
 type look struct {
 	log  *partition
 	mark *goredis.StringCmd
-	end  *goredis.XMessageSliceCmd // nil if the mark is expected to be enough
+	end  *goredis.XMessageSliceCmd // nil if the mark is expected to suffice
 
-	complete bool // the followers have been told of every entry that was in the log then
+	complete bool // every entry that was in the log then is delivered
 }
 
-// looks are those of one round trip, one at each log.
+// looks are the looks of one round trip, at most one for each log.
 type looks []look
 
 // ask adds a look at p to the pipeline of a round trip, if there is none.
@@ -69,22 +72,23 @@ func (l *looks) ask(ctx context.Context, pipe goredis.Pipeliner, p *partition) {
 	}
 }
 
-// complete reports what the look at p has shown.
+// complete reports whether the look at p has shown that every entry is delivered.
 func (l looks) complete(p *partition) bool {
 	return slices.ContainsFunc(l, func(look look) bool { return look.log == p && look.complete })
 }
 
-// busy is how long after its last entry a log is expected to go on.
+// busy is how long after its last entry a log is expected to get another.
 const busy = 200 * time.Millisecond
 
-// ask adds a look to the pipeline of a read. The end of the log is asked for when the mark
-// is not known, or is bound to be another: more entries were told, or are expected.
+// ask adds a look to the pipeline of a read. It also asks for the end of the log if no mark
+// is known, or if the mark is bound to be another: more entries were delivered, or are
+// expected.
 func (p *partition) ask(ctx context.Context, pipe goredis.Pipeliner) (l look, ok bool) {
 	p.mu.Lock()
 	following := p.following
 	known := p.marked.mark != "" && p.marked.tells == p.tells && time.Since(p.lastTell) > busy
 	p.mu.Unlock()
-	if !following { // nothing would follow from it
+	if !following { // the replies would prove nothing
 		return l, false
 	}
 	l = look{log: p, mark: pipe.Get(ctx, p.markKey)}
@@ -94,8 +98,8 @@ func (p *partition) ask(ctx context.Context, pipe goredis.Pipeliner) (l look, ok
 	return l, true
 }
 
-// answers reports whether the followers have been told of every entry that was in the log
-// when l was asked. It may wait a little for the reader, and not longer than there is left.
+// answers reports whether every entry in the log at the time of l is delivered to the
+// followers. It may wait a little for the reader, at most for left.
 func (p *partition) answers(ctx context.Context, l look, left time.Duration) bool {
 	if err := l.mark.Err(); err != nil && err != goredis.Nil || l.end != nil && l.end.Err() != nil {
 		return false
@@ -113,11 +117,10 @@ func (p *partition) answers(ctx context.Context, l look, left time.Duration) boo
 	return p.reaches(ctx, lastOf(l.end.Val()), mark, min(left, p.s.opts.Timeout/completeWait))
 }
 
-// recentPlaces is how many of the last entries that followers were told of are kept, to
-// know them again.
+// recentPlaces is how many of the last delivered entries are kept for comparison.
 const recentPlaces = 64
 
-// recent are the last places of the log that followers were told of.
+// recent are the places of the last entries delivered to the followers.
 type recent struct {
 	places [recentPlaces]place
 	next   int
@@ -142,15 +145,15 @@ func (r *recent) has(p place) bool {
 	return false
 }
 
-// completeWait is the part of the budget that a read may wait for the log's reader. Redis
-// sends an entry to both at once: what the reader lacks it has within a millisecond, or it
-// lags.
+// completeWait is the fraction of the budget for which a read may wait for the log's
+// reader: an eighth. Redis sends an entry to the read and to the reader at once. A reader
+// that does not lag receives a missing entry within a millisecond.
 const completeWait = 8
 
-// reaches reports whether the followers have been told of every entry up to the one that
-// a command of the Store has just found at the end of the log, behind a mark. The entry is
-// known by its contents: another one may stand at the same position, in the log of a server
-// that has lost entries, or that the reader does not read.
+// reaches reports whether every entry up to end is delivered to the followers. A command of
+// the Store has just found end at the end of the log, behind mark. reaches compares the
+// contents of end, because another entry may stand at the same position: in the log of a
+// server that has lost entries, or of a server that the reader does not read.
 func (p *partition) reaches(ctx context.Context, end place, mark string, wait time.Duration) bool {
 	reached, progress := p.meets(end, mark)
 	if progress == nil {
@@ -170,8 +173,8 @@ func (p *partition) reaches(ctx context.Context, end place, mark string, wait ti
 	return reached
 }
 
-// meets reports whether end was told, or returns what is closed when there is more to look
-// at.
+// meets reports whether end is delivered. While the answer is open, meets returns a channel
+// that is closed when more is delivered.
 func (p *partition) meets(end place, mark string) (met bool, progress <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -181,8 +184,8 @@ func (p *partition) meets(end place, mark string) (met bool, progress <-chan str
 	case p.recent.has(end):
 		p.marked = marked{mark, p.tells}
 		return true, nil
-	case !p.toldAll.Before(end.at):
-		return false, nil // the reader is past it, and has not met it of late
+	case !p.delivered.Before(end.at):
+		return false, nil // the reader is past end, and end is not a recent entry
 	}
 	if p.progress == nil {
 		p.progress = make(chan struct{})
@@ -190,6 +193,7 @@ func (p *partition) meets(end place, mark string) (met bool, progress <-chan str
 	return false, p.progress
 }
 
+// tellProgressLocked notes that more is delivered, and wakes the reads that wait.
 func (p *partition) tellProgressLocked() {
 	p.tells++
 	p.lastTell = time.Now()

@@ -9,8 +9,8 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/internal/redistest"
 	"github.com/nearside-go/nearside/redis"
 )
@@ -31,7 +31,7 @@ func open(t *testing.T, url string, o redis.Options) *redis.Store {
 // prefix is a name that no other test uses on a server that they share.
 func prefix(t *testing.T) string {
 	return strings.Map(func(r rune) rune {
-		if cache.ValidName(string(r)) {
+		if remote.ValidName(string(r)) {
 			return r
 		}
 		return '-'
@@ -67,7 +67,7 @@ func TestConformsOnMiniredis(t *testing.T) {
 		t.Cleanup(func() { _ = client.Close() })
 		// It takes seconds for what Redis does in milliseconds.
 		o := redis.Options{Timeout: time.Minute, LeaseTTL: 1500 * time.Millisecond}
-		url := "redis://" + server.Addr()
+		url := "redis://" + server.Addr() + "?read_timeout=1m"
 		a, b := open(t, url, o), open(t, url, o)
 		check(t, cachetest.Harness{
 			A: a, B: b, Crash: func() { _ = a.Close() },

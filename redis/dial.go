@@ -13,9 +13,9 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// dial makes a connection to the server that o names. It does so without go-redis' pool,
-// which writes a line to standard error for each dial that fails. A dialer that does not
-// heed ctx is left behind, and the connection that it makes too late is closed.
+// dial makes a connection to the server that o names, without the pool of go-redis, which
+// writes a line to standard error for each failed dial. When ctx ends, dial returns even if
+// the dialer ignores ctx, and a connection that the dialer makes too late is closed.
 func dial(ctx context.Context, o *goredis.Options) (net.Conn, error) {
 	type result struct {
 		conn net.Conn
@@ -43,8 +43,8 @@ func dial(ctx context.Context, o *goredis.Options) (net.Conn, error) {
 	}
 }
 
-// refused reports whether a dial failed because nobody listens. Errors that were joined do
-// not count: those of Sentinels say nothing of the server.
+// refused reports whether a dial failed because nobody listens. Joined errors do not count:
+// the errors of Sentinels do not show the state of the server.
 func refused(err error) bool {
 	for ; err != nil; err = errors.Unwrap(err) {
 		if dial, ok := err.(*net.OpError); ok {
@@ -54,7 +54,7 @@ func refused(err error) bool {
 	return false
 }
 
-// lone is a client of one connection.
+// lone is a client with one connection.
 type lone struct {
 	*goredis.Client
 	conn net.Conn
@@ -62,12 +62,12 @@ type lone struct {
 
 // Close also closes a connection that no command has used yet.
 func (l *lone) Close() error {
-	_ = l.conn.Close() // mostly the second time
+	_ = l.conn.Close() // often closed already
 	return l.Client.Close()
 }
 
-// only returns a client whose one connection is conn. Once conn is lost its commands
-// fail. The pool of such a client dials nobody, and so has no failed dial to log.
+// only returns a client whose one connection is conn. When conn is lost, the client's
+// commands fail. The client's pool dials nothing, so there is no failed dial to log.
 func only(o *goredis.Options, conn net.Conn) *lone {
 	one := *o
 	one.PoolSize, one.MinIdleConns, one.MaxIdleConns, one.MaxActiveConns = 1, 0, 1, 0
@@ -88,8 +88,8 @@ func only(o *goredis.Options, conn net.Conn) *lone {
 
 var errLost = errors.New("redis: the connection is lost")
 
-// netDialer returns the dialer that go-redis has for options without one, except that it
-// heeds its context during a TLS handshake, too.
+// netDialer returns the dialer that go-redis uses for options without a dialer, except that
+// it also heeds its context during a TLS handshake.
 func netDialer(secured *tls.Config) func(context.Context, string, string) (net.Conn, error) {
 	plain := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 30 * time.Second, Interval: 5 * time.Second, Count: 3,
@@ -100,9 +100,9 @@ func netDialer(secured *tls.Config) func(context.Context, string, string) (net.C
 	return (&tls.Dialer{NetDialer: plain, Config: secured}).DialContext
 }
 
-// quiet returns the dialer of the client that Open makes. In place of an error, which
-// go-redis' pool would log, it returns a connection that has that error. The dial ends
-// with the Store.
+// quiet returns the dialer of the client made by Open. The pool of go-redis would log an
+// error of the dialer. So the dialer returns a connection that has the error. The dial ends
+// when the Store is closed.
 func (s *Store) quiet(dialer func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -116,7 +116,7 @@ func (s *Store) quiet(dialer func(context.Context, string, string) (net.Conn, er
 	}
 }
 
-// quietDials is the hook of a client that was handed in. It does what quiet does.
+// quietDials is the hook of a client passed to New. It does the same as quiet.
 type quietDials struct{ store context.Context }
 
 // DialHook returns a dead connection in place of an error, until the Store is closed.
@@ -138,8 +138,8 @@ func (quietDials) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.
 	return next
 }
 
-// deadConn is a connection that could not be made. Whoever uses it gets the error of the
-// dial.
+// deadConn stands for a connection that could not be made. Its methods return the error of
+// the dial.
 type deadConn struct{ err error }
 
 func (c *deadConn) Read([]byte) (int, error)         { return 0, c.err }
@@ -151,8 +151,8 @@ func (c *deadConn) SetDeadline(time.Time) error      { return nil }
 func (c *deadConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *deadConn) SetWriteDeadline(time.Time) error { return nil }
 
-// SyscallConn fails, which is how go-redis' pool learns that the connection is dead when
-// it has been idle: the command that wanted it had left before the dial failed.
+// SyscallConn fails, so that the pool of go-redis finds an idle connection dead. Such a
+// connection is idle if the command that needed the connection left before the dial failed.
 func (c *deadConn) SyscallConn() (syscall.RawConn, error) { return nil, c.err }
 
 type nowhere struct{}

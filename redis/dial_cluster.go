@@ -11,21 +11,21 @@ import (
 )
 
 const (
-	// maxNodes bounds the nodes of a Cluster that are dialed at once.
+	// maxNodes bounds the nodes of a Cluster dialed at once.
 	maxNodes = 32
 
-	// stragglers is how long the other nodes of a Cluster are waited for, of which none
-	// could be dialed, once one can.
+	// stragglers is how long the Store waits, after an outage of all nodes of a Cluster,
+	// for the other nodes once a first node can be dialed.
 	stragglers = time.Second
 )
 
-// nodes are the addresses of the nodes of a Cluster, as far as they are known. While an
-// outage lasts they are dialed directly: go-redis asks for the slots through its pools.
+// nodes are the known addresses of the nodes of a Cluster. During an outage the Store dials
+// the nodes directly, because go-redis asks for the slots through its pools.
 type nodes struct {
 	mu    sync.Mutex // guards all below
-	known []string   // beyond those that the client was given
-	all   bool       // no node could be dialed, since when all could
-	some  time.Time  // when a first one could again
+	known []string   // besides the addresses that the client was given
+	all   bool       // no node could be dialed, and not all can be dialed again
+	some  time.Time  // when a first node could be dialed again
 }
 
 // learn notes the nodes that have slots.
@@ -55,9 +55,9 @@ func (n *nodes) addrs(seeds []string) []string {
 	return addrs[:min(len(addrs), maxNodes)]
 }
 
-// judge returns the error with which nodes could not be dialed, if there is no use in
-// asking go-redis for a node. That is so while none can be dialed, and for a while longer
-// when they come back one after the other: go-redis would dial those that are still away.
+// judge returns an error of the dials if there is no use in asking go-redis for a node.
+// This is so while no node can be dialed, and for a while longer when the nodes come back
+// one after the other: go-redis would dial the nodes that are still away.
 func (n *nodes) judge(failures []error) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -83,7 +83,7 @@ func (n *nodes) judge(failures []error) error {
 }
 
 // reach returns an error while no node of the Cluster can be dialed. A node that neither
-// takes nor refuses a connection costs a quarter of LogTimeout, and not all of it.
+// takes nor refuses a connection costs a quarter of LogTimeout, and not all of LogTimeout.
 func (s *Store) reach(ctx context.Context, c *goredis.ClusterClient) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.LogTimeout/4)
 	defer cancel()
@@ -108,7 +108,7 @@ func (s *Store) reach(ctx context.Context, c *goredis.ClusterClient) error {
 }
 
 // nodeOptions returns the options of a node, with a dialer that heeds its context unless
-// the client was given another.
+// the client has a dialer of its own.
 func nodeOptions(c *goredis.ClusterClient, o *goredis.Options) *goredis.Options {
 	one := *o
 	if one.Dialer == nil {
@@ -120,8 +120,9 @@ func nodeOptions(c *goredis.ClusterClient, o *goredis.Options) *goredis.Options 
 	return &one
 }
 
-// logNode returns the options of the node of a Cluster that has the log. A node that says
-// where the log has moved to knows better than go-redis.
+// logNode returns the options of the node of a Cluster that has the log. If a node has
+// replied that the log has moved, logNode uses the address in the reply, and not the node
+// that go-redis names.
 func (p *partition) logNode(ctx context.Context, c *goredis.ClusterClient) (*goredis.Options, error) {
 	if err := p.s.reach(ctx, c); err != nil {
 		return nil, err
@@ -133,7 +134,7 @@ func (p *partition) logNode(ctx context.Context, c *goredis.ClusterClient) (*gor
 	}
 	o := nodeOptions(c, node.Options())
 	if host, port, err := net.SplitHostPort(p.movedTo); err == nil {
-		if host == "" { // the same as of who said so
+		if host == "" { // the host of the node that replied
 			host, _, _ = net.SplitHostPort(o.Addr)
 		}
 		o.Addr = net.JoinHostPort(host, port)
@@ -141,8 +142,8 @@ func (p *partition) logNode(ctx context.Context, c *goredis.ClusterClient) (*gor
 	return o, nil
 }
 
-// learnNodes asks for the nodes of the Cluster on the connection of the log. A user who
-// may not ask is left with what the client was given.
+// learnNodes asks for the nodes of the Cluster, on the connection of the log. If the user
+// may not ask, the Store uses the addresses that the client was given.
 func (r *session) learnNodes(ctx context.Context) {
 	if r.s.single {
 		return

@@ -1,20 +1,21 @@
-// Package redis is the remote tier of nearside on Redis: a [cache.Remote] over
-// go-redis.
+// Package redis is the remote tier of nearside on Redis: a [remote.Tier] over go-redis.
 //
-// Each key is one Redis string in one of three states, lease, value or
-// tombstone, and each step of the protocol is one command or one script on that
-// one key, so that a Cluster serves it like a single server. docs/wire.md has the
-// layouts, docs/design.md the protocol.
+// Each key is one Redis string. The string is a record in one of three states: lease, value
+// or tombstone. Each step of the protocol is one command or one script on that one key, so
+// the package works on a Cluster as on a single server. docs/wire.md has the layouts of the
+// records, docs/design.md the protocol.
 //
-// Every command has a budget, which holds whatever client is used. Enough
-// failures in a row open a breaker, and so does a dial of the log's reader that is
-// refused: from then on no command is sent, until a probe in the background finds that
-// Redis serves again.
+// Every command has a budget, whatever client the Store uses. Enough failures in a row open
+// a breaker, and so does a refused dial of the log's reader. While the breaker is open the
+// Store sends no command. A probe in the background closes the breaker when Redis serves
+// again.
 //
-// Options.Logger receives one line when an outage begins and one when it is over. The
-// Store dials a Redis that is away without go-redis' pool, which writes each dial that
-// fails to standard error, through a logger of its own. Commands that a client that was
-// handed in has under way when Redis dies may still cause such lines.
+// Options.Logger receives one line when an outage begins and one when the outage is over.
+// The pool of go-redis writes a line to standard error for each failed dial, through a
+// logger of its own. So while Redis is away the Store dials without that pool. A client
+// passed to New may still cause such lines, for the commands that are under way when Redis
+// dies.
 //
-// No error, line or trace of a Store holds what a server quotes: keys, tags or values.
+// A server may quote keys, tags or values in its replies. No error, line or trace of a
+// Store repeats a quotation.
 package redis

@@ -43,13 +43,15 @@ func TestExtremeOptions(t *testing.T) {
 				s.Prefix = prefix(t)
 				o.Tags = tagsOf
 				a, b := enter(t, server.Addr(), s, o), enter(t, server.Addr(), s, o)
-				tryExtremes(t, server, a, b, o)
+				tryExtremes(t, server, a, b, o, storeName == "shortest")
 			})
 		}
 	}
 }
 
-func tryExtremes(t *testing.T, server *redistest.Server, a, b *instance, o cache.Options[string, string]) {
+// tryExtremes calls everything. With mayMiss the log is so short that the reader of a busy
+// machine may miss entries, which it counts as gaps.
+func tryExtremes(t *testing.T, server *redistest.Server, a, b *instance, o cache.Options[string, string], mayMiss bool) {
 	t.Helper()
 	share(t, "v|t", a, b)
 	if _, err := a.GetOrLoad(t.Context(), "none", fails(cache.ErrNotFound)); err != cache.ErrNotFound {
@@ -84,7 +86,7 @@ func tryExtremes(t *testing.T, server *redistest.Server, a, b *instance, o cache
 	}
 	for _, i := range []*instance{a, b} {
 		redistest.Eventually(t, soon, "nothing runs in the background", func() bool { return i.Stats().Background == 0 })
-		if s := i.Stats(); s.RemoteErrors+s.RemoteTimeouts+s.RemoteUnavailable+s.CorruptRecords+s.Gaps != 0 {
+		if s := i.Stats(); s.RemoteErrors+s.RemoteTimeouts+s.RemoteUnavailable+s.CorruptRecords != 0 || s.Gaps != 0 && !mayMiss {
 			t.Errorf("stats: %+v", s)
 		}
 	}

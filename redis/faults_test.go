@@ -157,8 +157,8 @@ func TestLocalTTLBoundsWhatIsNotTold(t *testing.T) {
 			wantGet(t, b.Cache, "k", "old")
 			c.do(t, server, a)
 			wantLocalCopyUntil(t, b, time.Now(), ttl)
-			if s := b.Stats(); s.Told != 0 || !s.Following {
-				t.Errorf("told %d times, following: %v; want 0, and true", s.Told, s.Following)
+			if s := b.Stats(); s.InvalidationsReceived != 0 || !s.LogFollowed {
+				t.Errorf("told %d times, following: %v; want 0, and true", s.InvalidationsReceived, s.LogFollowed)
 			}
 		})
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
 // FuzzDecodeEntry reads arbitrary bytes as an entry of the log: nothing panics, and what
@@ -34,10 +34,10 @@ func FuzzDecodeEntry(f *testing.F) {
 // they should have: nothing panics, and a value is one that this library could
 // have written.
 func FuzzDecodeRecord(f *testing.F) {
-	notFound := encodeValue(testKey, cache.Fill{NotFound: true, TTL: time.Second}, 1)
+	notFound := encodeValue(testKey, remote.Fill{NotFound: true, TTL: time.Second}, 1)
 	f.Add(testKey, someValue(), int64(time.Minute))
 	f.Add(testKey, notFound, int64(time.Second))
-	tagged := encodeValue(testKey, cache.Fill{Payload: []byte("v"), TTL: time.Second, Tags: []string{"a", "bc"}}, 1)
+	tagged := encodeValue(testKey, remote.Fill{Payload: []byte("v"), TTL: time.Second, Tags: []string{"a", "bc"}}, 1)
 	f.Add(testKey, tagged, int64(time.Second))
 	f.Add("", someValue(), int64(time.Minute))
 	f.Add(testKey, someValue()[:headerSize], int64(noTTL))
@@ -60,22 +60,22 @@ func FuzzDecodeRecord(f *testing.F) {
 func checkDecoded(t *testing.T, key string, b []byte, left time.Duration) {
 	t.Helper()
 	rec := decodeRecord(key, b, left)
-	if (rec.Reason != nil) != (rec.State == cache.StateCorrupt) {
+	if (rec.Reason != nil) != (rec.State == remote.StateCorrupt) {
 		t.Errorf("%v with the reason %v", rec.State, rec.Reason)
 	}
 	if !bytes.Equal(rec.Version, versionOf(b)) || rec.Left != left {
 		t.Errorf("version %q with %v left, want that of %x with %v", rec.Version, rec.Left, b, left)
 	}
 	switch rec.State {
-	case cache.StateAbsent:
+	case remote.StateAbsent:
 		t.Error("a record that was read is said to be absent")
-	case cache.StateValue:
-		fill := cache.Fill{Payload: rec.Payload, NotFound: rec.NotFound, TTL: rec.TTL, Stamp: rec.Stamp, Tags: rec.Tags}
+	case remote.StateValue:
+		fill := remote.Fill{Payload: rec.Payload, NotFound: rec.NotFound, TTL: rec.TTL, Stamp: rec.Stamp, Tags: rec.Tags}
 		deadline := int64(binary.BigEndian.Uint64(b[4:]))
 		if again := encodeValue(key, fill, deadline); !bytes.Equal(again, b) {
 			t.Errorf("%x decodes to %+v, which encodes to %x", b, rec, again)
 		}
-	case cache.StateLease, cache.StateTombstone, cache.StateCorrupt:
+	case remote.StateLease, remote.StateTombstone, remote.StateCorrupt:
 		if rec.Payload != nil || rec.NotFound || rec.TTL != 0 || rec.Tags != nil {
 			t.Errorf("%v with the contents of a value: %+v", rec.State, rec)
 		}

@@ -8,50 +8,52 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// The bounds of reads that share a round trip: how many keys it has, how many bytes it
-// brings, as far as that can be foreseen, and how many of them are under way.
+// The bounds of reads that share a round trip.
 const (
-	maxJoined      = 64
-	maxJoinedBytes = 256 << 10
-	maxTrips       = 4
+	maxJoined      = 64        // keys of a round trip
+	maxJoinedBytes = 256 << 10 // bytes that a round trip brings, as far as can be foreseen
+	maxTrips       = 4         // round trips under way at the same time
 )
 
-// joined lets reads that run side by side share round trips: a system call costs more than
-// a command. A read that finds no more than a few under way is sent at once, and alone: it
-// waits for nobody. Others gather until one of these is back, and one of them sends for all.
-// In a Cluster reads are not joined, because the node that is slowest would hold up all.
+// joined lets reads that are under way at the same time share round trips: a system call
+// costs more than a command. A read that finds fewer than maxTrips round trips under way is
+// sent at once and alone, without a wait. Other reads wait in a queue until one of these
+// round trips is back. Then the first read in the queue sends for all. In a Cluster reads
+// are not joined, because the slowest node would hold up all of them.
 //
-// Large records are not joined either, and no read waits for one: together they would take
-// longer than the budget, which each has time for alone.
+// Large records are not joined either, and no read waits for a large record. Together such
+// reads would take longer than the budget, although each has enough time alone.
 type joined struct {
 	mu       sync.Mutex // guards all below
-	trips    int        // under way
-	returned uint64     // trips that brought replies
-	size     int        // of the largest record of late, fading with each trip; 0 if none was read
+	trips    int        // round trips under way
+	returned uint64     // round trips that brought replies
+	size     int        // of the largest recent record, decaying; 0 before the first replies
 	queue    []*joinedRead
 }
 
-// atOnceLocked is how many reads share a round trip. Before any record was read it is one.
+// atOnceLocked returns how many reads may share a round trip. It returns 1 before the first
+// replies.
 func (j *joined) atOnceLocked() int {
 	return min(maxJoined, maxJoinedBytes/cmp.Or(j.size, maxJoinedBytes))
 }
 
-// joinedRead is a read that waits for others to come back.
+// joinedRead is a read that waits for a round trip to end.
 type joinedRead struct {
 	recordRead
-	lead     chan []*joinedRead // gets the reads to send, the first of which is this one
-	done     chan struct{}      // closed when somebody else has sent it
-	returned uint64             // joined.returned when it was queued
+	lead     chan []*joinedRead // receives the reads to send, of which this read is the first
+	done     chan struct{}      // closed once rec and err are set
+	returned uint64             // joined.returned when this read was queued
 
 	// Written before done is closed.
-	rec cache.Record
+	rec remote.Record
 	err error
 }
 
-// enter reports whether a read may be sent at once. If not it is queued.
+// enter returns nil if r may be sent at once. Otherwise enter queues r without its lease,
+// and returns the queued read.
 func (j *joined) enter(r recordRead) (waits *joinedRead) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -65,9 +67,9 @@ func (j *joined) enter(r recordRead) (waits *joinedRead) {
 	return waits
 }
 
-// leave notes the end of a round trip, and the size of the largest record that it brought;
-// 0 if it brought no replies. The next one is for the first in the queue to make, with those
-// behind it. Where the records are large, all that are in the queue are sent, each alone.
+// leave notes the end of a round trip, and the size of its largest record: 0 without
+// replies. The first read in the queue is to make the next round trip, for itself and reads
+// behind it. Where records are large, all reads in the queue are sent at once, each alone.
 func (j *joined) leave(largest int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -89,9 +91,9 @@ func (j *joined) leave(largest int) {
 	}
 }
 
-// giveUp takes a read out of the queue whose time is over. It returns the reads that were
-// handed to it meanwhile, to be sent all the same. It reports whether no round trip has come
-// back since the read was queued.
+// giveUp takes a read whose time is over out of the queue. If the read has already received
+// a batch to send, giveUp returns the batch, which the caller must still send. hung reports
+// that no round trip has brought replies since the read was queued.
 func (j *joined) giveUp(r *joinedRead) (batch []*joinedRead, hung bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -102,14 +104,15 @@ func (j *joined) giveUp(r *joinedRead) (batch []*joinedRead, hung bool) {
 	}
 	select {
 	case batch = <-r.lead:
-	default: // somebody is sending it
+	default: // another goroutine is sending r
 	}
 	return batch, hung
 }
 
-// join returns what a queued read finds, within the budget. When it is its turn to send for
-// all, that is done in the background: the others may have more time left than it has.
-func (s *Store) join(ctx context.Context, r *joinedRead) (cache.Record, error) {
+// join returns the result of a queued read, within the budget. When the read is to send for
+// its batch, the batch is sent in the background, because the other reads may have more
+// time left.
+func (s *Store) join(ctx context.Context, r *joinedRead) (remote.Record, error) {
 	late := time.NewTimer(s.opts.Timeout)
 	defer late.Stop()
 	for {
@@ -130,15 +133,15 @@ func (s *Store) join(ctx context.Context, r *joinedRead) (cache.Record, error) {
 		if batch != nil {
 			s.sendJoined(batch)
 		}
-		if spent && hung { // otherwise the read only came late to its turn, which says nothing about Redis
+		if spent && hung { // otherwise the read was only late in the queue
 			s.reads.learn(err)
 		}
-		return cache.Record{}, err
+		return remote.Record{}, err
 	}
 }
 
-// sendJoined reads what the reads of a batch want, and hands it to them, in the background.
-// After Close they get ErrUnavailable.
+// sendJoined makes the reads of a batch in the background, in one round trip, and hands
+// each read its result. After Close the reads get ErrUnavailable.
 func (s *Store) sendJoined(batch []*joinedRead) {
 	runs := s.inBackground(func(ctx context.Context) {
 		reads := make([]recordRead, len(batch))
@@ -155,7 +158,7 @@ func (s *Store) sendJoined(batch []*joinedRead) {
 	})
 	if !runs {
 		for _, r := range batch {
-			r.err = cache.ErrUnavailable
+			r.err = remote.ErrUnavailable
 			close(r.done)
 		}
 		s.joined.leave(0)

@@ -11,7 +11,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/internal/redistest"
 	"github.com/nearside-go/nearside/redis"
 )
@@ -62,7 +62,7 @@ func joiningOf(t *testing.T, o redis.Options, keys int, payload func(int) []byte
 		if err != nil {
 			t.Fatal(err)
 		}
-		fill := cache.Fill{Payload: payload(i), TTL: time.Minute, MaxAge: time.Minute}
+		fill := remote.Fill{Payload: payload(i), TTL: time.Minute, MaxAge: time.Minute}
 		if held, err := l.Fill(t.Context(), fill); err != nil || !held {
 			t.Fatal(held, err)
 		}
@@ -79,7 +79,7 @@ func joiningOf(t *testing.T, o redis.Options, keys int, payload func(int) []byte
 // want reads key i, and wants its payload.
 func want(t *testing.T, s *redis.Store, i int) {
 	rec, err := s.Get(t.Context(), fmt.Sprint("c:0:", i), false)
-	if err != nil || rec.State != cache.StateValue || string(rec.Payload) != fmt.Sprint(i) {
+	if err != nil || rec.State != remote.StateValue || string(rec.Payload) != fmt.Sprint(i) {
 		t.Errorf("Get of %d: %v, %q, %v", i, rec.State, rec.Payload, err)
 	}
 }
@@ -202,11 +202,11 @@ func TestReadsThatWaitWhenTheStoreIsClosed(t *testing.T) {
 	close(g.gate)
 	reading.Wait()
 	for range cap(errs) {
-		if err := <-errs; !errors.Is(err, cache.ErrUnavailable) {
+		if err := <-errs; !errors.Is(err, remote.ErrUnavailable) {
 			t.Fatalf("a read that waited: %v, want ErrUnavailable", err)
 		}
 	}
-	if _, err := s.Get(t.Context(), "c:0:5", false); !errors.Is(err, cache.ErrUnavailable) {
+	if _, err := s.Get(t.Context(), "c:0:5", false); !errors.Is(err, remote.ErrUnavailable) {
 		t.Errorf("a read after Close: %v, want ErrUnavailable", err)
 	}
 }

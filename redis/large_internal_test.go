@@ -11,7 +11,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/internal/redistest"
 )
 
@@ -24,7 +24,7 @@ const (
 // only Redis writes: no client sends them, so that they count in no buffer.
 func putValue(t *testing.T, server *redistest.Server, size int) {
 	t.Helper()
-	fill := cache.Fill{Payload: []byte("v"), TTL: 2 * time.Hour, MaxAge: 10 * time.Hour}
+	fill := remote.Fill{Payload: []byte("v"), TTL: 2 * time.Hour, MaxAge: 10 * time.Hour}
 	record := encodeValue(hugeKey, fill, time.Now().Add(10*time.Hour).UnixMilli())
 	putRecord(t, server, string(record), size)
 }
@@ -61,11 +61,11 @@ var onLarge = map[string]func(context.Context, *Store, []byte) error{
 		_, err := s.Touch(ctx, "k")
 		return err
 	},
-	"Ban": func(ctx context.Context, s *Store, _ []byte) error {
-		return s.Ban(ctx, cache.Token{1}, []string{"k"}, time.Minute)
+	"Guard": func(ctx context.Context, s *Store, _ []byte) error {
+		return s.Guard(ctx, remote.Token{1}, []string{"k"}, time.Minute)
 	},
-	"Lift": func(ctx context.Context, s *Store, _ []byte) error {
-		return s.Lift(ctx, cache.Token{1}, []string{"k"}, 0)
+	"Unguard": func(ctx context.Context, s *Store, _ []byte) error {
+		return s.Unguard(ctx, remote.Token{1}, []string{"k"}, 0)
 	},
 	"Seize": func(ctx context.Context, s *Store, _ []byte) error {
 		l, err := s.Seize(ctx, "k", time.Minute)
@@ -180,7 +180,7 @@ func TestALargeUnusableRecordIsReplaced(t *testing.T) {
 		for _, size := range []int{0, 100, 100_000} {
 			putRecord(t, server, record, size)
 			rec, err := s.Get(t.Context(), "k", false)
-			if err != nil || rec.State != cache.StateCorrupt {
+			if err != nil || rec.State != remote.StateCorrupt {
 				t.Fatalf("%q: %v, %v", record, rec.State, err)
 			}
 			if len(rec.Version) > versionHead+10 {
@@ -210,7 +210,7 @@ var costs = []struct {
 }{
 	{"Invalidate", onLarge["Invalidate"]},
 	{"Touch", onLarge["Touch"]},
-	{"Ban", onLarge["Ban"]},
+	{"Guard", onLarge["Guard"]},
 	{"Seize", onLarge["Seize"]},
 	{"DEL", func(ctx context.Context, s *Store, _ []byte) error { return s.client.Del(ctx, hugeKey).Err() }},
 	{"UNLINK", func(ctx context.Context, s *Store, _ []byte) error { return s.client.Unlink(ctx, hugeKey).Err() }},

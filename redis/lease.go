@@ -8,65 +8,66 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// maxClearing bounds the leases that are given up in the background side by side.
-// One beyond it lapses by itself.
+// maxClearing bounds the leases being given up in the background at the same time. A lease
+// beyond the bound lapses by itself.
 const maxClearing = 64
 
-// lease is a lease that this Store took.
+// lease is a lease taken by this Store.
 type lease struct {
 	s       *Store
 	key     string
 	record  []byte
-	granted int64 // on Redis' clock, in milliseconds
-	until   time.Time
+	granted int64     // in milliseconds of Redis' clock
+	until   time.Time // no renewal is scheduled after this time
 
 	mu    sync.Mutex // guards all below
 	over  bool       // filled or released
 	timer *time.Timer
 }
 
-// Lease takes the lease of key, if nothing stands in the way.
-func (s *Store) Lease(ctx context.Context, key string, hold time.Duration, replace []byte) (cache.Lease, cache.Record, error) {
+// Lease takes the lease of key, if there is no record, or only the one that replace names.
+// Otherwise Lease returns the record that stands.
+func (s *Store) Lease(ctx context.Context, key string, hold time.Duration, replace []byte) (remote.Lease, remote.Record, error) {
 	key = s.redisKey(key)
 	asked, record := time.Now(), newLease()
 	taken, rest, err := s.evalList(ctx, leaseScript, key, record, millis(s.opts.LeaseTTL), replace)
 	if err != nil {
 		s.clearAsked(key, record, err)
-		return nil, cache.Record{}, err
+		return nil, remote.Record{}, err
 	}
 	if taken {
 		l, err := s.newLease(key, record, hold, rest)
-		return l, cache.Record{}, err
+		return l, remote.Record{}, err
 	}
 	rec, err := standing(key, rest)
 	rec.Asked = asked
 	return nil, rec, err
 }
 
-// standing is the record that stood in the way of a lease.
-func standing(key string, rest []any) (cache.Record, error) {
+// standing returns the record in the way of a lease.
+func standing(key string, rest []any) (remote.Record, error) {
 	if len(rest) != 2 {
-		return cache.Record{}, errReply
+		return remote.Record{}, errReply
 	}
 	b, ok := rest[0].(string)
 	left, ok2 := rest[1].(int64)
 	if !ok || !ok2 {
-		return cache.Record{}, errReply
+		return remote.Record{}, errReply
 	}
 	switch left {
 	case -1:
 		return decodeRecord(key, []byte(b), noTTL), nil
 	case -2:
-		return cache.Record{}, nil
+		return remote.Record{}, nil
 	}
 	return decodeRecord(key, []byte(b), fromMillis(left)), nil
 }
 
-// Seize takes the lease of key, unless a tombstone stands there.
-func (s *Store) Seize(ctx context.Context, key string, hold time.Duration) (cache.Lease, error) {
+// Seize takes the lease of key in place of any record but a tombstone.
+func (s *Store) Seize(ctx context.Context, key string, hold time.Duration) (remote.Lease, error) {
 	key = s.redisKey(key)
 	record := newLease()
 	taken, rest, err := s.evalList(ctx, seizeScript, key, record, millis(s.opts.LeaseTTL))
@@ -79,21 +80,21 @@ func (s *Store) Seize(ctx context.Context, key string, hold time.Duration) (cach
 	return s.newLease(key, record, hold, rest)
 }
 
-// clearAsked clears a lease that was asked for, unless err says that it cannot have
-// been granted.
+// clearAsked clears a lease that a failed command asked for, unless err shows that the
+// lease was not granted.
 func (s *Store) clearAsked(key string, record []byte, err error) {
 	var reply goredis.Error
-	if errors.Is(err, cache.ErrUnavailable) || errors.As(err, &reply) {
-		return // it was not sent, or Redis said no
+	if errors.Is(err, remote.ErrUnavailable) || errors.As(err, &reply) {
+		return // the command was not sent, or Redis refused it
 	}
 	s.clear(key, record)
 }
 
-// clear releases, in the background, a lease that a command that failed may have
-// left standing with nobody to fill it: others would wait for it until it lapses. A
-// command that is overdue may even be carried out later, when Redis goes on that
-// hangs now, and on another connection than what releases the lease; so clear tries
-// for as long as such a lease would stand, counted while Redis answers.
+// clear releases a lease in the background. A failed command may have left the lease in
+// Redis although nobody fills it, and other loads would wait until the lease lapses. A
+// Redis that hangs now may even carry out an overdue command after a release, which comes
+// on another connection. So clear tries again and again, for as long as such a lease would
+// stand, counted while Redis answers.
 func (s *Store) clear(key string, record []byte) {
 	if s.clearing.Add(1) > maxClearing {
 		s.clearing.Add(-1)
@@ -119,7 +120,8 @@ func (s *Store) clear(key string, record []byte) {
 	})
 }
 
-func (s *Store) newLease(key string, record []byte, hold time.Duration, rest []any) (cache.Lease, error) {
+// newLease returns the lease granted by a script. rest has the time of the grant.
+func (s *Store) newLease(key string, record []byte, hold time.Duration, rest []any) (remote.Lease, error) {
 	if len(rest) != 1 {
 		return nil, errReply
 	}
@@ -130,7 +132,8 @@ func (s *Store) newLease(key string, record []byte, hold time.Duration, rest []a
 	return s.hold(key, record, hold, granted), nil
 }
 
-// hold keeps alive a lease that was granted at that time of Redis' clock.
+// hold returns a lease granted at that time of Redis' clock, and keeps the lease alive for
+// at most hold.
 func (s *Store) hold(key string, record []byte, hold time.Duration, granted int64) *lease {
 	l := &lease{s: s, key: key, record: record, granted: granted, until: time.Now().Add(hold)}
 	l.mu.Lock()
@@ -139,9 +142,9 @@ func (s *Store) hold(key string, record []byte, hold time.Duration, granted int6
 	return l
 }
 
-// renew keeps the lease alive, until it is over, lost, or held too long. A
-// renewal that fails is tried again a third of the TTL later, when there is
-// still a third left.
+// renew keeps the lease alive, until the lease is over, lost, or held for too long. A
+// failed renewal is tried again after a third of LeaseTTL, when a third of the lease's TTL
+// is still left.
 func (l *lease) renew(ctx context.Context) {
 	stands, err := l.s.evalInt(ctx, renewScript, l.key, l.record, millis(l.s.opts.LeaseTTL))
 	if err == nil && stands == 0 {
@@ -165,8 +168,8 @@ func (l *lease) end() {
 	l.timer.Stop()
 }
 
-// Fill replaces the lease with a value, if it still stands.
-func (l *lease) Fill(ctx context.Context, f cache.Fill) (held bool, err error) {
+// Fill replaces the lease with a value, if the lease still stands.
+func (l *lease) Fill(ctx context.Context, f remote.Fill) (held bool, err error) {
 	l.end()
 	deadline := l.granted + millis(f.MaxAge)
 	held, rest, err := l.s.evalList(ctx, fillScript, l.key, l.record, encodeValue(l.key, f, deadline), millis(f.TTL), deadline)
@@ -175,11 +178,11 @@ func (l *lease) Fill(ctx context.Context, f cache.Fill) (held bool, err error) {
 	}
 	text, _ := rest[0].(string)
 	reason := replyOf(text)
-	l.s.denied(reason)
+	l.s.noteRefusal(reason)
 	return held, errors.New("redis: fill: " + reason.Error())
 }
 
-// Release gives the lease up. After an error it is given up in the background.
+// Release gives the lease up. After an error the lease is given up in the background.
 func (l *lease) Release(ctx context.Context) (held bool, err error) {
 	l.end()
 	stood, err := l.s.evalInt(ctx, releaseScript, l.key, l.record)

@@ -8,17 +8,19 @@ import (
 	"time"
 )
 
-// line is the connection that a log is read on, as the Store's commands look at it. A
-// server that dies ends its connections in the order in which they were made, and that of
-// the log is among the first. When it has ended, a command of a client that was handed in
-// had better wait until the reader knows more:
+// line is the connection that a log is read on, as the Store's commands use it. A server
+// that dies ends its connections in the order in which they were made, and the log's
+// connection is among the first. Once the log's connection has ended, a command of a client
+// passed to New should wait until the reader has dialed:
 //
 //  1. The server dies. The reader does not run yet.
-//  2. A command finds no connection in the client's pool that is sound, and dials.
+//  2. A command finds no sound connection in the client's pool, and dials.
 //  3. The reader dials, is refused, and opens the breaker.
-//  4. The dial of step 2 fails for the last time, and go-redis' pool logs that.
+//  4. The dial of step 2 fails for the last time, and the pool of go-redis logs the
+//     failure.
 type line struct{ raw syscall.RawConn }
 
+// newLine returns the line of conn; nil if conn has no socket to look at.
 func newLine(conn net.Conn) *line {
 	if secured, ok := conn.(*tls.Conn); ok {
 		conn = secured.NetConn()
@@ -31,15 +33,16 @@ func newLine(conn net.Conn) *line {
 	return nil
 }
 
-// ended reports whether the server has ended the connection. It takes nothing from it.
+// ended reports whether the server has ended the connection. It consumes no bytes.
 func (l *line) ended() (ended bool) {
 	err := l.raw.Control(func(fd uintptr) { ended = hungUp(fd) })
 	return ended || err != nil
 }
 
-// steady waits while the reader finds out why the connection of the log has ended, for
-// half a budget at most. The reader replaces or removes the line when it has dialed; where
-// that takes longer, the first command that has waited removes it for those that follow.
+// steady waits while the reader finds out why the connection of the log has ended, for half
+// a budget at most. The reader replaces or removes the line when it has dialed. If the dial
+// takes longer, the first command that has waited removes the line for the commands that
+// follow.
 func (s *Store) steady(ctx context.Context) {
 	late := time.Time{}
 	for {
@@ -64,7 +67,8 @@ func (s *Store) steady(ctx context.Context) {
 	}
 }
 
-// endedLine returns a log whose connection has ended, with that; nil if there is none.
+// endedLine returns a log whose connection has ended, and the line of the connection; nil
+// if there is no such log.
 func (s *Store) endedLine() (*partition, *line) {
 	for _, p := range s.logs {
 		if l := p.line.Load(); l != nil && l.ended() {

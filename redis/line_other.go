@@ -2,5 +2,5 @@
 
 package redis
 
-// hungUp cannot tell here.
+// hungUp returns false: there is no check for this system.
 func hungUp(uintptr) bool { return false }

@@ -4,7 +4,8 @@ package redis
 
 import "syscall"
 
-// hungUp reports whether there is nothing more to be read from a socket.
+// hungUp reports whether a socket has nothing more to read, because it was closed or has
+// failed.
 func hungUp(fd uintptr) bool {
 	var b [1]byte
 	n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)

@@ -13,56 +13,57 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// partition is one log: a stream, and what this Store knows of it.
+// partition is one log: a stream in Redis, and the state of the Store's reader and
+// followers of the stream.
 type partition struct {
 	s       *Store
 	key     string
-	markKey string // in a Cluster on the same node
+	markKey string // in a Cluster on the same node as key
 
-	// The reader's own.
-	count   int    // how many entries it asks for at once
-	tried   bool   // it has read, or tried to
-	movedTo string // the node that the log has moved to, by the last session's end
+	// Used by the reader only.
+	count     int    // entries to ask for at once
+	attempted bool   // a session has ended, or could not begin
+	movedTo   string // the node that the log has moved to, by the end of the last session
 
-	woken chan struct{}        // gets an element when Redis serves commands again
+	woken chan struct{}        // receives an element when Redis serves commands again
 	line  atomic.Pointer[line] // the connection that the log is read on; nil if unknown
 
-	turn sync.Mutex // held while followers are told; before mu
+	deliverMu sync.Mutex // held while followers are called; locked before mu
 
-	mu        sync.Mutex     // guards all below
-	heard     cache.Position // the newest that is known to be in the stream
-	told      place          // the last that the followers are being told; zero before the first session
-	toldAll   cache.Position // the last that they have been told
-	recent    recent         // that, and those before
-	marked    marked
-	tells     uint64 // how often more was told
-	lastTell  time.Time
-	progress  chan struct{} // closed when they have been told of more; nil if nobody waits
-	knew      time.Time     // when all entries until then were told
-	started   bool          // there is a reader
-	following bool          // it is connected, and tells
-	followers []*follower
+	mu           sync.Mutex      // guards all below
+	newest       remote.Position // the newest position that is known to be in the stream
+	delivering   place           // the last entry delivered, or being delivered; zero at first
+	delivered    remote.Position // the last position up to which every entry is delivered
+	recent       recent          // the last delivered entries
+	marked       marked
+	tells        uint64        // how often more was delivered
+	lastTell     time.Time     // when more was last delivered
+	progress     chan struct{} // closed when more is delivered; nil if no read waits
+	completeAsOf time.Time     // every entry appended before this time is delivered
+	started      bool          // the reader runs
+	following    bool          // the reader is connected, and delivers entries
+	followers    []*follower
 
 	entries, malformed, sessions, gaps uint64
 
-	depth    int64
-	lag      time.Duration
-	own      cache.Position // of an entry that this Store appended
-	appended time.Time      // when that was; zero once it has come back
-	renewed  time.Time      // when this Store last renewed the TTL of the log
-	odd      sync.Once      // reports the first malformed entry
+	depth         int64
+	lag           time.Duration
+	own           remote.Position // the position of an entry that this Store appended
+	appended      time.Time       // when own was appended; zero once own is delivered
+	renewed       time.Time       // when this Store last renewed the TTL of the log
+	warnMalformed sync.Once       // logs the first malformed entry
 
-	settle  sync.Once
-	settled chan struct{} // closed once the first session has begun, or failed
+	ready   sync.Once
+	settled chan struct{} // closed once a session has begun or failed, or await has timed out
 }
 
-// follower is told of one cache's entries.
+// follower receives the entries that concern one cache.
 type follower struct {
 	cache string
-	cache.Follower
+	remote.Follower
 }
 
 func newPartitions(s *Store) []*partition {
@@ -92,26 +93,28 @@ func cacheOf(name string) string {
 	return name
 }
 
-// Follow makes f hear of the log. The first follower of a partition starts its reader. It
-// takes its turn with the reader, or f might rely on a log that nobody reads:
+// Follow delivers to f the entries that concern the cache of that name, until stop is
+// called. The first follower of a partition starts the partition's reader. Follow returns
+// remote.ErrFollowed if the name has a follower.
 //
-//  1. Follow sees that the log is being read.
-//  2. The connection ends. The reader tells everybody, f too, that it is lost.
-//  3. Follow tells f since when the log is read.
+// Follow holds turn, as the reader does when it calls followers. Otherwise f might rely on
+// a log that is not being read:
 //
-// A name that has a follower is refused with cache.ErrFollowed.
-func (s *Store) Follow(name string, f cache.Follower) (stop func(), err error) {
+//  1. Follow finds that the log is being read.
+//  2. The connection ends. The reader calls Lost of every follower, including f.
+//  3. Follow calls f.Since, with the position from which the log was read.
+func (s *Store) Follow(name string, f remote.Follower) (stop func(), err error) {
 	p := s.log(name)
-	p.turn.Lock()
-	defer p.turn.Unlock()
+	p.deliverMu.Lock()
+	defer p.deliverMu.Unlock()
 	own := &follower{name, f}
 	p.mu.Lock()
 	if slices.ContainsFunc(p.followers, func(f *follower) bool { return f.cache == name }) {
 		p.mu.Unlock()
-		return nil, cache.ErrFollowed
+		return nil, remote.ErrFollowed
 	}
 	p.followers = append(p.followers[:len(p.followers):len(p.followers)], own)
-	following, told := p.following, p.told.at
+	following, told := p.following, p.delivering.at
 	if !p.started {
 		p.started = true
 		s.inBackground(p.read)
@@ -135,10 +138,10 @@ func (p *partition) unfollow(f *follower) {
 	p.followers = others
 }
 
-// await returns when the reader has begun, or failed to. What is read from Redis before
-// is of little use: it cannot be told whether it is right, and the local copies of it
-// are dropped when the reader begins. It waits for half a budget, once: a log that hangs
-// must not cost more.
+// await returns when the first session has begun, or has failed. A record that is read from
+// Redis before is of little use: the instance cannot check whether the record is valid, and
+// drops the local copy when the session begins. await waits for half a budget, once: a log
+// that hangs must not cost more.
 func (p *partition) await() {
 	select {
 	case <-p.settled:
@@ -154,28 +157,29 @@ func (p *partition) await() {
 	select {
 	case <-p.settled:
 	case <-time.After(p.s.opts.Timeout / 2):
-		p.settle.Do(func() { close(p.settled) })
+		p.ready.Do(func() { close(p.settled) })
 	}
 }
 
-// Position is the newest position of the log that this Store has heard of.
-func (s *Store) Position(name string) cache.Position {
+// Observed returns the newest position that this Store knows to be in the log.
+func (s *Store) Observed(name string) remote.Position {
 	p := s.log(name)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.heard
+	return p.newest
 }
 
-// Told is the last position that the followers were told, and when that was all.
-func (s *Store) Told(name string) (cache.Position, time.Time) {
+// Delivered returns the last position up to which every entry is delivered to the followers, and
+// a time. Every entry appended before that time is delivered.
+func (s *Store) Delivered(name string) (remote.Position, time.Time) {
 	p := s.log(name)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.toldAll, p.knew
+	return p.delivered, p.completeAsOf
 }
 
-// End is the position of the last entry.
-func (s *Store) End(ctx context.Context, name string) (cache.Position, error) {
+// End returns the position of the last entry of the log.
+func (s *Store) End(ctx context.Context, name string) (remote.Position, error) {
 	end, err := s.log(name).end(ctx)
 	return end.at, err
 }
@@ -187,17 +191,17 @@ func (p *partition) end(ctx context.Context) (place, error) {
 	})
 }
 
-// appendAfter sends what fill adds to a batch, and entries of names behind it. It
-// returns the position of the last one.
-func (s *Store) appendAfter(ctx context.Context, names []string, fill func(*batch)) (at cache.Position, err error) {
+// appendAfter sends the commands that fill adds to a batch, and behind them entries of
+// names. It returns the position of the last entry.
+func (s *Store) appendAfter(ctx context.Context, names []string, fill func(*batch)) (at remote.Position, err error) {
 	if len(names) == 0 {
 		return at, nil
 	}
 	p := s.log(names[0])
-	before := s.Position(names[0])
+	before := s.Observed(names[0])
 	at, err = p.send(ctx, names, fill)
 	if err == nil && !before.Before(at) {
-		// The log was lost, and goes on before what was heard of it.
+		// The log was lost, and goes on with positions before the newest known one.
 		at, err = p.appendBeyond(ctx, before, names)
 	}
 	if err == nil {
@@ -206,20 +210,20 @@ func (s *Store) appendAfter(ctx context.Context, names []string, fill func(*batc
 	return at, err
 }
 
-// appendBeyond lifts the log beyond a position, and appends names.
-func (p *partition) appendBeyond(ctx context.Context, before cache.Position, names []string) (cache.Position, error) {
+// appendBeyond raises the end of the log beyond a position, and then appends names.
+func (p *partition) appendBeyond(ctx context.Context, before remote.Position, names []string) (remote.Position, error) {
 	lift, _ := encodeEntry(p.s.origin, nil)
 	_, err := send(ctx, p.s.writes, func(ctx context.Context) (string, error) {
-		return p.addOne(ctx, p.s.client, formatPosition(cache.Position{Time: before.Time + 1}), lift)
+		return p.addOne(ctx, p.s.client, formatPosition(remote.Position{Time: before.Time + 1}), lift)
 	})
 	if err != nil && !isTooSmall(err) {
-		return cache.Position{}, err
+		return remote.Position{}, err
 	}
 	return p.send(ctx, names, func(*batch) {})
 }
 
-func (p *partition) send(ctx context.Context, names []string, fill func(*batch)) (cache.Position, error) {
-	at, err := send(ctx, p.s.writes, func(ctx context.Context) (at cache.Position, err error) {
+func (p *partition) send(ctx context.Context, names []string, fill func(*batch)) (remote.Position, error) {
+	at, err := send(ctx, p.s.writes, func(ctx context.Context) (at remote.Position, err error) {
 		var added *goredis.StringCmd
 		commands := func(b *batch) {
 			fill(b)
@@ -241,8 +245,8 @@ func (p *partition) send(ctx context.Context, names []string, fill func(*batch))
 }
 
 // addAll adds to a pipeline the commands that append entries of names, and returns the last
-// one of them. Readers ask for the last entry of the log again and again, so behind a long
-// entry a short one follows, which has no names.
+// XADD. Readers ask for the last entry of the log again and again. So a short entry without
+// names follows a long entry.
 func (p *partition) addAll(ctx context.Context, pipe goredis.Pipeliner, names []string) (added *goredis.StringCmd) {
 	size := 0
 	for rest := names; len(rest) > 0; {
@@ -259,13 +263,13 @@ func (p *partition) addAll(ctx context.Context, pipe goredis.Pipeliner, names []
 	return added
 }
 
-// addOne appends one entry, and renews the TTL of the log.
+// addOne appends one entry, replaces the mark of the log, and renews the TTL of the log.
 func (p *partition) addOne(ctx context.Context, c goredis.Cmdable, id string, entry []byte) (string, error) {
 	pipe := c.Pipeline()
 	added, marked, renewed := p.add(ctx, pipe, id, entry), p.mark(ctx, pipe), pipe.PExpire(ctx, p.key, logTTL)
 	_, err := pipe.Exec(ctx)
 	if added.Err() != nil || marked.Err() != nil || renewed.Err() != nil {
-		err = cmp.Or(added.Err(), marked.Err()) // the others can do without
+		err = cmp.Or(added.Err(), marked.Err()) // a failed PEXPIRE alone is not an error
 	}
 	return added.Val(), err
 }
@@ -277,18 +281,18 @@ func (p *partition) add(ctx context.Context, c goredis.Cmdable, id string, entry
 	})
 }
 
-// hear notes an entry that this Store appended.
-func (p *partition) hear(at cache.Position) {
+// hear notes the position of an entry that this Store appended.
+func (p *partition) hear(at remote.Position) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.heard = p.heard.Later(at)
-	if p.appended.IsZero() && p.told.at.Before(at) {
+	p.newest = p.newest.Later(at)
+	if p.appended.IsZero() && p.delivering.at.Before(at) {
 		p.own, p.appended = at, time.Now()
 	}
 }
 
-// addTo adds the partition's counts, and returns whether it has a reader, and one that
-// is connected, as numbers.
+// addTo adds the partition's counts to s. It returns as numbers, 0 or 1, whether the
+// partition has a reader, and whether the reader is connected.
 func (p *partition) addTo(s *Stats) (started, following int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

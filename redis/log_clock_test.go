@@ -41,7 +41,7 @@ func TestInstanceOfThePast(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for !c.Stats().Following { // Eventually would wait for a clock that stands still
+		for !c.Stats().LogFollowed { // Eventually would wait for a clock that stands still
 			runtime.Gosched()
 		}
 		fmt.Println(time.Now().Year())

@@ -91,17 +91,17 @@ func TestACacheThatIsClosedIsNotTold(t *testing.T) {
 	for range 20 {
 		c := cacheOn(t, b.store, other)
 		invalidate(t, writer, "k")
-		redistest.Eventually(t, soon, "it is told", func() bool { return c.Stats().Told > 0 })
+		redistest.Eventually(t, soon, "it is told", func() bool { return c.Stats().InvalidationsReceived > 0 })
 		_ = c.Close()
-		before := c.Stats().Told
+		before := c.Stats().InvalidationsReceived
 		invalidate(t, writer, "k")
 		invalidate(t, a, "k")
 		upToDate(t, server, b)
-		if n := c.Stats().Told; n != before {
+		if n := c.Stats().InvalidationsReceived; n != before {
 			t.Fatalf("a closed cache was told of %d invalidations", n-before)
 		}
 	}
-	if n := b.Stats().Told; n != 20 {
+	if n := b.Stats().InvalidationsReceived; n != 20 {
 		t.Errorf("the cache beside was told of %d, want 20", n)
 	}
 	if s := b.store.Stats(); s.LogSessions != 1 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/internal/redistest"
 	"github.com/nearside-go/nearside/redis"
 )
@@ -51,7 +52,7 @@ func (c *onCluster) checkNodeDies(t *testing.T) {
 		}
 		return true
 	})
-	positions := []cache.Position{a.store.Position("c"), b.store.Position("c")}
+	positions := []remote.Position{a.store.Observed("c"), b.store.Observed("c")}
 
 	node.Kill()
 	start := time.Now()
@@ -73,11 +74,11 @@ func (c *onCluster) checkNodeDies(t *testing.T) {
 
 	node.Restart()
 	for _, i := range []*instance{a, b} {
-		redistest.Eventually(t, 20*time.Second, "the log is read again", func() bool { return i.store.Stats().LogFollowing && i.Stats().Following })
+		redistest.Eventually(t, 20*time.Second, "the log is read again", func() bool { return i.store.Stats().LogFollowing && i.Stats().LogFollowed })
 	}
 	for n, i := range []*instance{a, b} {
 		i.wantLogGaps(t, "an instance", 1)
-		if at := i.store.Position("c"); !positions[n].Before(at) {
+		if at := i.store.Observed("c"); !positions[n].Before(at) {
 			t.Errorf("the log goes on at %v, and was at %v", at, positions[n])
 		}
 		misses(t, i, keys[0])
@@ -86,7 +87,7 @@ func (c *onCluster) checkNodeDies(t *testing.T) {
 	for _, key := range keys {
 		missesSoon(t, b, key)
 	}
-	if n := a.Stats().Distrusted; n != 0 {
+	if n := a.Stats().Unconfirmed; n != 0 {
 		t.Errorf("%d keys are distrusted", n)
 	}
 }

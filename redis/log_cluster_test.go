@@ -131,7 +131,7 @@ func (c *onCluster) checkKeys(t *testing.T) {
 	upToDateOn(t, c.client, a, b)
 	misses(t, b, keys...)
 	wantGet(t, b.Cache, "kept", "kept")
-	if n := b.Stats().Told; n != uint64(len(keys)) {
+	if n := b.Stats().InvalidationsReceived; n != uint64(len(keys)) {
 		t.Errorf("told of %d keys, want %d", n, len(keys))
 	}
 }

@@ -43,9 +43,9 @@ func TestAnInvalidationReachesTheLocalTiersOfTheOthers(t *testing.T) {
 			for i, member := range fleet {
 				wantGet(t, member.Cache, "kept", "kept")
 				s := member.Stats()
-				if s.Told != rounds*2/3 || len(member.seen.tolds()) != rounds*2/3 || s.Gaps != 0 {
+				if s.InvalidationsReceived != rounds*2/3 || len(member.seen.tolds()) != rounds*2/3 || s.Gaps != 0 {
 					t.Errorf("instance %d was told of %d invalidations, traced %d, and had %d gaps; want %d, as many, and none",
-						i, s.Told, len(member.seen.tolds()), s.Gaps, rounds*2/3)
+						i, s.InvalidationsReceived, len(member.seen.tolds()), s.Gaps, rounds*2/3)
 				}
 			}
 		})
@@ -87,7 +87,7 @@ func TestAnInvalidationOfAKeyWithAFormOfItsOwnReachesTheOthers(t *testing.T) {
 	if err := a.Invalidate(t.Context(), id{3, 1}, id{7, 1}); err != nil {
 		t.Fatal(err)
 	}
-	redistest.Eventually(t, soon, "the other instance is told", func() bool { return b.Stats().Told == 2 })
+	redistest.Eventually(t, soon, "the other instance is told", func() bool { return b.Stats().InvalidationsReceived == 2 })
 	for tenant := range 10 {
 		if k := (id{tenant, 1}); tenant == 3 || tenant == 7 {
 			wantMiss(t, b, k)
@@ -116,9 +116,9 @@ func TestAnInstanceDoesNotActOnItsOwnEcho(t *testing.T) {
 			t.Fatalf("round %d: the local copy has gone", i)
 		}
 	}
-	if s := a.Stats(); s.Told != 0 || len(a.seen.tolds()) != 0 || s.Loads != 30 || s.WrongLocals != 0 {
+	if s := a.Stats(); s.InvalidationsReceived != 0 || len(a.seen.tolds()) != 0 || s.Loads != 30 || s.InvalidLocals != 0 {
 		t.Errorf("told %d times, traced %d, %d loads, %d wrong copies; want none, none, 30, none",
-			s.Told, len(a.seen.tolds()), s.Loads, s.WrongLocals)
+			s.InvalidationsReceived, len(a.seen.tolds()), s.Loads, s.InvalidLocals)
 	}
 }
 
@@ -143,8 +143,8 @@ func TestAnEntryForAKeyThatIsNotHeldCostsNoCommand(t *testing.T) {
 		t.Errorf("%d invalidations of keys that nobody holds cost, besides the log's, %v; want a script with GETRANGE and UNLINK and a mark for each", n, got)
 	}
 	wantGet(t, b.Cache, "k", "v")
-	if s := b.Stats(); s.LocalHits != 1 || s.LocalEntries != 1 || s.Told != n {
-		t.Errorf("%d local hits, %d entries, told %d times; want 1, 1, %d", s.LocalHits, s.LocalEntries, s.Told, n)
+	if s := b.Stats(); s.LocalHits != 1 || s.LocalEntries != 1 || s.InvalidationsReceived != n {
+		t.Errorf("%d local hits, %d entries, told %d times; want 1, 1, %d", s.LocalHits, s.LocalEntries, s.InvalidationsReceived, n)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/internal/redistest"
 	"github.com/nearside-go/nearside/redis"
 )
@@ -68,7 +69,7 @@ func (p *pair) promote() {
 func (p *pair) replicated(t *testing.T, i *instance) {
 	t.Helper()
 	redistest.Eventually(t, soon, "the replica has the log", func() bool {
-		id := position(i.store.Position("c"))
+		id := position(i.store.Observed("c"))
 		found, err := p.replica.Client().XRange(t.Context(), i.logKey(), id, id).Result()
 		return err == nil && len(found) == 1
 	})
@@ -87,12 +88,12 @@ func TestAFailoverThatLosesEntriesIsAGap(t *testing.T) {
 	p.detach(t)
 	invalidate(t, a, "lost")
 	missesSoon(t, b, "lost")
-	before := b.store.Position("c")
+	before := b.store.Observed("c")
 	p.promote()
 	followed(t, a.Cache, b.Cache)
 	upToDate(t, p.replica, a, b)
 	b.wantLogGaps(t, "b", 1)
-	if now := b.store.Position("c"); !before.Before(now) {
+	if now := b.store.Observed("c"); !before.Before(now) {
 		t.Errorf("the log goes on at %v, and was at %v", now, before)
 	}
 	wantGet(t, b.Cache, "k", "old") // from Redis: it is right
@@ -120,8 +121,8 @@ func TestAnotherEntryAtTheSamePositionIsAGap(t *testing.T) {
 			p.replicated(t, far)
 			p.detach(t)
 			invalidate(t, a, key)
-			lost := a.store.Position("c")
-			redistest.Eventually(t, soon, "the far instance is told", func() bool { return far.store.Position("c") == lost })
+			lost := a.store.Observed("c")
+			redistest.Eventually(t, soon, "the far instance is told", func() bool { return far.store.Observed("c") == lost })
 			hold(t, "k", "old", a, far)
 			p.away.Store(true)
 			// The record of k went to the primary alone, and an Invalidate of it is one entry.
@@ -145,7 +146,7 @@ func TestALogThatBeginsAnewIsLifted(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	a, b := tagged(t, server), tagged(t, server)
-	far := cache.Position{Time: a.store.Position("c").Time + 3_600_000, Seq: 7}
+	far := remote.Position{Time: a.store.Observed("c").Time + 3_600_000, Seq: 7}
 	a.add(t, server, position(far), "e", logEntry())
 	upToDate(t, server, a, b)
 	hold(t, "k", "old|t", a, b)
@@ -157,7 +158,7 @@ func TestALogThatBeginsAnewIsLifted(t *testing.T) {
 		redistest.Eventually(t, soon, "the gap is found", func() bool { return i.store.Stats().LogGaps > 0 })
 	}
 	upToDate(t, server, a, b, c)
-	if at := c.store.Position("c"); !far.Before(at) {
+	if at := c.store.Observed("c"); !far.Before(at) {
 		t.Errorf("the log is at %v, and was at %v", at, far)
 	}
 	invalidateTags(t, c, "t")
@@ -181,7 +182,7 @@ func TestWhatIsInvalidatedBeforeALostLogIsLiftedIsAMiss(t *testing.T) {
 			// It does not notice soon that the log was lost.
 			a := enter(t, server.Addr(), redis.Options{LogTimeout: soon}, cache.Options[string, string]{Tags: tagsOf})
 			b := enter(t, server.Addr(), quick, cache.Options[string, string]{Tags: tagsOf})
-			a.add(t, server, position(cache.Position{Time: a.store.Position("c").Time + 3_600_000}), "e", logEntry())
+			a.add(t, server, position(remote.Position{Time: a.store.Observed("c").Time + 3_600_000}), "e", logEntry())
 			upToDate(t, server, a, b)
 			hold(t, "k", "old|t", a, b)
 			hasRecords(t, server, a, "t")

@@ -17,6 +17,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/internal/faultlink"
 	"github.com/nearside-go/nearside/internal/redistest"
 	"github.com/nearside-go/nearside/redis"
@@ -50,7 +51,7 @@ type logSeen struct {
 	mu   sync.Mutex // guards all below
 	log  []redis.LogInfo
 	at   []time.Time
-	told []cache.ToldInfo
+	told []cache.InvalidatedInfo
 	gaps int
 	text bytes.Buffer
 }
@@ -61,7 +62,7 @@ func (s *logSeen) noteLog(_ context.Context, i redis.LogInfo) {
 	s.log, s.at = append(s.log, i), append(s.at, time.Now())
 }
 
-func (s *logSeen) noteTold(_ context.Context, i cache.ToldInfo) {
+func (s *logSeen) noteTold(_ context.Context, i cache.InvalidatedInfo) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.told = append(s.told, i)
@@ -99,7 +100,7 @@ func (s *logSeen) lostAt() (at time.Time, ok bool) {
 }
 
 // tolds are what the Cache reported to Trace.Told.
-func (s *logSeen) tolds() []cache.ToldInfo {
+func (s *logSeen) tolds() []cache.InvalidatedInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.told[:len(s.told):len(s.told)]
@@ -124,7 +125,7 @@ func settle(t *testing.T, newStore func(redis.Options) *redis.Store, s redis.Opt
 	seen := &logSeen{}
 	s.Trace = &redis.Trace{Log: seen.noteLog}
 	s.Logger = slog.New(slog.NewTextHandler(seen, nil))
-	o.Trace = &cache.Trace{Told: seen.noteTold, Gap: seen.noteGap}
+	o.Trace = &cache.Trace{Invalidated: seen.noteTold, Gap: seen.noteGap}
 	store := newStore(s)
 	i := &instance{cacheOn(t, store, o), store, s.Prefix, seen, &marks{}}
 	followIn(t, store, "marks", i.marks)
@@ -198,10 +199,10 @@ func misses(t *testing.T, i *instance, keys ...string) {
 // marks follows the entries that mark a place in the log.
 type marks struct{ last atomic.Pointer[string] }
 
-func (m *marks) Since(cache.Position, bool) {}
-func (m *marks) Lost()                      {}
+func (m *marks) Since(remote.Position, bool) {}
+func (m *marks) Lost()                       {}
 
-func (m *marks) Invalidated(name string, _ cache.Position, _ bool) { m.last.Store(&name) }
+func (m *marks) Invalidated(name string, _ remote.Position, _ bool) { m.last.Store(&name) }
 
 // upToDate appends an entry that concerns no cache, and waits until the instances have
 // been told of it, and so of all before. It does so again when the log may have gone
@@ -266,7 +267,7 @@ func lineTo(t *testing.T, server *redistest.Server) *faultlink.Link {
 }
 
 // position is the ID of a position.
-func position(p cache.Position) string {
+func position(p remote.Position) string {
 	return fmt.Sprintf("%d-%d", p.Time, p.Seq)
 }
 

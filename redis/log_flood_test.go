@@ -71,7 +71,7 @@ func pour(t *testing.T, a, b *instance) {
 	}
 	batches := slices.Collect(slices.Chunk(keys, *flood/floodEntries))
 	inParallel(len(batches), func(i int) { invalidate(t, a, batches[i]...) })
-	if n := b.Stats().Told; n >= uint64(*flood) {
+	if n := b.Stats().InvalidationsReceived; n >= uint64(*flood) {
 		t.Errorf("it keeps up: told of %d keys already", n)
 	}
 }
@@ -110,7 +110,7 @@ func TestMoreInvalidationsThanAnInstanceAppliesAreAllApplied(t *testing.T) {
 	upToDate(t, server, a, b)
 	wantNothingOld(t, b)
 	b.wantLogGaps(t, "b", 0)
-	if n := b.Stats().Told; n < uint64(*flood) || n > uint64(*flood)*11/10 { // some are sent twice, for want of a script
+	if n := b.Stats().InvalidationsReceived; n < uint64(*flood) || n > uint64(*flood)*11/10 { // some are sent twice, for want of a script
 		t.Errorf("told of %d keys, want %d, or some more", n, *flood)
 	}
 }
@@ -132,7 +132,7 @@ func TestAnInvalidateOfManyKeysIsTold(t *testing.T) {
 	invalidate(t, a, long...)
 	upToDate(t, server, b)
 	misses(t, b, held...)
-	if n := b.Stats().Told; n != uint64(len(long)) {
+	if n := b.Stats().InvalidationsReceived; n != uint64(len(long)) {
 		t.Errorf("told of %d keys, want %d", n, len(long))
 	}
 }

@@ -7,6 +7,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/internal/redistest"
 	"github.com/nearside-go/nearside/redis"
 )
@@ -91,7 +92,7 @@ func TestALogThatWasTrimmedToNothingIsReadOn(t *testing.T) {
 	atOnce(t, server, func(pipe goredis.Pipeliner) {
 		pipe.Unlink(t.Context(), b.prefix+":c:0:k")
 		pipe.XAdd(t.Context(), &goredis.XAddArgs{
-			Stream: b.logKey(), ID: position(cache.Position{Time: b.store.Position("c").Time + 3_600_000}), Values: []any{"e", logEntry("c:0:k")},
+			Stream: b.logKey(), ID: position(remote.Position{Time: b.store.Observed("c").Time + 3_600_000}), Values: []any{"e", logEntry("c:0:k")},
 		})
 		pipe.XTrimMaxLen(t.Context(), b.logKey(), 0)
 	})
@@ -100,7 +101,7 @@ func TestALogThatWasTrimmedToNothingIsReadOn(t *testing.T) {
 		return s.LogGaps > 0 || !s.LogFollowing
 	})
 	redistest.Eventually(t, soon, "the log is read on, though nobody appends to it", func() bool {
-		return b.store.Stats().LogFollowing && b.Stats().Following
+		return b.store.Stats().LogFollowing && b.Stats().LogFollowed
 	})
 	wantMiss(t, b.Cache, "k")
 	b.wantLogGaps(t, "b", 1)

@@ -104,7 +104,7 @@ func (o *outage) wantNoticed(t *testing.T) {
 	var at time.Time
 	redistest.Eventually(t, soon, o.name+": the outage is noticed", func() (reported bool) {
 		at, reported = o.b.seen.lostAt()
-		return reported && !o.b.store.Stats().LogFollowing && !o.b.Stats().Following
+		return reported && !o.b.store.Stats().LogFollowing && !o.b.Stats().LogFollowed
 	})
 	if took := ran(o.began, at); took > quickLog+noticed {
 		t.Errorf("%s: the outage was noticed after %v, with a LogTimeout of %v", o.name, took, quickLog)
@@ -115,7 +115,7 @@ func (o *outage) wantNoticed(t *testing.T) {
 func (o *outage) wantHealed(t *testing.T, server *redistest.Server) {
 	t.Helper()
 	redistest.Eventually(t, soon, o.name+": the log is read again", func() bool {
-		return o.b.store.Stats().LogFollowing && o.b.Stats().Following
+		return o.b.store.Stats().LogFollowing && o.b.Stats().LogFollowed
 	})
 	upToDate(t, server, o.b)
 	misses(t, o.b, "k")

@@ -93,7 +93,7 @@ func TestCachesAreToldOfTheirsWithSeveralLogs(t *testing.T) {
 	}
 	for _, name := range partitionedNames {
 		// The key, the tag and the whole cache, the latter two twice, and partitionsOf's.
-		if n := b.caches[name].Stats().Told; n != 6 {
+		if n := b.caches[name].Stats().InvalidationsReceived; n != 6 {
 			t.Errorf("%s was told of %d invalidations, want 6", name, n)
 		}
 	}
@@ -135,7 +135,7 @@ func TestLogsAreLostApart(t *testing.T) {
 	}
 	redistest.Eventually(t, soon, "not all logs are read", func() bool { return !p.store.Stats().LogFollowing })
 	for name, c := range p.caches {
-		redistest.Eventually(t, soon, "the caches of that log know", func() bool { return c.Stats().Following == (logs[name] != lost) })
+		redistest.Eventually(t, soon, "the caches of that log know", func() bool { return c.Stats().LogFollowed == (logs[name] != lost) })
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/internal/redistest"
 	"github.com/nearside-go/nearside/redis"
 )
@@ -25,7 +26,7 @@ func TestALogThatIsBackIsReadAgainSoon(t *testing.T) {
 	for _, outage := range []time.Duration{time.Second, 2 * time.Second, 10 * time.Second} {
 		hold(t, "k", "old", a, b)
 		link.Cut()
-		redistest.Eventually(t, soon, "the outage is noticed", func() bool { return !b.Stats().Following })
+		redistest.Eventually(t, soon, "the outage is noticed", func() bool { return !b.Stats().LogFollowed })
 		<-time.After(outage)
 		invalidate(t, a, "k")
 		link.Restore()
@@ -46,7 +47,7 @@ func TestALogThatLostOnlyWhatWasNotToldIsLifted(t *testing.T) {
 	a := tagged(t, server)
 	b := enterByTwoWays(t, server, link, quick, cache.Options[string, string]{Tags: tagsOf})
 	upToDate(t, server, a, b)
-	told := b.store.Position("c")
+	told := b.store.Observed("c")
 	hold(t, "kept", "kept|u", a, b)
 	hasRecords(t, server, a, "u")
 	upToDate(t, server, a, b)
@@ -59,12 +60,12 @@ func TestALogThatLostOnlyWhatWasNotToldIsLifted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	later := cache.Position{Time: told.Time + 3_600_000}
+	later := remote.Position{Time: told.Time + 3_600_000}
 	b.add(t, server, position(later), "e", logEntry()) // the clock of a server is an hour ahead
 	if err := b.store.Announce(t.Context(), "c:0:lost"); err != nil {
 		t.Fatal(err)
 	}
-	heard := b.store.Position("c")
+	heard := b.store.Observed("c")
 	if !later.Before(heard) {
 		t.Fatalf("the Store has heard of %v, and appended behind %v", heard, later)
 	}
@@ -102,7 +103,7 @@ func (f *slowFollower) note(what string) {
 	f.told = append(f.told, what)
 }
 
-func (f *slowFollower) Since(cache.Position, bool) {
+func (f *slowFollower) Since(remote.Position, bool) {
 	f.once.Do(func() {
 		close(f.entered)
 		<-f.proceed
@@ -112,7 +113,7 @@ func (f *slowFollower) Since(cache.Position, bool) {
 
 func (f *slowFollower) Lost() { f.note("lost") }
 
-func (f *slowFollower) Invalidated(string, cache.Position, bool) { f.note("invalidated") }
+func (f *slowFollower) Invalidated(string, remote.Position, bool) { f.note("invalidated") }
 
 // A follower that is new hears of the log from Follow, all others from its reader. If the
 // connection ends between, "lost" must not come first: the follower would rely on a log
@@ -138,7 +139,7 @@ func TestANewFollowerIsNotToldOfTheLogAfterItIsLost(t *testing.T) {
 	<-time.After(slack) // long enough for it to be noticed
 	close(f.proceed)
 	<-done
-	redistest.Eventually(t, soon, "the outage is noticed", func() bool { return !b.Stats().Following })
+	redistest.Eventually(t, soon, "the outage is noticed", func() bool { return !b.Stats().LogFollowed })
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if want := []string{"since", "lost"}; !slices.Equal(f.told, want) {

@@ -58,7 +58,7 @@ func readFromThePast(t *testing.T, busy bool) {
 		<-time.After(5 * time.Millisecond)
 	}
 	redistest.Eventually(t, soon, "the log is read from the promoted server", func() bool {
-		return b.store.Position("c") == a.store.Position("c")
+		return b.store.Observed("c") == a.store.Observed("c")
 	})
 }
 

@@ -35,7 +35,7 @@ func measureDelivery(t *testing.T, n int) {
 	others := make([]*cache.Cache[string, string], n-1)
 	for i := range others {
 		others[i] = join(t, server, redis.Options{}, cache.Options[string, string]{Trace: &cache.Trace{
-			Told: func(context.Context, cache.ToldInfo) { told <- time.Now() },
+			Invalidated: func(context.Context, cache.InvalidatedInfo) { told <- time.Now() },
 		}})
 	}
 	var each, last []time.Duration // of each other instance, and of the slowest

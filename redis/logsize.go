@@ -12,20 +12,21 @@ const (
 	// logTTL is how long a log outlives the last Store that reads it or appends to it.
 	logTTL = 24 * time.Hour
 
-	// entryOverhead is what Redis needs for an entry besides its bytes, at most, about.
+	// entryOverhead is about how many bytes Redis needs for an entry besides the entry's
+	// own, at most.
 	entryOverhead = 128
 
-	// maxLastEntry is the size of an entry that may be the last one of a log.
+	// maxLastEntry is the largest size of an entry that may be the last of a log.
 	maxLastEntry = 1024
 )
 
-// entriesKept is how many entries of a log are kept when one of size bytes is appended to
-// it: at most length, and as many as take bytes if they are all of that size. No state is
-// needed. What a log takes follows from that:
+// entriesKept returns how many entries a log keeps when an entry of size bytes is appended:
+// at most length, and as many as take bytes if all are of that size. No state is needed.
+// The size of a log follows:
 //
-//   - Entries of one size, or growing ones, take bytes.
-//   - Shrinking ones take more. The nth entry from the oldest was appended when the log
-//     kept n entries or more, so it has a size of bytes/n at most, and all of them take
+//   - Entries of one size, or growing entries, take bytes.
+//   - Shrinking entries take more. The nth entry from the oldest was appended when the log
+//     kept n entries or more, so its size is at most bytes/n. Together the entries take
 //     bytes x (1 + 1/2 + ... + 1/length), which is less than bytes x (1 + ln(length)).
 //   - A single entry may be larger than bytes, and is kept.
 func entriesKept(size, length, bytes int) int64 {
@@ -39,15 +40,15 @@ func (p *partition) noteRenewal() {
 	p.renewed = time.Now()
 }
 
-// renewalDue reports whether this Store has renewed nothing for an eighth of the TTL.
+// renewalDue reports whether the Store's last renewal is an eighth of the TTL ago.
 func (p *partition) renewalDue() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return time.Since(p.renewed) >= logTTL/8
 }
 
-// renew keeps a log to which nothing is appended. A server that refuses says so again an
-// eighth of the TTL later.
+// renew renews the TTL of a log to which nothing is appended. After a refusal of the
+// server, the next attempt is an eighth of the TTL later.
 func (r *session) renew(ctx context.Context) error {
 	if !r.renewalDue() {
 		return nil
@@ -66,7 +67,8 @@ func (r *session) renew(ctx context.Context) error {
 	return nil
 }
 
-// lastEntry reads the last entry, and renews the TTL of the log if the server lets it.
+// lastEntry reads the last entry, and renews the TTL of the log if the server allows the
+// renewal.
 func (r *session) lastEntry(ctx context.Context) ([]goredis.XMessage, error) {
 	pipe := r.client.Pipeline()
 	last, renewed := pipe.XRevRangeN(ctx, r.key, "+", "-", 1), pipe.PExpire(ctx, r.key, logTTL)

@@ -8,7 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/internal/redistest"
 )
 
@@ -93,9 +93,9 @@ func TestEntriesAreOfAtMostSoManyBytes(t *testing.T) {
 // noFollower is told in vain.
 type noFollower struct{}
 
-func (noFollower) Since(cache.Position, bool)               {}
-func (noFollower) Lost()                                    {}
-func (noFollower) Invalidated(string, cache.Position, bool) {}
+func (noFollower) Since(remote.Position, bool)               {}
+func (noFollower) Lost()                                     {}
+func (noFollower) Invalidated(string, remote.Position, bool) {}
 
 // A reader renews the TTL of a log to which nothing is appended when it begins, and again
 // after an eighth of it.

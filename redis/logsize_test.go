@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/internal/redistest"
 	"github.com/nearside-go/nearside/redis"
 )
@@ -95,7 +96,7 @@ func TestTheLastEntryOfTheLogIsShort(t *testing.T) {
 			if n := server.Client().XLen(t.Context(), a.logKey()).Val() - before; size < 1000 && what == "Announce" && n != 1 {
 				t.Errorf("a key of %d bytes appends %d entries, want 1", size, n)
 			}
-			if at := position(a.store.Position("c")); at != id {
+			if at := position(a.store.Observed("c")); at != id {
 				t.Errorf("%s: the store has heard of %s, the last entry is %s", what, at, id)
 			}
 			redistest.Eventually(t, soon, "the old value is gone", func() bool {
@@ -177,7 +178,7 @@ func TestALogThatIsLiftedHasATTL(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	a := enter(t, server.Addr(), redis.Options{LogTimeout: quickLog}, cache.Options[string, string]{})
-	far := cache.Position{Time: uint64(time.Now().Add(time.Hour).UnixMilli())}
+	far := remote.Position{Time: uint64(time.Now().Add(time.Hour).UnixMilli())}
 	a.add(t, server, position(far), "e", logEntry("c:0:k"))
 	upToDate(t, server, a)
 	del(t, server, a.logKey())

@@ -194,7 +194,7 @@ func TestATombstoneThatIsRefusedRemovesTheOldValue(t *testing.T) {
 			for _, key := range keys {
 				missesSoon(t, b, key)
 			}
-			if n := a.Stats().Distrusted; n != 0 {
+			if n := a.Stats().Unconfirmed; n != 0 {
 				t.Errorf("%d keys are distrusted after an Invalidate that succeeded", n)
 			}
 		})

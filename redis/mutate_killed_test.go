@@ -215,7 +215,7 @@ func TestMutatesOfTwoInstancesShareATombstone(t *testing.T) {
 		}
 	}
 	err := a.Mutate(t.Context(), []string{"k"}, func(context.Context) error {
-		redistest.Eventually(t, soon, "the other instance is told", func() bool { return b.Stats().Told > 0 })
+		redistest.Eventually(t, soon, "the other instance is told", func() bool { return b.Stats().InvalidationsReceived > 0 })
 		unstored("in one", "old")
 		return b.Mutate(t.Context(), []string{"k"}, func(context.Context) error {
 			unstored("in both", "old")

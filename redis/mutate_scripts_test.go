@@ -86,7 +86,7 @@ func checkScriptsThatAreLost(t *testing.T, client goredis.Cmdable, nodes []*redi
 	invalidate(t, c, "other") // so that who starts later has to ask
 	wantGet(t, enters(0).Cache, "k", "v|"+strings.Join(tags, ","))
 	for _, i := range []*instance{a, b, c} {
-		if s := i.Stats(); s.RemoteErrors+s.RemoteTimeouts+s.RemoteUnavailable != 0 || s.Distrusted != 0 {
+		if s := i.Stats(); s.RemoteErrors+s.RemoteTimeouts+s.RemoteUnavailable != 0 || s.Unconfirmed != 0 {
 			t.Errorf("something failed: %+v", s)
 		}
 	}

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/internal/redistest"
 	"github.com/nearside-go/nearside/redis"
 )
@@ -23,12 +23,12 @@ func TestTombstonesOfOtherVersionsStand(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	const stands, longer, shorter = time.Minute, time.Hour, time.Second
-	ban, keys := cache.Token{1}, []string{"k"}
+	token, keys := remote.Token{1}, []string{"k"}
 	bury := func(ttl time.Duration) func(*redis.Store) error {
-		return func(s *redis.Store) error { return s.Ban(t.Context(), ban, keys, ttl) }
+		return func(s *redis.Store) error { return s.Guard(t.Context(), token, keys, ttl) }
 	}
 	lift := func(hold time.Duration) func(*redis.Store) error {
-		return func(s *redis.Store) error { return s.Lift(t.Context(), ban, keys, hold) }
+		return func(s *redis.Store) error { return s.Unguard(t.Context(), token, keys, hold) }
 	}
 	drop := func(hold time.Duration) func(*redis.Store) error {
 		return func(s *redis.Store) error { return s.Invalidate(t.Context(), keys, hold) }
@@ -38,18 +38,18 @@ func TestTombstonesOfOtherVersionsStand(t *testing.T) {
 		left  time.Duration // what it is to stand at least, and about
 		same  bool          // it is the other release's still
 	}{
-		"Invalidate":                         {steps: []func(*redis.Store) error{drop(0)}, left: stands, same: true},
-		"Invalidate with a short hold":       {steps: []func(*redis.Store) error{drop(shorter)}, left: stands, same: true},
-		"Invalidate with a long hold":        {steps: []func(*redis.Store) error{drop(longer)}, left: longer},
-		"a lift":                             {steps: []func(*redis.Store) error{lift(0)}, left: stands, same: true},
-		"a lift with a short hold":           {steps: []func(*redis.Store) error{lift(shorter)}, left: stands, same: true},
-		"a lift with a long hold":            {steps: []func(*redis.Store) error{lift(longer)}, left: longer},
-		"a short ban":                        {steps: []func(*redis.Store) error{bury(shorter)}, left: stands},
-		"a long ban":                         {steps: []func(*redis.Store) error{bury(longer)}, left: longer},
-		"a short ban that ends":              {steps: []func(*redis.Store) error{bury(shorter), lift(0)}, left: stands},
-		"a short ban that ends, with a hold": {steps: []func(*redis.Store) error{bury(shorter), lift(shorter), lift(0)}, left: stands},
-		"a ban twice, and an Invalidate":     {steps: []func(*redis.Store) error{bury(shorter), bury(shorter), drop(0), lift(0), drop(0)}, left: stands},
-		"a ban, and a hold that ends it":     {steps: []func(*redis.Store) error{drop(longer), bury(shorter), lift(0)}, left: longer},
+		"Invalidate":                           {steps: []func(*redis.Store) error{drop(0)}, left: stands, same: true},
+		"Invalidate with a short hold":         {steps: []func(*redis.Store) error{drop(shorter)}, left: stands, same: true},
+		"Invalidate with a long hold":          {steps: []func(*redis.Store) error{drop(longer)}, left: longer},
+		"a unguard":                            {steps: []func(*redis.Store) error{lift(0)}, left: stands, same: true},
+		"a unguard with a short hold":          {steps: []func(*redis.Store) error{lift(shorter)}, left: stands, same: true},
+		"a unguard with a long hold":           {steps: []func(*redis.Store) error{lift(longer)}, left: longer},
+		"a short guard":                        {steps: []func(*redis.Store) error{bury(shorter)}, left: stands},
+		"a long guard":                         {steps: []func(*redis.Store) error{bury(longer)}, left: longer},
+		"a short guard that ends":              {steps: []func(*redis.Store) error{bury(shorter), lift(0)}, left: stands},
+		"a short guard that ends, with a hold": {steps: []func(*redis.Store) error{bury(shorter), lift(shorter), lift(0)}, left: stands},
+		"a guard twice, and an Invalidate":     {steps: []func(*redis.Store) error{bury(shorter), bury(shorter), drop(0), lift(0), drop(0)}, left: stands},
+		"a guard, and a hold that ends it":     {steps: []func(*redis.Store) error{drop(longer), bury(shorter), lift(0)}, left: longer},
 	} {
 		for of, record := range foreignTombstones {
 			t.Run(name+"/"+of, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestTombstonesOfOtherVersionsStand(t *testing.T) {
 				if left := server.Client().PTTL(t.Context(), key).Val(); left < c.left-10*time.Second || left > c.left {
 					t.Errorf("it stands for %v, want about %v", left, c.left)
 				}
-				if rec, err := s.Get(t.Context(), "k", false); err != nil || rec.State != cache.StateTombstone {
+				if rec, err := s.Get(t.Context(), "k", false); err != nil || rec.State != remote.StateTombstone {
 					t.Errorf("Get: %v, %v", rec.State, err)
 				}
 				if l, err := s.Seize(t.Context(), "k", time.Minute); l != nil || err != nil {
@@ -89,7 +89,7 @@ func TestWhatOnlyBeginsLikeATombstoneIsLifted(t *testing.T) {
 		if err := s.Invalidate(t.Context(), []string{"k"}, 0); err != nil {
 			t.Fatal(err)
 		}
-		if rec, err := s.Get(t.Context(), "k", false); err != nil || rec.State != cache.StateAbsent {
+		if rec, err := s.Get(t.Context(), "k", false); err != nil || rec.State != remote.StateAbsent {
 			t.Errorf("%q after an Invalidate: %v, %v", record, rec.State, err)
 		}
 	}

@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// needs are the commands that a Store's user has to be allowed, and its server has to
-// have: first those that are sent, then those that scripts call.
+// needs are the commands that the server must have and the Store's user must be allowed to
+// call: first the commands that are sent, then the commands that scripts call.
 const needs = "GET SET PTTL PEXPIRE UNLINK TIME EVAL EVALSHA XADD XREAD XRANGE XREVRANGE XLEN; in scripts GET GETRANGE STRLEN SET DEL UNLINK PTTL PEXPIRE TIME"
 
-// lacks begin the replies that say that something is lacking.
+// lacks are the beginnings of the replies which mean that a needed command is lacking.
 var lacks = []string{replyUnknown, replyNoPermission, replyNoKey, replyScriptDenied, replyScriptUnknown}
 
-// denied tells the Logger that the server refuses what the Store needs: once, for it will
-// refuse it each time.
-func (s *Store) denied(err error) {
+// noteRefusal logs that the server refuses a command that the Store needs. It does so once,
+// because the server refuses the command each time.
+func (s *Store) noteRefusal(err error) {
 	if err == nil {
 		return
 	}

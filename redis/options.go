@@ -6,10 +6,10 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// What a zero in Options stands for.
+// The defaults: values that a zero in Options stands for.
 const (
 	// DefaultPrefix begins every key.
 	DefaultPrefix = "nearside"
@@ -20,129 +20,129 @@ const (
 	// DefaultLeaseTTL is how long a lease outlives its holder.
 	DefaultLeaseTTL = 3 * time.Second
 
-	// DefaultMaxFailures in a row make the Store leave Redis alone.
+	// DefaultMaxFailures is how many failures in a row open the breaker.
 	DefaultMaxFailures = 5
 
-	// DefaultLogLength is how many entries the log keeps.
+	// DefaultLogLength is about how many entries the log keeps.
 	DefaultLogLength = 10_000
 
-	// DefaultLogBytes is how many bytes the log takes.
+	// DefaultLogBytes is about how many bytes the log takes.
 	DefaultLogBytes = 16 << 20
 
-	// DefaultLogTimeout is how long a connection of the log may be silent.
+	// DefaultLogTimeout is how long the connection of the log's reader may receive nothing.
 	DefaultLogTimeout = 2 * time.Second
 
-	// DefaultProbeInterval is the first wait before Redis is tried again.
+	// DefaultProbeInterval is the wait between the opening of the breaker and the first
+	// probe.
 	DefaultProbeInterval = 100 * time.Millisecond
 )
 
 // Options configure a Store. The zero value is ready for use.
 type Options struct {
-	// Prefix begins every key of the Store: letters, digits, dots, dashes and
-	// underscores. Stores of one prefix on one Redis share their caches. ""
-	// means DefaultPrefix.
+	// Prefix begins every key of the Store. It has letters, digits, dots, dashes and
+	// underscores only. Stores of one prefix on one Redis share their caches. "" means
+	// DefaultPrefix.
 	Prefix string
 
-	// Timeout is the budget of a command, from the call to its return, waits
-	// for a connection included, whatever the timeouts of the client. The GET
-	// and the lease of a miss share one: it has to be longer than two round
-	// trips, or nothing is ever filled. 0 means DefaultTimeout.
+	// Timeout is the budget of a command: the longest time from the call to its return,
+	// including waits for a connection, whatever the timeouts of the client. The GET and
+	// the lease of a miss share one budget. So Timeout must be longer than two round trips;
+	// with a shorter Timeout nothing is ever filled. 0 means DefaultTimeout.
 	Timeout time.Duration
 
-	// LeaseTTL is how long a lease stands after its holder last renewed it,
-	// which it does three times as often: when an instance dies in a load,
-	// another takes over so much later. At least 3 ms; 0 means DefaultLeaseTTL.
+	// LeaseTTL is how long a lease stands after its last renewal. The holder renews the
+	// lease three times in each LeaseTTL. When an instance dies during a load, another
+	// instance takes over after LeaseTTL. At least 3 ms; 0 means DefaultLeaseTTL.
 	LeaseTTL time.Duration
 
-	// MaxFailures is how many commands have to fail in a row, by timeout or by
-	// an error that says that Redis cannot serve, for the breaker to open.
-	// Commands that read and commands that write are counted apart. When the
-	// server's address refuses a connection of the log's reader, that is enough.
-	// 0 means DefaultMaxFailures.
+	// MaxFailures is how many commands must fail in a row for the breaker to open. A
+	// failure is a timeout, or an error which shows that Redis cannot serve. Commands that
+	// read and commands that write are counted separately. When the server's address
+	// refuses a connection of the log's reader, the breaker opens at once. 0 means
+	// DefaultMaxFailures.
 	MaxFailures int
 
-	// ProbeInterval is how long the breaker waits after it opened before it
-	// sends its first probe. The wait doubles, with jitter, up to 10 times its
-	// length, and ends when the log can be read again. 0 means DefaultProbeInterval.
+	// ProbeInterval is the wait between the opening of the breaker and the first probe. The
+	// wait doubles after each probe, with jitter, up to 10 times ProbeInterval. A wait ends
+	// early when the log can be read again. 0 means DefaultProbeInterval.
 	ProbeInterval time.Duration
 
-	// LogLength is how many entries the log of invalidations keeps, about. A Store
-	// that is cut off for longer than they last drops the local tiers of its
-	// caches. 0 means DefaultLogLength.
+	// LogLength is about how many entries the log of invalidations keeps. A Store that is
+	// cut off for longer than the entries last drops the local tiers of its caches. 0 means
+	// DefaultLogLength.
 	LogLength int
 
-	// LogBytes is how many bytes the log takes, about, if its entries are of one size: a
-	// long entry makes it keep fewer than LogLength. Behind long entries shorter ones
-	// may make it take up to 1 + ln(LogLength) times as much, and a single entry, of a
-	// key that is larger, is kept. With several LogPartitions it is the size of each. 0
-	// means DefaultLogBytes.
+	// LogBytes is about how many bytes the log takes, if its entries are of one size: with
+	// long entries the log keeps fewer than LogLength. Where shorter entries follow long
+	// ones, the log may take up to 1 + ln(LogLength) times as much. A single entry is kept
+	// even if its key is larger than LogBytes. With several LogPartitions, LogBytes is the
+	// size of each. 0 means DefaultLogBytes.
 	LogBytes int
 
-	// LogPartitions is how many logs there are, which may live on as many nodes of
-	// a Cluster. Each has the invalidations of some caches. All Stores of one
-	// prefix must have the same number. 0 means one.
+	// LogPartitions is the number of logs, which may live on as many nodes of a Cluster.
+	// Each log has the invalidations of some caches. All Stores of one prefix must have the
+	// same number. 0 means one.
 	LogPartitions int
 
-	// LogTimeout is how long the connection that the log is read on may be silent
-	// before it counts as dead. Redis is asked to speak four times as often. At least
-	// four milliseconds; 0 means DefaultLogTimeout. A cache whose Local.TTL is less than
-	// a quarter of it asks about the log with its reads, in the same round trip, while
-	// the log is silent.
+	// LogTimeout is how long the connection of the log's reader may receive nothing before
+	// the connection counts as dead. The reader asks Redis for a reply four times in each
+	// LogTimeout. At least four milliseconds; 0 means DefaultLogTimeout. A cache whose
+	// Local.TTL is less than a quarter of LogTimeout asks about the log with its reads, in
+	// the same round trip, while the log has no new entries.
 	LogTimeout time.Duration
 
-	// Trace has the functions to call when something happens; nil means none.
+	// Trace has the functions that the Store calls on events; nil means none.
 	Trace *Trace
 
-	// Logger receives what an operator should see; nil discards it. An outage is a
-	// warning when something stops to work, and a line at level Info when everything
-	// has worked again for a second; outages between which there is less are one.
+	// Logger receives the lines for an operator; nil discards them. An outage has two
+	// lines: a warning when a component stops working, and a line at level Info when
+	// everything has worked again for a second. Outages less than a second apart are one
+	// outage.
 	Logger *slog.Logger
 }
 
-// Trace has functions that a Store calls when something happens. Any of them may
-// be nil. They are called outside all locks, and must be fast and safe for
-// concurrent use.
+// Trace has functions that a Store calls on events. Each may be nil. The Store calls the
+// functions outside all locks. They must be fast and safe for concurrent use.
 type Trace struct {
-	// Breaker: the breaker opened, so that no command is sent any more, or
-	// closed again.
+	// Breaker: the breaker opened, so that no command is sent, or closed again.
 	Breaker func(context.Context, BreakerInfo)
 
-	// Log: the log is being read, or cannot be.
+	// Log: the log is being read, or cannot be read.
 	Log func(context.Context, LogInfo)
 
-	// LogRead: entries were read, and the caches told of them.
+	// LogRead: entries were read, and delivered to the caches.
 	LogRead func(context.Context, LogReadInfo)
 }
 
-// LogReadInfo tells of entries that were read at once.
+// LogReadInfo describes the entries of one read of the log.
 type LogReadInfo struct {
 	Entries int
 	Depth   int64         // entries in the log
-	Lag     time.Duration // since this Store appended one of them; 0 if it has appended none
+	Lag     time.Duration // since this Store appended an entry of the read; 0 if none
 }
 
-// LogInfo tells of the reading of the log.
+// LogInfo describes a change in the reading of the log.
 type LogInfo struct {
-	Following bool  // it is being read, from here on
-	Gap       bool  // and entries may have been missed before, so that local tiers are dropped
-	Err       error // why it cannot be read
+	Following bool  // the log is being read from now on
+	Gap       bool  // entries may have been missed before, and local tiers are dropped
+	Err       error // why the log cannot be read
 }
 
-// BreakerInfo tells of a change of the breaker.
+// BreakerInfo describes a change of a breaker.
 type BreakerInfo struct {
 	Open   bool
-	Writes bool  // it is the breaker of commands that write; reads go on
-	Err    error // the failure that opened it
+	Writes bool  // the breaker is the one of commands that write; reads go on
+	Err    error // the failure that opened the breaker
 }
 
-// complete returns the options with every default filled in, or every problem
-// with them, joined, each naming its field.
+// complete returns the options with every default filled in. Its error joins all problems,
+// and each problem names its field.
 func (o Options) complete() (Options, error) {
 	var problems []error
 	if o.Prefix == "" {
 		o.Prefix = DefaultPrefix
 	}
-	if !cache.ValidName(o.Prefix) {
+	if !remote.ValidName(o.Prefix) {
 		problems = append(problems, errors.New("redis: Prefix has a character other than a letter, a digit, a dot, a dash or an underscore"))
 	}
 	duration := func(name string, field *time.Duration, value time.Duration) {

@@ -8,32 +8,33 @@ import (
 	"time"
 )
 
-// outageSettles is for how long everything has to work for an outage to be over. Blips
-// and storms of resets that come more often are one outage.
+// outageSettles is how long everything must work before an outage is over. Short failures
+// and storms of connection resets that recur within this time are one outage.
 const outageSettles = time.Second
 
-// outage is what the Store's Logger is told of a Redis that does not serve: a line when
-// something stops to work, and a line when everything has worked again for a while.
+// outage writes to the Store's Logger about a Redis that does not serve: a line when
+// something stops working, and a line when everything has worked again for a while.
 type outage struct {
 	s *Store
 
 	mu       sync.Mutex       // guards all below
 	causes   map[any]struct{} // the breakers that are open, and the logs that cannot be read
-	affected []string         // what they are called, since the outage began
+	affected []string         // names of the causes since the outage began
 	told     bool             // the first line was written, the last one was not
-	began    time.Time        // when the first cause came
-	ended    time.Time        // when the last cause went
+	began    time.Time        // when the first cause was noted
+	ended    time.Time        // when the last cause ended
 	gap      bool             // log entries may have been missed in the outage
-	gapped   time.Time        // when that was last so
+	gapped   time.Time        // when gap was last noted
 	over     bool             // the Store is closed
 	timer    *time.Timer      // runs while there are no causes, until the outage is over
 }
 
 func newOutage(s *Store) *outage { return &outage{s: s, causes: make(map[any]struct{})} }
 
-// begin notes that something does not work, because of err. It returns what writes the
-// outage's first line, if that is due: begin and end are called in the order of what they
-// note, under the lock of their caller, and a Logger is not.
+// begin notes that the cause named what does not work, because of err. It returns a
+// function that writes the outage's first line, if the line is due. begin and end are
+// called under the lock of the caller, and so in the order of the changes. A Logger must
+// not run under that lock.
 func (o *outage) begin(cause any, what string, err error) (write func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -59,7 +60,7 @@ func (o *outage) begin(cause any, what string, err error) (write func()) {
 	}
 }
 
-// end notes that something works again.
+// end notes that a cause works again.
 func (o *outage) end(cause any) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -73,7 +74,7 @@ func (o *outage) end(cause any) {
 	}
 }
 
-// settle ends the outage, if nothing has stopped to work since the timer was set.
+// settle ends the outage, if nothing has stopped working since the timer was set.
 func (o *outage) settle() {
 	o.mu.Lock()
 	if !o.told || len(o.causes) > 0 || !o.over && time.Since(o.ended) < outageSettles {
@@ -87,8 +88,8 @@ func (o *outage) settle() {
 		"after", took.Round(time.Millisecond), "affected", affected, "entries_may_have_been_missed", gap)
 }
 
-// missed notes that log entries may have been missed. In an outage the last line says so.
-// Outside it is a line of its own, unless that was the same a moment ago.
+// missed notes that log entries may have been missed. In an outage the last line reports
+// the fact. Otherwise missed writes a line, unless the same happened within outageSettles.
 func (o *outage) missed() {
 	o.mu.Lock()
 	again := time.Since(o.gapped) < outageSettles
@@ -101,7 +102,7 @@ func (o *outage) missed() {
 	}
 }
 
-// shut ends the notes. An outage that nothing causes any more is told to be over.
+// shut ends the notes. An outage without a cause left gets its last line.
 func (o *outage) shut() {
 	o.mu.Lock()
 	o.over = true

@@ -84,7 +84,7 @@ func TestAfterAFailedInvalidateTheOldValueIsNeverRead(t *testing.T) {
 			if v, err := b.Get(t.Context(), "k"); v != "old" {
 				t.Fatalf("another instance reads %q, %v: Redis does not hold the old value", v, err)
 			}
-			if n := a.Stats().Distrusted; n != 1 {
+			if n := a.Stats().Unconfirmed; n != 1 {
 				t.Errorf("%d keys are distrusted, want 1", n)
 			}
 			if v, err := a.Get(t.Context(), "k"); err != cache.ErrMiss {
@@ -97,7 +97,7 @@ func TestAfterAFailedInvalidateTheOldValueIsNeverRead(t *testing.T) {
 				}
 				<-time.After(12 * time.Millisecond)
 			}
-			redistest.Eventually(t, 10*time.Second, "the first read had the key invalidated again", func() bool { return a.Stats().Distrusted == 0 })
+			redistest.Eventually(t, 10*time.Second, "the first read had the key invalidated again", func() bool { return a.Stats().Unconfirmed == 0 })
 			wantTrustRegained(t, a, b)
 		})
 	}
@@ -118,7 +118,7 @@ func wantTrustRegained(t *testing.T, a, b *sufferer) {
 	if err != nil || v != "newest" {
 		t.Errorf("GetOrLoad = %q, %v; want what Redis holds", v, err)
 	}
-	if n := a.Stats().Distrusted; n != 0 {
+	if n := a.Stats().Unconfirmed; n != 0 {
 		t.Errorf("%d keys are distrusted, want none", n)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/internal/redistest"
 	"github.com/nearside-go/nearside/redis"
 )
@@ -195,8 +196,8 @@ func (s *secrets) callAll(t *testing.T, store *redis.Store) {
 		{"Wait", func() error { _, err := store.Wait(ctx, key); return err }},
 		{"Touch", func() error { _, err := store.Touch(ctx, key); return err }},
 		{"Invalidate", func() error { return store.Invalidate(ctx, []string{key}, time.Second) }},
-		{"Ban", func() error { return store.Ban(ctx, cache.Token{}, []string{key}, time.Second) }},
-		{"Lift", func() error { return store.Lift(ctx, cache.Token{}, []string{key}, time.Second) }},
+		{"Guard", func() error { return store.Guard(ctx, remote.Token{}, []string{key}, time.Second) }},
+		{"Unguard", func() error { return store.Unguard(ctx, remote.Token{}, []string{key}, time.Second) }},
 		{"Announce", func() error { return store.Announce(ctx, key) }},
 		{"End", func() error { _, err := store.End(ctx, key); return err }},
 		{"TagPositions", func() error { _, err := store.TagPositions(ctx, tag); return err }},
@@ -205,7 +206,7 @@ func (s *secrets) callAll(t *testing.T, store *redis.Store) {
 			return err
 		}},
 		{"RecordTags", func() error {
-			return store.RecordTags(ctx, cache.Position{}, cache.Position{Time: 1}, time.Minute, tag)
+			return store.RecordTags(ctx, remote.Position{}, remote.Position{Time: 1}, time.Minute, tag)
 		}},
 		{"Cache.Get", func() error { _, err := c.Get(ctx, secretKey); return err }},
 		{"Cache.GetOrLoad", func() error { _, err := c.GetOrLoad(ctx, secretKey, yields[string](secretValue)); return err }},
@@ -233,7 +234,7 @@ func (s *secrets) use(ctx context.Context, store *redis.Store) error {
 		l, err = store.Seize(ctx, key, time.Second)
 	}
 	if l != nil {
-		_, err := l.Fill(ctx, cache.Fill{Payload: []byte(secretValue), TTL: time.Minute, MaxAge: time.Minute, Tags: []string{secretTag}})
+		_, err := l.Fill(ctx, remote.Fill{Payload: []byte(secretValue), TTL: time.Minute, MaxAge: time.Minute, Tags: []string{secretTag}})
 		s.note("Fill", err)
 		_, err = l.Release(ctx)
 		s.note("Release", err)

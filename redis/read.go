@@ -10,53 +10,56 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// Get reads key with GET and PTTL in one round trip, which it shares with others that run
-// side by side: see joined. No script: on a hit that would cost Redis several times a GET.
-// With confirm it looks at the log behind them.
-func (s *Store) Get(ctx context.Context, key string, confirm bool) (cache.Record, error) {
+// Get reads key with GET and PTTL in one round trip. Reads that are under way at the same
+// time may share the round trip: see joined. Get uses no script, because on a hit a script
+// would cost Redis several times a GET. With confirm, Get also looks at the log, behind GET
+// and PTTL in the same pipeline.
+func (s *Store) Get(ctx context.Context, key string, confirm bool) (remote.Record, error) {
 	reply, _, err := s.read(ctx, recordRead{log: s.log(key), key: s.redisKey(key), confirm: confirm})
 	return reply.rec, err
 }
 
-// GetOrLease is Get that takes the lease with SET NX, and Redis' time with TIME, in the same
-// round trip. The script of Lease costs Redis more than all of these. Where a read shares
-// its round trip, or goes to a Cluster, whose nodes have clocks of their own, it takes none.
-func (s *Store) GetOrLease(ctx context.Context, key string, hold time.Duration, confirm bool) (cache.Lease, cache.Record, error) {
+// GetOrLease reads key like Get. In the same round trip it takes the lease with SET NX, and
+// reads Redis' time with TIME. The script of Lease costs Redis more than these commands
+// together. GetOrLease does not ask for the lease while the breaker of the writes is open,
+// when the read shares its round trip, or in a Cluster, whose nodes have clocks of their
+// own.
+func (s *Store) GetOrLease(ctx context.Context, key string, hold time.Duration, confirm bool) (remote.Lease, remote.Record, error) {
 	r := recordRead{log: s.log(key), key: s.redisKey(key), confirm: confirm}
 	if s.single && !s.writes.open.Load() {
 		r.lease = newLease()
 	}
 	reply, asked, err := s.read(ctx, r)
 	if err != nil {
-		if asked && !errors.Is(err, cache.ErrUnavailable) {
-			s.clear(r.key, r.lease) // Redis may have answered GET with an error, and granted it
+		if asked && !errors.Is(err, remote.ErrUnavailable) {
+			s.clear(r.key, r.lease) // the lease may be granted, although GET failed
 		}
-		return nil, cache.Record{}, err
+		return nil, remote.Record{}, err
 	}
 	if !asked {
 		return nil, reply.rec, nil
 	}
-	// A client that lost the reply may have sent all of it again.
-	granted := reply.set.Val() || reply.rec.State == cache.StateLease && reply.get.Val() == string(r.lease)
+	// A client that lost the reply may have sent the whole pipeline again.
+	granted := reply.set.Val() || reply.rec.State == remote.StateLease && reply.get.Val() == string(r.lease)
 	at, err := reply.time.Result()
 	switch {
-	case granted && err == nil: // what was read, if anything, has expired
-		return s.hold(r.key, r.lease, hold, at.UnixMilli()), cache.Record{Asked: reply.rec.Asked, Complete: reply.rec.Complete}, nil
-	case granted: // Redis does not tell the time
+	case granted && err == nil: // the record that GET found, if any, has expired
+		return s.hold(r.key, r.lease, hold, at.UnixMilli()), remote.Record{Asked: reply.rec.Asked, Complete: reply.rec.Complete}, nil
+	case granted: // Redis did not return the time
 		s.clear(r.key, r.lease)
 	case reply.set.Err() != nil:
 		s.clearAsked(r.key, r.lease, reply.set.Err())
-	case reply.rec.State == cache.StateAbsent:
-		reply.rec.State = cache.StateLease // taken by another between the two commands
+	case reply.rec.State == remote.StateAbsent:
+		reply.rec.State = remote.StateLease // another load took the lease between GET and SET
 	}
 	return nil, reply.rec, nil
 }
 
-// read sends a read at once, and alone, or with others. It reports whether a lease was
-// asked for.
+// read sends a read at once and alone, or joins it with others. asked reports whether the
+// round trip asked for a lease.
 func (s *Store) read(ctx context.Context, r recordRead) (reply recordReply, asked bool, err error) {
 	if s.single {
 		if waits := s.joined.enter(r); waits != nil {
@@ -79,18 +82,18 @@ type recordRead struct {
 	lease   []byte // to be taken if there is no record; nil for none
 }
 
-// recordReply is what Redis answered to one.
+// recordReply is the answer of Redis to a recordRead.
 type recordReply struct {
 	get  *goredis.StringCmd
 	pttl *goredis.DurationCmd
-	time *goredis.TimeCmd // nil, as set, if no lease was asked for
+	time *goredis.TimeCmd // nil, like set, if no lease was asked for
 	set  *goredis.BoolCmd
-	rec  cache.Record
+	rec  remote.Record
 	err  error
 }
 
-// readRecords makes all reads in one round trip, and then has the log's reader catch up
-// with those that confirm, within the budget. Its error is that of all of them.
+// readRecords makes all reads in one round trip. Then, for the reads that confirm, it waits
+// within the budget for the log's reader to catch up. Its error applies to all reads.
 func (s *Store) readRecords(ctx context.Context, reads []recordRead) ([]recordReply, error) {
 	start := time.Now()
 	got, err := send(ctx, s.reads, func(ctx context.Context) (trip, error) { return s.readTrip(ctx, reads) })
@@ -108,9 +111,9 @@ func (s *Store) readRecords(ctx context.Context, reads []recordRead) ([]recordRe
 		reply := &got.replies[i]
 		switch {
 		case reply.err != nil && isReply(reply.err):
-			reply.err = told(reply.err)
+			reply.err = unquote(reply.err)
 		case reply.err != nil:
-			reply.err = err // of the connection
+			reply.err = err // the error of the connection
 		case r.confirm:
 			reply.rec.Complete = got.looks.complete(r.log)
 		}
@@ -118,14 +121,14 @@ func (s *Store) readRecords(ctx context.Context, reads []recordRead) ([]recordRe
 	return got.replies, nil
 }
 
-// trip is what one round trip brings.
+// trip is the result of one round trip.
 type trip struct {
 	replies []recordReply
 	looks   looks
 }
 
-// largest returns the size of the largest record that a round trip with this error brought;
-// at least 1, but for one without replies, whose is 0.
+// largest returns the size of the largest record of a round trip that ended with err, and
+// at least 1. Without replies it returns 0.
 func (got trip) largest(err error) int {
 	if err != nil && !isReply(err) {
 		return 0
@@ -137,7 +140,8 @@ func (got trip) largest(err error) int {
 	return n
 }
 
-// readTrip returns the first error of a read, but one that is no reply before all others.
+// readTrip makes all reads in one pipeline. It returns the first error that is not a reply;
+// if every error is a reply, the first error.
 func (s *Store) readTrip(ctx context.Context, reads []recordRead) (got trip, first error) {
 	for _, r := range reads {
 		r.log.await()
@@ -158,7 +162,7 @@ func (s *Store) readTrip(ctx context.Context, reads []recordRead) (got trip, fir
 	}
 	cmds, err := pipe.Exec(ctx)
 	if slices.ContainsFunc(cmds, func(c goredis.Cmder) bool { return c.Err() != nil }) {
-		err = nil // it is a command's, and known from there
+		err = nil // err is the error of a command, and readReply finds it there
 	}
 	for i, r := range reads {
 		reply := &got.replies[i]
@@ -171,26 +175,26 @@ func (s *Store) readTrip(ctx context.Context, reads []recordRead) (got trip, fir
 	return got, first
 }
 
-// readReply makes a record of the two replies. If a connection could not be set
-// up, neither command has an error, and only the pipeline tells.
-func readReply(key string, get *goredis.StringCmd, pttl *goredis.DurationCmd, pipeline error) (cache.Record, error) {
+// readReply makes a record of the replies to GET and PTTL. If a connection could not be set
+// up, neither command has an error, and pipeline is the only sign of the failure.
+func readReply(key string, get *goredis.StringCmd, pttl *goredis.DurationCmd, pipeline error) (remote.Record, error) {
 	b, err := get.Bytes()
 	if err == nil && pttl.Err() == nil {
 		err = pipeline
 	}
 	switch {
 	case err == nil && pttl.Err() != nil:
-		return cache.Record{}, pttl.Err()
+		return remote.Record{}, pttl.Err()
 	case err == nil && pttl.Val() == noKey:
-		return cache.Record{}, nil // it went between the two
+		return remote.Record{}, nil // the record went away between GET and PTTL
 	case err == nil:
 		return decodeRecord(key, b, pttl.Val()), nil
 	case errors.Is(err, goredis.Nil):
-		return cache.Record{}, nil
+		return remote.Record{}, nil
 	case isWrongType(err):
-		return corrupt(cache.Record{}, errType), nil
+		return corrupt(remote.Record{}, errType), nil
 	}
-	return cache.Record{}, err
+	return remote.Record{}, err
 }
 
 func isWrongType(err error) bool {
@@ -198,28 +202,28 @@ func isWrongType(err error) bool {
 	return errors.As(err, &reply) && strings.HasPrefix(reply.Error(), "WRONGTYPE")
 }
 
-// The pauses between two looks at a lease: a 32nd of the time waited so far,
-// within these bounds, give or take a half. A wait is so prolonged by a few per
-// cent, and a long one costs few looks.
+// Bounds of the pauses between two reads of a Wait. A pause is a 32nd of the time waited so
+// far, within these bounds, plus or minus a half. So the pauses prolong a wait by a few per
+// cent, and a long wait costs few reads.
 const (
 	minPause      = time.Millisecond
 	maxPause      = 25 * time.Millisecond
 	pauseFraction = 32
 )
 
-// Wait looks at key from time to time, until it is in another state than leased.
-// A look that is under way when ctx ends is brought to its end.
-func (s *Store) Wait(ctx context.Context, key string) (cache.Record, error) {
+// Wait reads key from time to time, until key is in another state than leased. When ctx
+// ends during a read, Wait first completes that read.
+func (s *Store) Wait(ctx context.Context, key string) (remote.Record, error) {
 	start := time.Now()
 	for {
 		pause := min(max(time.Since(start)/pauseFraction, minPause), maxPause)
 		select {
 		case <-time.After(pause/2 + rand.N(pause)):
 		case <-ctx.Done():
-			return cache.Record{}, ctx.Err()
+			return remote.Record{}, ctx.Err()
 		}
 		rec, err := s.Get(context.WithoutCancel(ctx), key, false)
-		if err != nil || rec.State != cache.StateLease {
+		if err != nil || rec.State != remote.StateLease {
 			return rec, err
 		}
 	}

@@ -10,28 +10,28 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// The first byte of a record tells its state, the second the version of its
-// format. docs/wire.md has the layouts.
+// The first byte of a record is its kind, the second the version of its format.
+// docs/wire.md has the layouts.
 const (
 	kindLease     = 'L'
 	kindTombstone = 'T'
 	kindValue     = 'V'
 
 	wireVersion = 2
-	maxVersion  = 31 // whatever has a larger one is not ours; leases and tombstones up to here are heeded
+	maxVersion  = 31 // larger is foreign; leases and tombstones up to here are heeded
 
 	flagNotFound = 1 << 0
 
-	leaseSize  = 2 + 16 // kind, version, token
-	bansOffset = 3      // of the tokens of a tombstone: kind, version, how many
-	tokenSize  = 16
-	headerSize = 24 // kind, version, flags, zero, deadline, TTL, checksum
-	tagsOffset = 40 // after the stamp: the number of tags, and the tags
+	leaseSize    = 2 + 16 // kind, version, token
+	tokensOffset = 3      // of the tokens of a tombstone, behind kind, version and count
+	tokenSize    = 16
+	headerSize   = 24 // kind, version, flags, zero, deadline, TTL, checksum
+	tagsOffset   = 40 // of the number of tags and the tags, behind the stamp
 
-	versionHead = 64 // of a record, that its Version has; lease.lua compares as many
+	versionHead = 64 // bytes of a record that are in its Version; lease.lua compares as many
 )
 
 var (
@@ -44,7 +44,7 @@ var (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// newLease returns a lease record with a token of its own.
+// newLease returns a lease record with a new token.
 func newLease() []byte {
 	b := make([]byte, leaseSize)
 	b[0], b[1] = kindLease, wireVersion
@@ -52,9 +52,9 @@ func newLease() []byte {
 	return b
 }
 
-// encodeValue returns the record of a value under key. Deadline is the time, in
-// milliseconds on Redis' clock, that no touch extends it beyond.
-func encodeValue(key string, f cache.Fill, deadline int64) []byte {
+// encodeValue returns the record of a value under key. deadline is in milliseconds of
+// Redis' clock; no touch extends the record's life beyond deadline.
+func encodeValue(key string, f remote.Fill, deadline int64) []byte {
 	size := tagsOffset + 2 + len(f.Payload)
 	for _, tag := range f.Tags {
 		size += 2 + len(tag)
@@ -78,28 +78,29 @@ func encodeValue(key string, f cache.Fill, deadline int64) []byte {
 	return b
 }
 
-// checksum is the CRC-32C of the key and of the record without its checksum.
+// checksum returns the CRC-32C of the key and of the record without its checksum.
 func checksum(key string, b []byte) uint32 {
 	sum := crc32.Update(0, castagnoli, []byte(key))
 	sum = crc32.Update(sum, castagnoli, b[:20])
 	return crc32.Update(sum, castagnoli, b[headerSize:])
 }
 
-// versionOf returns what a lease script compares: the length of a record, and its first
-// bytes. Two values with the same version do not occur: the first bytes of a value have its
-// deadline in milliseconds, its TTL, its stamp, and a checksum of all of it. A foreign record
-// that changed only behind its first bytes is as unusable as it was before. So the script
-// replaces the record that its caller has read, and neither reads nor receives the whole.
+// versionOf returns the bytes that a lease script compares: the length of a record, and its
+// first bytes. No two values have the same version: the first bytes of a value have its
+// deadline in milliseconds, its TTL, its stamp, and a checksum of the whole record. A
+// foreign record that changed only behind its first bytes is as unusable as before. So the
+// script replaces the record that its caller has read, without reading or receiving all of
+// the record.
 func versionOf(b []byte) []byte {
 	const digits = 20 // of a length, and a colon
 	version := strconv.AppendInt(make([]byte, 0, digits+versionHead), int64(len(b)), 10)
 	return append(append(version, ':'), b[:min(len(b), versionHead)]...)
 }
 
-// decodeRecord tells what b, read under key, with left of its TTL, is. The
-// payload it returns is part of b.
-func decodeRecord(key string, b []byte, left time.Duration) cache.Record {
-	rec := cache.Record{Left: left, Version: versionOf(b)}
+// decodeRecord decodes b, which was read under key with left of its TTL. The payload of the
+// result is part of b.
+func decodeRecord(key string, b []byte, left time.Duration) remote.Record {
+	rec := remote.Record{Left: left, Version: versionOf(b)}
 	if left == noTTL {
 		return corrupt(rec, errNoTTL)
 	}
@@ -108,9 +109,9 @@ func decodeRecord(key string, b []byte, left time.Duration) cache.Record {
 	}
 	switch {
 	case b[0] == kindTombstone && (b[1] != wireVersion || isTombstone(b)):
-		rec.State = cache.StateTombstone
+		rec.State = remote.StateTombstone
 	case b[0] == kindLease && (len(b) == leaseSize || b[1] != wireVersion):
-		rec.State = cache.StateLease
+		rec.State = remote.StateLease
 	case b[0] == kindValue && b[1] != wireVersion:
 		return corrupt(rec, fmt.Errorf("%w: %d", errVersion, b[1]))
 	case b[0] == kindValue:
@@ -121,13 +122,14 @@ func decodeRecord(key string, b []byte, left time.Duration) cache.Record {
 	return rec
 }
 
-// isTombstone reports whether b has as many tokens as it says. A value of which one bit
-// was flipped, and which now begins like a tombstone, says none, or one.
+// isTombstone reports whether b has as many tokens as its count states. A flipped bit can
+// turn the first byte of a value into that of a tombstone. The count of such a record is 0
+// or 1, and the length of a value matches neither.
 func isTombstone(b []byte) bool {
-	return len(b) >= bansOffset && len(b) == bansOffset+tokenSize*int(b[2])
+	return len(b) >= tokensOffset && len(b) == tokensOffset+tokenSize*int(b[2])
 }
 
-func decodeValue(key string, b []byte, rec cache.Record) cache.Record {
+func decodeValue(key string, b []byte, rec remote.Record) remote.Record {
 	if len(b) < tagsOffset+2 {
 		return corrupt(rec, errForeign)
 	}
@@ -139,18 +141,18 @@ func decodeValue(key string, b []byte, rec cache.Record) cache.Record {
 	if !ok || b[2]&^flagNotFound != 0 || b[3] != 0 || ttl == 0 || ttl > uint64(maxMillis) {
 		return corrupt(rec, errForeign)
 	}
-	rec.State = cache.StateValue
+	rec.State = remote.StateValue
 	rec.NotFound = b[2]&flagNotFound != 0
 	rec.TTL = fromMillis(int64(ttl))
-	rec.Stamp = cache.Position{Time: binary.BigEndian.Uint64(b[24:]), Seq: binary.BigEndian.Uint64(b[32:])}
+	rec.Stamp = remote.Position{Time: binary.BigEndian.Uint64(b[24:]), Seq: binary.BigEndian.Uint64(b[32:])}
 	rec.Tags, rec.Payload = tags, payload
 	return rec
 }
 
-// decodeTags takes the tags off b, and returns what is behind them.
+// decodeTags returns the tags at the beginning of b, and the bytes behind the tags.
 func decodeTags(b []byte) (tags []string, rest []byte, ok bool) {
 	n := int(binary.BigEndian.Uint16(b))
-	if b = b[2:]; n > cache.MaxTags {
+	if b = b[2:]; n > remote.MaxTags {
 		return nil, nil, false
 	}
 	for range n {
@@ -158,7 +160,7 @@ func decodeTags(b []byte) (tags []string, rest []byte, ok bool) {
 			return nil, nil, false
 		}
 		size := int(binary.BigEndian.Uint16(b))
-		if b = b[2:]; size == 0 || size > cache.MaxTagLength || size > len(b) {
+		if b = b[2:]; size == 0 || size > remote.MaxTagLength || size > len(b) {
 			return nil, nil, false
 		}
 		tags = append(tags, string(b[:size]))
@@ -167,12 +169,12 @@ func decodeTags(b []byte) (tags []string, rest []byte, ok bool) {
 	return tags, b, true
 }
 
-func corrupt(rec cache.Record, reason error) cache.Record {
-	rec.State, rec.Reason = cache.StateCorrupt, reason
+func corrupt(rec remote.Record, reason error) remote.Record {
+	rec.State, rec.Reason = remote.StateCorrupt, reason
 	return rec
 }
 
-// noTTL and noKey are how go-redis hands on PTTL's -1 and -2.
+// noTTL and noKey are the durations by which go-redis returns -1 and -2 of PTTL.
 const (
 	noTTL = time.Duration(-1)
 	noKey = time.Duration(-2)
@@ -181,14 +183,14 @@ const (
 // maxMillis is the longest time.Duration in milliseconds.
 const maxMillis = int64(math.MaxInt64 / time.Millisecond)
 
-// fromMillis is the duration of so many milliseconds, or the longest there is: bytes that
-// are no record of this library may have any TTL.
+// fromMillis returns the duration of ms milliseconds, at most the longest duration: bytes
+// that are not a record of this library may have any TTL.
 func fromMillis(ms int64) time.Duration {
 	return time.Duration(min(ms, maxMillis)) * time.Millisecond
 }
 
-// millis is d in milliseconds as Redis takes it: at least 1, and at most what fromMillis
-// turns into a duration again.
+// millis returns d in milliseconds as Redis takes a duration: at least 1, and at most the
+// number that fromMillis turns back into a duration.
 func millis(d time.Duration) int64 {
 	ms := int64(d / time.Millisecond)
 	if d%time.Millisecond > 0 && ms < maxMillis {

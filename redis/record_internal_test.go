@@ -10,20 +10,21 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
 const testKey = "nearside:users:0:42"
 
 // randomFill is any fill that the cache may ask for, and its deadline.
-func randomFill(r *rand.Rand) (cache.Fill, int64) {
-	f := cache.Fill{
+func randomFill(r *rand.Rand) (remote.Fill, int64) {
+	f := remote.Fill{
 		NotFound: r.IntN(4) == 0,
 		TTL:      time.Duration(1+r.Int64N(math.MaxInt64/int64(time.Millisecond)-1)) * time.Millisecond,
 	}
 	for range r.IntN(4) {
 		f.Tags = append(f.Tags, string(rune('a'+r.IntN(26)))+string(make([]byte, r.IntN(cache.MaxTagLength-3))))
 	}
-	f.Stamp = cache.Position{Time: r.Uint64(), Seq: r.Uint64()}
+	f.Stamp = remote.Position{Time: r.Uint64(), Seq: r.Uint64()}
 	if !f.NotFound {
 		f.Payload = make([]byte, r.IntN(300))
 		for i := range f.Payload {
@@ -41,7 +42,7 @@ func TestWhatIsEncodedIsDecoded(t *testing.T) {
 		left := time.Duration(r.Int64N(int64(time.Hour)))
 		b := encodeValue(testKey, f, deadline)
 		rec := decodeRecord(testKey, b, left)
-		if rec.State != cache.StateValue || rec.Reason != nil || rec.NotFound != f.NotFound ||
+		if rec.State != remote.StateValue || rec.Reason != nil || rec.NotFound != f.NotFound ||
 			rec.TTL != f.TTL || rec.Left != left || !bytes.Equal(rec.Payload, f.Payload) || rec.Stamp != f.Stamp || !slices.Equal(rec.Tags, f.Tags) || !bytes.Equal(rec.Version, versionOf(b)) {
 			t.Fatalf("seed %d: %+v became %x, and that %+v", seed, f, b, rec)
 		}
@@ -51,7 +52,7 @@ func TestWhatIsEncodedIsDecoded(t *testing.T) {
 func wantCorrupt(t *testing.T, key string, b []byte, what string) {
 	t.Helper()
 	rec := decodeRecord(key, b, time.Minute)
-	if rec.State != cache.StateCorrupt || rec.Reason == nil || rec.Payload != nil {
+	if rec.State != remote.StateCorrupt || rec.Reason == nil || rec.Payload != nil {
 		t.Errorf("%s: %v with payload %q, reason %v; want corrupt", what, rec.State, rec.Payload, rec.Reason)
 	}
 	if !bytes.Equal(rec.Version, versionOf(b)) {
@@ -60,7 +61,7 @@ func wantCorrupt(t *testing.T, key string, b []byte, what string) {
 }
 
 func someValue() []byte {
-	return encodeValue(testKey, cache.Fill{Payload: []byte(`{"id":42}`), TTL: time.Minute}, 1_700_000_000_000)
+	return encodeValue(testKey, remote.Fill{Payload: []byte(`{"id":42}`), TTL: time.Minute}, 1_700_000_000_000)
 }
 
 func TestATruncatedRecordIsCorrupt(t *testing.T) {
@@ -79,7 +80,7 @@ func TestAValueWithAFlippedBitIsCorrupt(t *testing.T) {
 	for i := range 8 * len(whole) {
 		b := bytes.Clone(whole)
 		b[i/8] ^= 1 << (i % 8)
-		if rec := decodeRecord(testKey, b, time.Minute); rec.State != cache.StateCorrupt {
+		if rec := decodeRecord(testKey, b, time.Minute); rec.State != remote.StateCorrupt {
 			t.Errorf("bit %d of byte %d flipped: %v, want corrupt", i%8, i/8, rec.State)
 		}
 	}
@@ -93,7 +94,7 @@ func TestAValueOfAnotherKeyIsCorrupt(t *testing.T) {
 
 func TestARecordWithoutATTLIsCorrupt(t *testing.T) {
 	for _, b := range [][]byte{someValue(), newLease(), []byte("T\x02\x01sixteen byte id.")} {
-		if rec := decodeRecord(testKey, b, noTTL); rec.State != cache.StateCorrupt {
+		if rec := decodeRecord(testKey, b, noTTL); rec.State != remote.StateCorrupt {
 			t.Errorf("%q without a TTL: %v, want corrupt", b[0], rec.State)
 		}
 	}
@@ -108,26 +109,26 @@ func TestRecordsOfOtherVersions(t *testing.T) {
 		for _, c := range []struct {
 			name   string
 			record []byte
-			heeded cache.State
+			heeded remote.State
 		}{
-			{"lease", lease, cache.StateLease},
-			{"longer lease", append(lease, "more"...), cache.StateLease},
-			{"short lease", lease[:2], cache.StateLease},
-			{"tombstone", tomb, cache.StateTombstone},
-			{"longer tombstone", append(tomb, "more"...), cache.StateTombstone},
-			{"short tombstone", tomb[:2], cache.StateTombstone},
-			{"value", value, cache.StateCorrupt},
+			{"lease", lease, remote.StateLease},
+			{"longer lease", append(lease, "more"...), remote.StateLease},
+			{"short lease", lease[:2], remote.StateLease},
+			{"tombstone", tomb, remote.StateTombstone},
+			{"longer tombstone", append(tomb, "more"...), remote.StateTombstone},
+			{"short tombstone", tomb[:2], remote.StateTombstone},
+			{"value", value, remote.StateCorrupt},
 		} {
 			want := c.heeded
 			if version == 0 || version > 31 {
-				want = cache.StateCorrupt
+				want = remote.StateCorrupt
 			}
 			if version == wireVersion { // whose length and checksum are known
 				switch c.name {
 				case "longer lease", "short lease", "longer tombstone", "short tombstone":
-					want = cache.StateCorrupt
+					want = remote.StateCorrupt
 				case "value":
-					want = cache.StateValue
+					want = remote.StateValue
 				}
 			}
 			if rec := decodeRecord(testKey, c.record, time.Minute); rec.State != want {
@@ -152,8 +153,8 @@ func TestTheWireFormatStaysAsItIs(t *testing.T) {
 		want   string
 	}{
 		{"value", someValue(), "5602" + "00" + "00" + "0000018bcfe56800" + "000000000000ea60" + "dec8baea" + "0000000000000000" + "0000000000000000" + "0000" + "7b226964223a34327d"},
-		{"not found", encodeValue(testKey, cache.Fill{NotFound: true, TTL: 1500 * time.Microsecond}, 1), "5602" + "01" + "00" + "0000000000000001" + "0000000000000002" + "0fdc4a62" + "0000000000000000" + "0000000000000000" + "0000"},
-		{"tagged", encodeValue(testKey, cache.Fill{Payload: []byte("v"), TTL: time.Second, Stamp: cache.Position{Time: 3, Seq: 4}, Tags: []string{"a", "bc"}}, 1), "5602" + "00" + "00" + "0000000000000001" + "00000000000003e8" + "b339d2a8" + "0000000000000003" + "0000000000000004" + "0002" + "0001" + "61" + "0002" + "6263" + "76"},
+		{"not found", encodeValue(testKey, remote.Fill{NotFound: true, TTL: 1500 * time.Microsecond}, 1), "5602" + "01" + "00" + "0000000000000001" + "0000000000000002" + "0fdc4a62" + "0000000000000000" + "0000000000000000" + "0000"},
+		{"tagged", encodeValue(testKey, remote.Fill{Payload: []byte("v"), TTL: time.Second, Stamp: remote.Position{Time: 3, Seq: 4}, Tags: []string{"a", "bc"}}, 1), "5602" + "00" + "00" + "0000000000000001" + "00000000000003e8" + "b339d2a8" + "0000000000000003" + "0000000000000004" + "0002" + "0001" + "61" + "0002" + "6263" + "76"},
 	} {
 		if got := hex.EncodeToString(c.record); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
@@ -179,8 +180,8 @@ func TestLongTimesAreTheLongest(t *testing.T) {
 			t.Errorf("%v are %d ms, want %d", d, got, want)
 		}
 	}
-	b := encodeValue(testKey, cache.Fill{Payload: []byte("v"), TTL: math.MaxInt64}, math.MaxInt64)
-	if rec := decodeRecord(testKey, b, time.Minute); rec.State != cache.StateValue {
+	b := encodeValue(testKey, remote.Fill{Payload: []byte("v"), TTL: math.MaxInt64}, math.MaxInt64)
+	if rec := decodeRecord(testKey, b, time.Minute); rec.State != remote.StateValue {
 		t.Errorf("a value with the longest TTL is %v: %v", rec.State, rec.Reason)
 	}
 }

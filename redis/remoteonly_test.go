@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/internal/redistest"
 	"github.com/nearside-go/nearside/redis"
 )
@@ -34,15 +35,15 @@ type stuck struct {
 	end   chan struct{} // lets it go on
 }
 
-func (s *stuck) Since(cache.Position, bool) {}
-func (s *stuck) Lost()                      {}
-func (s *stuck) Invalidated(string, cache.Position, bool) {
+func (s *stuck) Since(remote.Position, bool) {}
+func (s *stuck) Lost()                       {}
+func (s *stuck) Invalidated(string, remote.Position, bool) {
 	s.is.Do(func() { close(s.began) })
 	<-s.end
 }
 
 // followIn makes f follow the log of a cache until the test ends.
-func followIn(t *testing.T, store *redis.Store, name string, f cache.Follower) {
+func followIn(t *testing.T, store *redis.Store, name string, f remote.Follower) {
 	t.Helper()
 	stop, err := store.Follow(name, f)
 	if err != nil {

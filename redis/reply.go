@@ -8,17 +8,17 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// reply is an error that Redis replied with, without anything that it quotes: Redis
-// quotes commands with their arguments, and so the keys. It begins with a code, like the
-// reply itself, and goes on in fixed words.
+// reply is an error reply of Redis without quotations: Redis quotes commands with their
+// arguments, and so the keys. A reply begins with a code, like the original, and continues
+// in fixed words.
 type reply string
 
 func (r reply) Error() string { return string(r) }
 
-// RedisError makes a reply a goredis.Error.
+// RedisError makes reply a goredis.Error.
 func (reply) RedisError() {}
 
-// The replies that say that the user or the server lacks what the Store needs.
+// The replies which mean that the user or the server lacks something that the Store needs.
 const (
 	replyUnknown       = "ERR unknown command"
 	replyNoPermission  = "NOPERM no permission to run the command"
@@ -27,10 +27,10 @@ const (
 	replyScriptUnknown = "ERR a script calls a command that is not known"
 )
 
-// idTooSmall begins the reply to an XADD whose position is not behind the log's end.
+// idTooSmall begins the reply to an XADD whose position is not behind the end of the log.
 const idTooSmall = "The ID specified in XADD is equal or smaller"
 
-// codes have the words that follow a code. A code that is not here is told as ERR.
+// codes has the words that follow a code. A code that is not in codes becomes ERR.
 var codes = map[string]string{
 	"ASK":         "the slot is being moved",
 	"BUSY":        "a script is running",
@@ -57,7 +57,8 @@ var codes = map[string]string{
 	"WRONGTYPE":   "the key holds another kind of value",
 }
 
-// phrases begin replies with the code ERR. They are told by other words, or by their own.
+// phrases are the beginnings of replies with the code ERR, each with the words that replace
+// the reply.
 var phrases = []struct{ begins, words string }{
 	{"max number of clients", "ERR max number of clients reached"},
 	{idTooSmall, "ERR " + idTooSmall},
@@ -74,7 +75,7 @@ var phrases = []struct{ begins, words string }{
 	{"Protocol error", "ERR protocol error"},
 }
 
-// sent are the commands that a Store sends, or a script, or go-redis for a connection.
+// sent are the commands that a Store or a script sends, or go-redis for a connection.
 var sent = map[string]bool{
 	"GET": true, "PTTL": true, "UNLINK": true, "EVAL": true, "EVALSHA": true,
 	"XADD": true, "XREAD": true, "XRANGE": true, "XREVRANGE": true, "XLEN": true,
@@ -82,17 +83,18 @@ var sent = map[string]bool{
 	"HELLO": true, "AUTH": true, "SELECT": true, "CLIENT": true, "CLUSTER": true, "READONLY": true, "ASKING": true, "COMMAND": true,
 }
 
-// told returns err as it may be returned, logged and traced: what a server replied is
-// told by known words alone, and what go-redis quotes of a reply that it cannot parse is
-// cut off. Whether err is a goredis.Error, and what errors.Is says of it, stays the same.
-func told(err error) error {
+// unquote returns err in a form that may be returned, logged and traced. It replaces a reply
+// of a server by known words, and cuts off the part of a reply that go-redis quotes because
+// the reply does not parse. The result is a goredis.Error if err is one, and errors.Is has
+// the same results.
+func unquote(err error) error {
 	if err == nil {
 		return nil
 	}
 	var said goredis.Error
 	var already reply
 	switch {
-	case err == errIdle, errors.Is(err, goredis.Nil):
+	case err == errNoChange, errors.Is(err, goredis.Nil):
 		return err
 	case errors.As(err, &already):
 		return already
@@ -107,7 +109,7 @@ func told(err error) error {
 	return &unquoted{strings.TrimRight(text, " :="), err}
 }
 
-// unquoted is an error without what it quotes.
+// unquoted is an error without the text that it quotes.
 type unquoted struct {
 	text string
 	err  error
@@ -115,10 +117,10 @@ type unquoted struct {
 
 func (u *unquoted) Error() string { return u.text }
 
-// Is reports whether the error itself is target.
+// Is reports whether the original error is target.
 func (u *unquoted) Is(target error) bool { return errors.Is(u.err, target) }
 
-// replyOf tells the text of an error reply by known words.
+// replyOf expresses the text of an error reply in known words.
 func replyOf(text string) reply {
 	code, rest, _ := strings.Cut(text, " ")
 	words, known := codes[code]
@@ -142,8 +144,8 @@ func replyOf(text string) reply {
 	return reply("ERR " + words)
 }
 
-// commandIn returns a space and the name of the command that a reply quotes first, if it
-// is one of those that are sent.
+// commandIn returns a space and the command that a reply quotes first; "" if the command is
+// not in sent.
 func commandIn(text string) string {
 	start := strings.IndexAny(text, "'`")
 	if start < 0 {

@@ -52,7 +52,7 @@ func TestAnInvalidationThatFailedOnceIsMadeAgain(t *testing.T) {
 				}
 				return loads == 0
 			})
-			if st := a.Stats(); st.Distrusted != 0 || st.DistrustsAll {
+			if st := a.Stats(); st.Unconfirmed != 0 || st.AllUnconfirmed {
 				t.Errorf("stats: %+v", st)
 			}
 		})

@@ -9,8 +9,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// Each script is one atomic step on one key; its head tells its arguments and
-// its reply. All begin with begin.lua.
+// Each script is one atomic step on one key. The head comment of a script describes its
+// arguments and its reply. Every script begins with begin.lua.
 var (
 	//go:embed scripts/begin.lua
 	begin string
@@ -26,50 +26,50 @@ var (
 	releaseSource string
 	//go:embed scripts/touch.lua
 	touchSource string
-	//go:embed scripts/bury.lua
-	burySource string
-	//go:embed scripts/lift.lua
-	liftSource string
-	//go:embed scripts/unban.lua
-	unbanSource string
+	//go:embed scripts/guard.lua
+	guardSource string
+	//go:embed scripts/invalidate.lua
+	invalidateSource string
+	//go:embed scripts/unguard.lua
+	unguardSource string
 	//go:embed scripts/tag.lua
 	tagSource string
 
-	leaseScript   = goredis.NewScript(begin + leaseSource)
-	seizeScript   = goredis.NewScript(begin + seizeSource)
-	fillScript    = goredis.NewScript(begin + fillSource)
-	renewScript   = goredis.NewScript(begin + renewSource)
-	releaseScript = goredis.NewScript(begin + releaseSource)
-	touchScript   = goredis.NewScript(begin + touchSource)
-	buryScript    = goredis.NewScript(begin + burySource)
-	liftScript    = goredis.NewScript(begin + liftSource)
-	unbanScript   = goredis.NewScript(begin + unbanSource)
-	tagScript     = goredis.NewScript(begin + tagSource)
+	leaseScript      = goredis.NewScript(begin + leaseSource)
+	seizeScript      = goredis.NewScript(begin + seizeSource)
+	fillScript       = goredis.NewScript(begin + fillSource)
+	renewScript      = goredis.NewScript(begin + renewSource)
+	releaseScript    = goredis.NewScript(begin + releaseSource)
+	touchScript      = goredis.NewScript(begin + touchSource)
+	guardScript      = goredis.NewScript(begin + guardSource)
+	invalidateScript = goredis.NewScript(begin + invalidateSource)
+	unguardScript    = goredis.NewScript(begin + unguardSource)
+	tagScript        = goredis.NewScript(begin + tagSource)
 )
 
-// errIdle stands for the success of a script that changed nothing. That says
-// nothing of whether Redis takes writes: a replica carries such scripts out too.
-var errIdle = errors.New("redis: the script changed nothing")
+// errIdle stands for the success of a script that changed nothing. Such a success does not
+// show that Redis takes writes: a replica carries out such scripts, too.
+var errNoChange = errors.New("redis: the script changed nothing")
 
 var errReply = errors.New("redis: a script's reply has another form than it should")
 
-// evalInt runs a script that replies with an integer, 0 if it changed nothing.
+// evalInt runs a script with an integer reply; 0 if the script changed nothing.
 func (s *Store) evalInt(ctx context.Context, script *goredis.Script, key string, args ...any) (int64, error) {
 	n, err := send(ctx, s.writes, func(ctx context.Context) (int64, error) {
 		n, err := script.Run(ctx, s.client, []string{key}, args...).Int64()
 		if err == nil && n == 0 {
-			err = errIdle
+			err = errNoChange
 		}
 		return n, err
 	})
-	if err == errIdle {
+	if err == errNoChange {
 		err = nil
 	}
 	return n, err
 }
 
-// evalList runs a script that replies with a list, whose first element is 1 for
-// yes and 0 for no, in which case it changed nothing.
+// evalList runs a script with a list reply. The first element is 1 for yes, and 0 for no.
+// After a no, the script has changed nothing.
 func (s *Store) evalList(ctx context.Context, script *goredis.Script, key string, args ...any) (yes bool, rest []any, err error) {
 	list, err := send(ctx, s.writes, func(ctx context.Context) ([]any, error) {
 		list, err := script.Run(ctx, s.client, []string{key}, args...).Slice()
@@ -77,17 +77,18 @@ func (s *Store) evalList(ctx context.Context, script *goredis.Script, key string
 			err = errReply
 		}
 		if err == nil && list[0] == int64(0) {
-			err = errIdle
+			err = errNoChange
 		}
 		return list, err
 	})
-	if err != nil && err != errIdle {
+	if err != nil && err != errNoChange {
 		return false, nil, err
 	}
 	return err == nil, list[1:], nil
 }
 
-// Touch starts the TTL of a value anew.
+// Touch renews the TTL of a value. It returns the TTL that is left then; 0 if there was
+// nothing to renew.
 func (s *Store) Touch(ctx context.Context, key string) (time.Duration, error) {
 	left, err := s.evalInt(ctx, touchScript, s.redisKey(key))
 	return fromMillis(max(left, 0)), err

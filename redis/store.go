@@ -11,24 +11,25 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// Store is the remote tier of any number of caches, on one Redis server,
-// failover pair or Cluster. It implements [cache.Remote]. All its methods are
-// safe for concurrent use.
+// Store is the remote tier of any number of caches, on one Redis server, one failover pair
+// or one Cluster. Store implements [remote.Tier]. All methods are safe for concurrent use.
 //
-// The server has to have, and its user has to be allowed, GET, SET, PTTL, PEXPIRE, UNLINK,
-// TIME, EVAL, EVALSHA, XADD, XREAD, XRANGE, XREVRANGE and XLEN, in scripts GET, GETRANGE, STRLEN,
-// SET, DEL, UNLINK, PTTL, PEXPIRE and TIME, and in a Cluster CLUSTER SLOTS. When one of them
-// is refused, Options.Logger is told once.
+// The server must have the following commands, and the user of the connection must be
+// allowed to call them: GET, SET, PTTL, PEXPIRE, UNLINK, TIME, EVAL, EVALSHA, XADD, XREAD,
+// XRANGE, XREVRANGE and XLEN; in scripts GET, GETRANGE, STRLEN, SET, DEL, UNLINK, PTTL,
+// PEXPIRE and TIME; in a Cluster CLUSTER SLOTS. When the server refuses a command, the
+// Store writes a line to Options.Logger, once.
 //
-// A name is used by one cache of a Store at a time, whatever the Schema: cache.New returns
-// cache.ErrFollowed for a second one, until the first is closed. Two at a time need a Store
-// each, because a Store tells its caches of other Stores' invalidations.
+// A name has one cache of a Store at a time, whatever the Schema. For a second cache
+// cache.New returns cache.ErrFollowed, until the first cache is closed. Two caches of the
+// same name at a time need a Store each, because a Store delivers to its caches the
+// invalidations of other Stores.
 type Store struct {
 	client  goredis.UniversalClient
-	owned   bool // the client is closed with the Store, and heeds contexts
+	owned   bool // Open made client: client heeds contexts, and Close closes client
 	single  bool // one server holds every key
 	origin  origin
 	scripts scripts
@@ -39,34 +40,35 @@ type Store struct {
 	writes  *breaker
 	outage  *outage
 	nodes   nodes
-	refusal sync.Once     // tells of a command that the server refuses
-	renewed atomic.Uint64 // leases
+	refusal sync.Once     // logs the first command that the server refuses
+	renewed atomic.Uint64 // renewals of leases
 
-	clearing atomic.Int32 // leases that are being given up
-	late     lateBans
+	clearing   atomic.Int32 // number of leases that are being released in the background
+	lateGuards lateGuards
 
-	background context.Context // of renewals and probes; ends with Close
+	background context.Context // the context of background work; Close ends it
 	stop       context.CancelFunc
 	running    sync.WaitGroup
 	closing    sync.Once
-	closeErr   error // written in closing
+	closeErr   error // written once, in closing
 
-	mu     sync.Mutex // guards closed, and that nothing runs anew once it is set
+	mu     sync.Mutex // guards closed; no goroutine starts once closed is set
 	closed bool
 }
 
-var _ cache.Remote = (*Store)(nil)
+var _ remote.Tier = (*Store)(nil)
 
-// Open returns a Store with a client of its own, which Close closes, for the
-// server that rawURL names: redis://user:password@host:port/db, rediss:// for TLS,
-// or unix:///path. The query parameters of goredis.ParseURL apply. It does not
-// need Redis to be up. Its errors are those of the options, and one that says which part
-// of the URL is wrong, without quoting it.
+// Open returns a Store with a client of its own for the server at rawURL. Close closes the
+// client. rawURL has the form redis://user:password@host:port/db, rediss:// for TLS, or
+// unix:///path. The query parameters of goredis.ParseURL apply. Redis need not be up.
 //
-// The client heeds the deadlines of contexts, makes a single attempt at a
-// connection for each command, and does not retry, unless the URL asks for that. A dial
-// ends after LogTimeout, unless the URL has a dial_timeout, and with the Store. A dial
-// that fails is not written to standard error.
+// Open returns an error if options are invalid, or if rawURL is. The error names the part
+// of the URL that is wrong, without quoting the URL.
+//
+// The client heeds the deadlines of contexts. It makes one attempt at a connection for each
+// command, and does not retry unless the URL asks for retries. A dial ends after
+// LogTimeout, or after the dial_timeout of the URL, and when the Store is closed. A failed
+// dial writes nothing to standard error.
 func Open(rawURL string, o Options) (*Store, error) {
 	client, err := parseURL(rawURL)
 	o, optionsErr := o.complete()
@@ -88,22 +90,26 @@ func Open(rawURL string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// New returns a Store that uses client: a Client, a failover client or a
-// ClusterClient, with whatever timeouts. Close leaves it open; close it after the
-// Store. Its errors are those of the options, that of a nil client, and that of one
-// with which no invalidation could be relied on: a Ring, which moves keys to other shards while
-// one is away, and gives them back what it had, a ClusterClient that reads
-// from replicas, which lag, and one of another type.
+// New returns a Store that uses client: a Client, a failover client or a ClusterClient,
+// with any timeouts. Close leaves client open; the caller closes client after the Store.
 //
-// The budget holds although such a client may ignore its context: a command that
-// is overdue is abandoned, and ends in the background at the client's own time.
+// New returns an error if options are invalid, if client is nil, or if invalidations are
+// not reliable with client:
 //
-// New adds a hook to client, by which a dial that fails is an error of the command that
-// needed the connection, and no more: go-redis writes a line to standard error for each,
-// and makes no more attempts for a second after some of them. The nodes that a
-// ClusterClient has used before have no such hook, and of a failover client the connections
-// to the Sentinels have none: while no Sentinel answers, go-redis goes on writing lines.
-// After Close the hook does nothing.
+//   - A Ring moves keys to other shards while a shard is away. When the shard returns, the
+//     Ring reads the values that the shard had before.
+//   - A ClusterClient that reads from replicas reads old values, because replicas lag.
+//   - A client of another type is not supported.
+//
+// The budget also holds for a client that ignores its context. The Store abandons an
+// overdue command, and the command ends in the background, at the client's own time.
+//
+// New adds a hook to client. With the hook, a failed dial is no more than an error of the
+// command that needed the connection. Without the hook, go-redis writes a line to standard
+// error for each failed dial, and after some failed dials makes no attempt for a second.
+// Two kinds of connections have no hook: the connections to nodes that a ClusterClient has
+// used before, and the connections of a failover client to its Sentinels. While no Sentinel
+// answers, go-redis goes on writing lines. After Close the hook does nothing.
 func New(client goredis.UniversalClient, o Options) (*Store, error) {
 	o, err := o.complete()
 	if err := errors.Join(unreliable(client), err); err != nil {
@@ -123,6 +129,8 @@ func New(client goredis.UniversalClient, o Options) (*Store, error) {
 
 var errNoClient = errors.New("redis: there is no client")
 
+// unreliable returns an error if client is nil, or if invalidations are not reliable with
+// client.
 func unreliable(client goredis.UniversalClient) error {
 	switch c := client.(type) {
 	case nil:
@@ -146,7 +154,7 @@ func unreliable(client goredis.UniversalClient) error {
 	return nil
 }
 
-// newStore returns a Store that has no client yet.
+// newStore returns a Store without a client.
 func newStore(o Options) *Store {
 	s := &Store{opts: o, origin: newOrigin()}
 	s.background, s.stop = context.WithCancel(context.Background())
@@ -156,9 +164,9 @@ func newStore(o Options) *Store {
 	return s
 }
 
-// Close ends the background work, and closes the client if the Store opened it;
-// the error is the client's. Calls that come later return cache.ErrUnavailable.
-// Close the caches of the Store first. Calling it again does the same.
+// Close ends the background work, and closes the client if Open made the client. It returns
+// the error of closing the client. Calls after Close return cache.ErrUnavailable. Close the
+// caches of the Store first. A second Close does nothing and returns the same error.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.mu.Lock()
@@ -176,8 +184,8 @@ func (s *Store) Close() error {
 	return s.closeErr
 }
 
-// inBackground runs work on a goroutine that Close waits for, with a context
-// that Close ends. After Close it runs nothing, and reports false.
+// inBackground runs work on a goroutine that Close waits for, with a context that Close
+// ends. After Close it runs nothing, and returns false.
 func (s *Store) inBackground(work func(context.Context)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,26 +196,26 @@ func (s *Store) inBackground(work func(context.Context)) bool {
 	return true
 }
 
-// Budget is Options.Timeout.
+// Budget returns Options.Timeout.
 func (s *Store) Budget() time.Duration { return s.opts.Timeout }
 
-// Stats are a Store's counts since it was made, but for the states and sizes, which
-// are of the moment. With several partitions of the log they are those of all, and
-// the longest lag.
+// Stats are the counts of a Store since the Store was made. States and sizes are those of
+// the moment. With several partitions of the log, the counts are sums over all partitions,
+// and LogLag is the longest lag.
 type Stats struct {
-	BreakerOpen      bool   // Redis is left alone
-	WriteBreakerOpen bool   // it is sent no command that writes
-	BreakerOpened    uint64 // how often either of that began
-	BreakerRefused   uint64 // commands that were not sent because of it
+	BreakerOpen      bool   // the Store sends no command
+	WriteBreakerOpen bool   // the Store sends no command that writes
+	BreakerOpened    uint64 // how often either breaker has opened
+	BreakerRefused   uint64 // commands that were not sent because a breaker was open
 	LeasesRenewed    uint64 // renewals of leases whose loads take long
 
 	LogFollowing bool          // the log is being read, for every cache
-	LogEntries   uint64        // entries that were read, own ones included
-	LogMalformed uint64        // of these, entries that could not be understood
-	LogSessions  uint64        // connections that the log was read on
+	LogEntries   uint64        // entries that were read, including those of this Store
+	LogMalformed uint64        // of LogEntries, entries that could not be decoded
+	LogSessions  uint64        // connections on which the log was read
 	LogGaps      uint64        // times that entries may have been missed
-	LogDepth     int64         // entries in the log, when that was last read
-	LogLag       time.Duration // from an entry that this Store appended to its coming back, of late
+	LogDepth     int64         // entries in the log when the log was last read
+	LogLag       time.Duration // recent time from the append of an own entry to its delivery
 }
 
 // Stats returns the Store's counts.

@@ -8,10 +8,10 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// tagRecord begins the record of a tag; the position follows.
+// tagRecord begins the record of a tag. The position follows.
 const tagRecord = "P\x02"
 
 // Announce appends keys to the log.
@@ -22,23 +22,24 @@ func (s *Store) Announce(ctx context.Context, keys ...string) error {
 	return err
 }
 
-// InvalidateTags appends tags to the log twice. The first entry is to have a position
-// that can be recorded before the second one is announced. With one entry alone there
-// is no right order of the two, because an instance that starts in between trusts the
-// record, and is told of later entries only:
+// InvalidateTags appends tags to the log twice. Between the two entries it records, for
+// each tag, the position of the first entry. With one entry alone, an instance that starts
+// between the entry and the record would trust the record, and receive later entries only:
 //
 //  1. The entry is appended.
-//  2. An instance starts to follow the log, behind the entry. It reads a value, and
-//     the record of its tag, which does not tell yet. It keeps the value.
+//  2. An instance starts to follow the log, behind the entry. It reads a value, and the
+//     record of the value's tag, which does not have the new position yet. It keeps the
+//     value.
 //  3. The record is written.
 //
-// With two, the second entry reaches it. Nor would it do to name the tags in the second
-// alone: who records a tag's position looks for what was invalidated in the log, and has to
-// find it there as soon as the record may be evicted.
+// With two entries, the second entry reaches that instance. The first entry must name the
+// tags, too. An instance that records the position of a tag looks in the log for
+// invalidations of the tag, and must find the first entry from the moment at which Redis
+// may evict the record.
 //
-// It does so for as many tags at a time as share a round trip. An error reply to some
-// does not keep the others from being sent.
-func (s *Store) InvalidateTags(ctx context.Context, tags []string, keep time.Duration) (at cache.Position, err error) {
+// InvalidateTags works on one batch of tags after the other. After an error reply to some
+// tags, the others are still sent.
+func (s *Store) InvalidateTags(ctx context.Context, tags []string, keep time.Duration) (at remote.Position, err error) {
 	err = inBatches(tags, func(tags []string) error {
 		last, err := s.invalidateTagsBatch(ctx, tags, keep)
 		at = at.Later(last)
@@ -47,7 +48,7 @@ func (s *Store) InvalidateTags(ctx context.Context, tags []string, keep time.Dur
 	return at, err
 }
 
-func (s *Store) invalidateTagsBatch(ctx context.Context, tags []string, keep time.Duration) (cache.Position, error) {
+func (s *Store) invalidateTagsBatch(ctx context.Context, tags []string, keep time.Duration) (remote.Position, error) {
 	ctx, cancel := s.oneBudget(ctx)
 	defer cancel()
 	at, err := s.appendAfter(ctx, tags, func(*batch) {})
@@ -61,16 +62,16 @@ func (s *Store) invalidateTagsBatch(ctx context.Context, tags []string, keep tim
 	}
 	if !s.single {
 		if err := s.send(ctx, records); err != nil {
-			return cache.Position{}, err
+			return remote.Position{}, err
 		}
 		records = func(*batch) {}
 	}
 	return s.appendAfter(ctx, tags, records)
 }
 
-// forget removes the records of tags that could not be appended, because Redis said no: it
-// may be out of memory. Then at least those who have to ask take no value of them for
-// right.
+// forget removes the records of tags after Redis refused an entry with the tags: Redis may
+// be out of memory. Without a record, an instance that must ask for the position of a tag
+// accepts no value with the tag.
 func (s *Store) forget(ctx context.Context, tags []string, why error) error {
 	var reply goredis.Error
 	if !errors.As(why, &reply) {
@@ -83,10 +84,10 @@ func (s *Store) forget(ctx context.Context, tags []string, why error) error {
 	})
 }
 
-// TagPositions reads the records of tags, in one round trip to each node: they are those
-// of one value, and few. What is no record counts as none.
-func (s *Store) TagPositions(ctx context.Context, tags ...string) ([]*cache.Position, error) {
-	return send(ctx, s.reads, func(ctx context.Context) ([]*cache.Position, error) {
+// TagPositions reads the records of tags in one round trip to each node. The tags are those
+// of one value, and few. Bytes that are not a record count as no record.
+func (s *Store) TagPositions(ctx context.Context, tags ...string) ([]*remote.Position, error) {
+	return send(ctx, s.reads, func(ctx context.Context) ([]*remote.Position, error) {
 		pipe := s.client.Pipeline()
 		replies := make([]*goredis.StringCmd, len(tags))
 		for i, tag := range tags {
@@ -95,7 +96,7 @@ func (s *Store) TagPositions(ctx context.Context, tags ...string) ([]*cache.Posi
 		if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) && !isWrongType(err) {
 			return nil, err
 		}
-		positions := make([]*cache.Position, len(tags))
+		positions := make([]*remote.Position, len(tags))
 		for i, reply := range replies {
 			text, isRecord := strings.CutPrefix(reply.Val(), tagRecord)
 			if at, ok := parsePosition(text); ok && isRecord && reply.Err() == nil {
@@ -106,16 +107,17 @@ func (s *Store) TagPositions(ctx context.Context, tags ...string) ([]*cache.Posi
 	})
 }
 
-// RecordTags writes the records of the tags that are recorded at was. They are those of one
-// value, too.
-func (s *Store) RecordTags(ctx context.Context, was, at cache.Position, keep time.Duration, tags ...string) error {
+// RecordTags records the position at for each tag that is recorded at was, or, with a zero
+// was, for each tag without a record. With a zero keep it removes these records. The tags
+// are those of one value, as for TagPositions.
+func (s *Store) RecordTags(ctx context.Context, was, at remote.Position, keep time.Duration, tags ...string) error {
 	stands := ""
-	if was != (cache.Position{}) {
+	if was != (remote.Position{}) {
 		stands = formatPosition(was)
 	}
 	to := formatPosition(at)
 	if keep == 0 {
-		to = "" // nothing
+		to = "" // no record
 	}
 	ctx, cancel := s.oneBudget(ctx)
 	defer cancel()

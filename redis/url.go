@@ -11,8 +11,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// parseURL is goredis.ParseURL with errors that quote nothing of the URL: a password may
-// be in any part of one that does not parse.
+// parseURL is goredis.ParseURL with errors that quote nothing of the URL: in a URL that
+// does not parse, the password may be in any part.
 func parseURL(rawURL string) (*goredis.Options, error) {
 	o, err := goredis.ParseURL(rawURL)
 	if err != nil {
@@ -21,7 +21,7 @@ func parseURL(rawURL string) (*goredis.Options, error) {
 	return o, nil
 }
 
-// urlProblem says which part of a URL goredis.ParseURL does not take.
+// urlProblem describes the part of a URL that goredis.ParseURL does not accept.
 func urlProblem(rawURL string) string {
 	if rawURL == "" {
 		return "the URL is empty"
@@ -53,7 +53,7 @@ func queryProblem(u *url.URL) string {
 		name, nameErr := url.QueryUnescape(name)
 		value, valueErr := url.QueryUnescape(value)
 		if pair == "" || nameErr != nil || valueErr != nil || strings.Contains(pair, ";") {
-			continue // ParseURL passes over it, too
+			continue // ParseURL skips the parameter, too
 		}
 		kind, known := parameters[name]
 		switch {
@@ -68,7 +68,7 @@ func queryProblem(u *url.URL) string {
 	return ""
 }
 
-// kind is what a query parameter's value has to be.
+// kind is the form that the value of a query parameter must have.
 type kind struct {
 	name  string
 	takes func(string) bool
@@ -81,7 +81,7 @@ var (
 	text     = kind{"text", func(string) bool { return true }}
 )
 
-// parameters are those that goredis.ParseURL knows.
+// parameters are the query parameters of goredis.ParseURL.
 var parameters = map[string]kind{
 	"db": number, "protocol": number, "max_retries": number, "pool_size": number, "min_idle_conns": number,
 	"max_idle_conns": number, "max_active_conns": number, "max_concurrent_dials": number, "pipeline_pool_size": number,
@@ -102,7 +102,8 @@ func isDuration(s string) bool {
 	return err == nil
 }
 
-// meant asks whether another parameter is meant that is written almost like name.
+// meant returns a question after the parameter that is spelled almost like name; "" if
+// there is none.
 func meant(name string) string {
 	const typos = 2
 	best, least := "", typos+1
@@ -117,14 +118,14 @@ func meant(name string) string {
 	return "; is " + best + " meant?"
 }
 
-// plain makes dial-timeout and DialTimeout the same as dial_timeout.
+// plain returns the same for dial-timeout and DialTimeout as for dial_timeout.
 func plain(name string) string {
 	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name))
 }
 
-// distance is how many bytes have to be added, removed or replaced to make b of a
-// (V. I. Levenshtein, Binary codes capable of correcting deletions, insertions, and
-// reversals, 1966).
+// distance returns how many bytes must be added, removed or replaced to turn a into b (V.
+// I. Levenshtein, Binary codes capable of correcting deletions, insertions, and reversals,
+// 1966).
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

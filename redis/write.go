@@ -8,52 +8,56 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// As many keys, or tags, as are within these bounds share a round trip, and a budget; one
-// of them always does. More take more budgets, if Redis answers.
+// The bounds of a batch. The keys, or tags, of a batch share a round trip and a budget. A
+// batch has at least one name. More names take more budgets, if Redis answers.
 const (
 	batchSize  = 500
 	batchBytes = 1 << 20 // of names
 )
 
-// Invalidate removes the records of keys, with a script for each key, as a Cluster wants
-// it, and as many to a round trip as go to one node. An error reply to one does not keep
-// the others from being sent; a Redis that does not answer within the budget is asked no
-// more. No script, UNLINK alone, would cost Redis less, and end the bans of others.
+// Invalidate removes the records of keys, and appends keys to the log. It sends one script
+// for each key, as a Cluster requires, and makes one round trip to each node for a batch of
+// keys. After an error reply to one key the others are still sent. When Redis does not
+// answer within the budget, Invalidate sends nothing further. UNLINK without a script would
+// cost Redis less, but would remove the guards of other Mutates.
 func (s *Store) Invalidate(ctx context.Context, keys []string, hold time.Duration) error {
-	return s.lift(ctx, "", keys, hold)
+	return s.removeRecords(ctx, "", keys, hold)
 }
 
-// Ban replaces the records of keys by tombstones.
-func (s *Store) Ban(ctx context.Context, ban cache.Token, keys []string, ttl time.Duration) error {
+// Guard puts a guard on each of keys: it replaces the records by tombstones that have the
+// token guard and stand for ttl, and appends keys to the log.
+func (s *Store) Guard(ctx context.Context, token remote.Token, keys []string, ttl time.Duration) error {
 	return inBatches(keys, func(keys []string) error {
-		err := s.replaceBatch(ctx, keys, func(b *batch, key string) { b.eval(buryScript, key, ban[:], millis(ttl)) })
+		err := s.replaceBatch(ctx, keys, func(b *batch, key string) { b.eval(guardScript, key, token[:], millis(ttl)) })
 		if mayArrive(err) {
-			s.late.note(ban, keys)
+			s.lateGuards.note(token, keys)
 		}
 		return err
 	})
 }
 
-// Lift ends a ban, and chases it where it may not have arrived yet.
-func (s *Store) Lift(ctx context.Context, ban cache.Token, keys []string, hold time.Duration) error {
-	err := s.lift(ctx, string(ban[:]), keys, hold)
-	for _, late := range s.late.take(ban) {
+// Unguard removes a guard from keys. If a command of the guard may still arrive, Unguard chases
+// the guard in the background.
+func (s *Store) Unguard(ctx context.Context, token remote.Token, keys []string, hold time.Duration) error {
+	err := s.removeRecords(ctx, string(token[:]), keys, hold)
+	for _, late := range s.lateGuards.take(token) {
 		s.chase(late, hold)
 	}
 	return err
 }
 
-// lift changes the records of keys and appends keys to the log.
-func (s *Store) lift(ctx context.Context, ban string, keys []string, hold time.Duration) error {
+// removeRecords removes the guard with the token guard from keys, and every record that is not a
+// tombstone. An empty guard removes no guard. Then lift appends keys to the log.
+func (s *Store) removeRecords(ctx context.Context, token string, keys []string, hold time.Duration) error {
 	return inBatches(keys, func(keys []string) error {
-		return s.replaceBatch(ctx, keys, func(b *batch, key string) { b.eval(liftScript, key, ban, holdMillis(hold)) })
+		return s.replaceBatch(ctx, keys, func(b *batch, key string) { b.eval(invalidateScript, key, token, holdMillis(hold)) })
 	})
 }
 
-// holdMillis is HoldOff in milliseconds; 0 for none.
+// holdMillis returns HoldOff in milliseconds; 0 for none.
 func holdMillis(hold time.Duration) int64 {
 	if hold <= 0 {
 		return 0
@@ -61,13 +65,13 @@ func holdMillis(hold time.Duration) int64 {
 	return millis(hold)
 }
 
-// inBatches calls do with as many of names at a time as share a round trip, until Redis
-// does not answer. It returns the first error.
+// inBatches calls do with one batch of names after the other. If Redis does not answer,
+// inBatches stops and returns that error. Otherwise it returns the first error.
 func inBatches(names []string, do func([]string) error) error {
 	var first error
 	for batch, rest := cutBatch(names); len(batch) > 0; batch, rest = cutBatch(rest) {
 		err := do(batch)
-		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, cache.ErrUnavailable) {
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, remote.ErrUnavailable) {
 			return err
 		}
 		if first == nil {
@@ -77,7 +81,7 @@ func inBatches(names []string, do func([]string) error) error {
 	return first
 }
 
-// cutBatch returns the names of the next batch, and the others.
+// cutBatch returns the names of the next batch, and the names behind them.
 func cutBatch(names []string) (batch, rest []string) {
 	size := 0
 	for i, name := range names {
@@ -89,9 +93,10 @@ func cutBatch(names []string) (batch, rest []string) {
 	return names, nil
 }
 
-// replaceBatch appends after the records have changed, so that nobody who has read the
-// entry can read what stood there before. One server carries out a pipeline in its
-// order; in a Cluster the log may live on another node than the keys.
+// replaceBatch changes the records of keys, and then appends keys to the log. So an
+// instance that has read the entry cannot read an old record. One server carries out a
+// pipeline in its order. In a Cluster the log may live on another node than the keys, and
+// the entry is sent when the changes have succeeded.
 func (s *Store) replaceBatch(ctx context.Context, keys []string, change func(*batch, string)) error {
 	ctx, cancel := s.oneBudget(ctx)
 	defer cancel()
@@ -110,24 +115,25 @@ func (s *Store) replaceBatch(ctx context.Context, keys []string, change func(*ba
 	return err
 }
 
-// oneBudget bounds commands that are sent one after the other.
+// oneBudget returns a context in which commands that are sent one after the other share one
+// budget.
 func (s *Store) oneBudget(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, s.opts.Timeout, cache.ErrBudget)
+	return context.WithTimeoutCause(ctx, s.opts.Timeout, remote.ErrBudget)
 }
 
 // batch is a pipeline of commands that write.
 type batch struct {
 	ctx    context.Context
 	pipe   goredis.Pipeliner
-	source bool     // scripts go with their source
-	known  *scripts // that one server has; nil for a Cluster
+	source bool     // send scripts with their source
+	known  *scripts // the scripts of the server; nil for a Cluster
 	used   []*goredis.Script
 }
 
-// scripts are those that went to a server with their source.
+// scripts are the scripts whose source a server has received.
 type scripts struct{ sync.Map }
 
-// eval adds a script that works on key, and returns its command.
+// eval adds a script that works on key, and returns the command of the script.
 func (b *batch) eval(script *goredis.Script, key string, args ...any) *goredis.Cmd {
 	source := b.source
 	if !source && b.known != nil {
@@ -141,10 +147,10 @@ func (b *batch) eval(script *goredis.Script, key string, args ...any) *goredis.C
 	return script.EvalSha(b.ctx, b.pipe, []string{key}, args...)
 }
 
-// send sends the commands that fill adds to a batch. One server gets a script's source
-// until it has carried that out once. The nodes of a Cluster get its hash. Where a server does not know
-// that, all is sent once more, with the source: everything that is sent in batches can be
-// repeated.
+// send sends the commands that fill adds to a batch. A single server gets a script's source
+// until it has carried the script out once. The nodes of a Cluster get the hash of the
+// script. When a server does not have a script, the whole batch is sent again, with
+// sources: every command of a batch can be repeated.
 func (s *Store) send(ctx context.Context, fill func(*batch)) error {
 	_, err := send(ctx, s.writes, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.exec(ctx, fill)
@@ -160,8 +166,9 @@ func (s *Store) exec(ctx context.Context, fill func(*batch)) error {
 	return err
 }
 
-// execOnce returns the first error of a pipeline, but a missing script before all others,
-// and then an error that is no reply: a command without a reply may be carried out later.
+// execOnce returns the first error of a pipeline, with two exceptions. The error of a
+// missing script comes before all others. Then comes an error that is not a reply: a
+// command without a reply may be carried out later.
 func (s *Store) execOnce(ctx context.Context, source bool, fill func(*batch)) error {
 	b := &batch{ctx: ctx, pipe: s.client.Pipeline(), source: source}
 	if s.single {

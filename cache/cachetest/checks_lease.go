@@ -7,27 +7,30 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
+// leaseExcludes: a lease keeps every other caller from a lease, on each instance, until the
+// lease is released. A value does so too.
 func (s *suite) leaseExcludes() {
 	l := s.lease(s.A, "k", nil)
-	s.wantState(s.B, "k", cache.StateLease)
-	s.wantNoLease(s.B, "k", nil, cache.StateLease)
-	s.wantNoLease(s.A, "k", nil, cache.StateLease)
+	s.wantState(s.B, "k", remote.StateLease)
+	s.wantNoLease(s.B, "k", nil, remote.StateLease)
+	s.wantNoLease(s.A, "k", nil, remote.StateLease)
 	if held, err := l.Release(s.Context()); err != nil || !held {
 		s.Fatalf("Release: held %v, err %v", held, err)
 	}
-	s.wantState(s.B, "k", cache.StateAbsent)
+	s.wantState(s.B, "k", remote.StateAbsent)
 	s.fillKey(s.B, "k", "v")
-	s.wantNoLease(s.A, "k", nil, cache.StateValue)
+	s.wantNoLease(s.A, "k", nil, remote.StateValue)
 }
 
+// oneLease: of many callers at a time one gets the lease.
 func (s *suite) oneLease() {
 	var taken atomic.Int32
 	var wg sync.WaitGroup
 	for i := range 32 {
-		r := []cache.Remote{s.A, s.B}[i%2]
+		r := []remote.Tier{s.A, s.B}[i%2]
 		wg.Go(func() {
 			l, _, err := r.Lease(s.Context(), "k", long, nil)
 			if err != nil {
@@ -45,7 +48,7 @@ func (s *suite) oneLease() {
 	}
 }
 
-func (s *suite) wait(r cache.Remote, key string) cache.Record {
+func (s *suite) wait(r remote.Tier, key string) remote.Record {
 	s.Helper()
 	rec, err := r.Wait(s.Context(), key)
 	if err != nil {
@@ -54,6 +57,8 @@ func (s *suite) wait(r cache.Remote, key string) cache.Record {
 	return rec
 }
 
+// waitForFill: Wait returns the value once the lease is filled, and at once where there is
+// no lease.
 func (s *suite) waitForFill() {
 	l := s.lease(s.A, "k", nil)
 	s.after(s.LeaseTTL/4, func(ctx context.Context) {
@@ -61,14 +66,15 @@ func (s *suite) waitForFill() {
 			s.Errorf("Fill: held %v, err %v", held, err)
 		}
 	})
-	if rec := s.wait(s.B, "k"); rec.State != cache.StateValue || string(rec.Payload) != "v" {
+	if rec := s.wait(s.B, "k"); rec.State != remote.StateValue || string(rec.Payload) != "v" {
 		s.Fatalf("Wait returned %v, %q", rec.State, rec.Payload)
 	}
-	if rec := s.wait(s.B, "k"); rec.State != cache.StateValue {
+	if rec := s.wait(s.B, "k"); rec.State != remote.StateValue {
 		s.Fatalf("a Wait for a value returned %v", rec.State)
 	}
 }
 
+// waitForRelease: Wait returns an absent record once the lease is released.
 func (s *suite) waitForRelease() {
 	l := s.lease(s.A, "k", nil)
 	s.after(s.LeaseTTL/4, func(ctx context.Context) {
@@ -76,11 +82,12 @@ func (s *suite) waitForRelease() {
 			s.Errorf("Release: held %v, err %v", held, err)
 		}
 	})
-	if rec := s.wait(s.B, "k"); rec.State != cache.StateAbsent {
+	if rec := s.wait(s.B, "k"); rec.State != remote.StateAbsent {
 		s.Fatalf("Wait returned %v", rec.State)
 	}
 }
 
+// waitForContext: Wait returns the error of its context, and leaves the lease alone.
 func (s *suite) waitForContext() {
 	l := s.lease(s.A, "k", nil)
 	ctx, cancel := context.WithTimeout(s.Context(), s.LeaseTTL/4)
@@ -91,24 +98,26 @@ func (s *suite) waitForContext() {
 	s.wantHeld(l, "v", true)
 }
 
+// deleteFences: a Fill is refused, and changes nothing, after an Invalidate of its key.
 func (s *suite) deleteFences() {
 	l := s.lease(s.A, "k", nil)
 	s.delete(s.B, "k")
 	s.wantHeld(l, "old", false)
-	s.wantState(s.B, "k", cache.StateAbsent)
+	s.wantState(s.B, "k", remote.StateAbsent)
 }
 
-// lostLease is also the check of the tokens: the holder of the second lease is
-// the same instance as that of the first.
+// lostLease: the Fill and the Release of a lost lease change nothing, whatever the record
+// is. The tokens are checked too: in one round one instance holds both leases, one after
+// the other.
 func (s *suite) lostLease() {
-	for _, next := range []cache.Remote{s.A, s.B} {
+	for _, next := range []remote.Tier{s.A, s.B} {
 		first := s.lease(s.A, "k", nil)
 		lost := s.lease(s.A, "other", nil)
 		s.delete(s.B, "k", "other")
 		second := s.lease(next, "k", nil)
 		s.fillKey(next, "other", "new")
 		s.wantHeld(first, "old", false)
-		s.wantState(s.B, "k", cache.StateLease)
+		s.wantState(s.B, "k", remote.StateLease)
 		s.wantHeld(second, "new", true)
 		if held, err := lost.Release(s.Context()); err != nil || held {
 			s.Fatalf("Release of a lost lease: held %v, err %v", held, err)
@@ -119,6 +128,8 @@ func (s *suite) lostLease() {
 	}
 }
 
+// seize: Seize takes the lease whatever the record is. A load that held the lease before
+// cannot fill. Under a tombstone Seize takes nothing.
 func (s *suite) seize() {
 	for _, stands := range []func(){
 		func() {},
@@ -139,7 +150,7 @@ func (s *suite) seize() {
 	if l, err := s.A.Seize(s.Context(), "k", long); l != nil || err != nil {
 		s.Fatalf("Seize over a tombstone: %v, %v", l, err)
 	}
-	s.wantState(s.B, "k", cache.StateTombstone)
+	s.wantState(s.B, "k", remote.StateTombstone)
 }
 
 func (s *suite) wantSeized(key, payload string) {
@@ -148,19 +159,21 @@ func (s *suite) wantSeized(key, payload string) {
 	if err != nil || l == nil {
 		s.Fatalf("Seize: %v, %v", l, err)
 	}
-	s.wantState(s.B, key, cache.StateLease)
+	s.wantState(s.B, key, remote.StateLease)
 	s.wantHeld(l, payload, true)
 	s.wantValue(s.B, key, payload)
 }
 
+// tombstone: a tombstone refuses fills and leases, and Wait returns the tombstone. The key
+// can be filled when the tombstone has ended.
 func (s *suite) tombstone() {
 	l := s.lease(s.A, "k", nil)
 	s.Tombstone("k", s.LeaseTTL)
-	rec := s.wantState(s.B, "k", cache.StateTombstone)
+	rec := s.wantState(s.B, "k", remote.StateTombstone)
 	s.wantHeld(l, "old", false)
-	s.wantNoLease(s.A, "k", nil, cache.StateTombstone)
-	s.wantNoLease(s.A, "k", []byte("another"), cache.StateTombstone)
-	if rec := s.wait(s.A, "k"); rec.State != cache.StateTombstone {
+	s.wantNoLease(s.A, "k", nil, remote.StateTombstone)
+	s.wantNoLease(s.A, "k", []byte("another"), remote.StateTombstone)
+	if rec := s.wait(s.A, "k"); rec.State != remote.StateTombstone {
 		s.Fatalf("Wait returned %v", rec.State)
 	}
 	if len(rec.Payload) != 0 {
@@ -170,29 +183,33 @@ func (s *suite) tombstone() {
 	s.fillKey(s.B, "k", "new")
 }
 
+// leaseKept: a lease outlives its TTL while the holder lives.
 func (s *suite) leaseKept() {
 	l := s.lease(s.A, "k", nil)
 	s.Sleep(2 * s.LeaseTTL)
-	s.wantNoLease(s.B, "k", nil, cache.StateLease)
+	s.wantNoLease(s.B, "k", nil, remote.StateLease)
 	s.wantHeld(l, "v", true)
 	s.wantValue(s.B, "k", "v")
 }
 
+// leaseHold: the Tier stops the renewals of a lease after hold, and the lease ends, even if
+// the holder lives.
 func (s *suite) leaseHold() {
 	l, _, err := s.A.Lease(s.Context(), "k", s.LeaseTTL, nil)
 	if err != nil || l == nil {
 		s.Fatalf("Lease: %v, %v", l, err)
 	}
 	s.Sleep(3 * s.LeaseTTL)
-	s.wantState(s.B, "k", cache.StateAbsent)
+	s.wantState(s.B, "k", remote.StateAbsent)
 	s.wantHeld(l, "old", false)
 }
 
+// leaseLapses: a lease ends within two lease TTLs of the holder's death.
 func (s *suite) leaseLapses() {
 	s.lease(s.A, "k", nil)
 	s.Crash()
 	start := time.Now()
-	if rec := s.wait(s.B, "k"); rec.State != cache.StateAbsent {
+	if rec := s.wait(s.B, "k"); rec.State != remote.StateAbsent {
 		s.Fatalf("Wait returned %v", rec.State)
 	}
 	if took := time.Since(start); took > 2*s.LeaseTTL {

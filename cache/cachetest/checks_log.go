@@ -9,28 +9,28 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// listener is a Follower that notes what it is told.
+// listener is a Follower that notes the calls of its methods.
 type listener struct {
 	s    *suite
-	busy atomic.Bool       // a method that tells of an entry runs
+	busy atomic.Bool       // Invalidated is running
 	seen func(name string) // called for each name, before it is noted; nil for nothing
 
 	mu    sync.Mutex // guards all below
-	since []cache.Position
+	since []remote.Position
 	told  []told
 }
 
 // told is one call of Invalidated.
 type told struct {
 	name string
-	at   cache.Position
+	at   remote.Position
 	own  bool
 }
 
-func (l *listener) Since(at cache.Position, complete bool) {
+func (l *listener) Since(at remote.Position, complete bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if complete && len(l.since) == 0 {
@@ -41,7 +41,7 @@ func (l *listener) Since(at cache.Position, complete bool) {
 
 func (l *listener) Lost() {}
 
-func (l *listener) Invalidated(name string, at cache.Position, own bool) {
+func (l *listener) Invalidated(name string, at remote.Position, own bool) {
 	if !l.busy.CompareAndSwap(false, true) {
 		l.s.Errorf("a follower was told of two entries side by side")
 	}
@@ -54,8 +54,8 @@ func (l *listener) Invalidated(name string, at cache.Position, own bool) {
 	l.told = append(l.told, told{name, at, own})
 }
 
-// began returns where the log was first read from.
-func (l *listener) began() (at cache.Position, ok bool) {
+// began returns the position of the first call of Since.
+func (l *listener) began() (at remote.Position, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.since) == 0 {
@@ -64,7 +64,7 @@ func (l *listener) began() (at cache.Position, ok bool) {
 	return l.since[0], true
 }
 
-// find returns the first call that told of name.
+// find returns the first call of Invalidated with name.
 func (l *listener) find(name string) (told, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -75,17 +75,17 @@ func (l *listener) find(name string) (told, bool) {
 	return l.told[i], true
 }
 
-// follow makes r tell a listener of that cache, and waits until it does.
-func (s *suite) follow(r cache.Remote, name string) *listener {
+// follow makes a listener follow that cache on r, and waits until Since has been called.
+func (s *suite) follow(r remote.Tier, name string) *listener {
 	s.Helper()
 	l := &listener{s: s}
 	s.followWith(r, name, l)
 	return l
 }
 
-// followWith makes r tell l of that cache until stop is called or the check ends, and
-// waits until it does.
-func (s *suite) followWith(r cache.Remote, name string, l *listener) (stop func()) {
+// followWith makes l follow that cache on r, until stop is called or the check ends. It
+// waits until Since has been called.
+func (s *suite) followWith(r remote.Tier, name string, l *listener) (stop func()) {
 	s.Helper()
 	stop, err := r.Follow(name, l)
 	if err != nil {
@@ -96,7 +96,7 @@ func (s *suite) followWith(r cache.Remote, name string, l *listener) (stop func(
 	return stop
 }
 
-// until waits until ok, for as long as anything may take, and fails with what then.
+// until waits until ok returns true. It fails with the text what after 10 lease TTLs.
 func (s *suite) until(what string, ok func() bool) {
 	s.Helper()
 	for range 1000 {
@@ -109,15 +109,15 @@ func (s *suite) until(what string, ok func() bool) {
 }
 
 // announce appends keys to the log.
-func (s *suite) announce(r cache.Remote, keys ...string) {
+func (s *suite) announce(r remote.Tier, keys ...string) {
 	s.Helper()
 	if err := r.Announce(s.Context(), keys...); err != nil {
 		s.Fatalf("Announce: %v", err)
 	}
 }
 
-// invalidateTags appends tags to the log.
-func (s *suite) invalidateTags(r cache.Remote, keep time.Duration, tags ...string) cache.Position {
+// invalidateTags invalidates tags, and returns the position.
+func (s *suite) invalidateTags(r remote.Tier, keep time.Duration, tags ...string) remote.Position {
 	s.Helper()
 	at, err := r.InvalidateTags(s.Context(), tags, keep)
 	if err != nil {
@@ -126,9 +126,10 @@ func (s *suite) invalidateTags(r cache.Remote, keep time.Duration, tags ...strin
 	return at
 }
 
-// heard returns, and forgets, what l was told until now. That it is all shows a last
-// entry, which r appends about the cache that l follows.
-func (s *suite) heard(l *listener, r cache.Remote, name string) []told {
+// heard returns the calls of Invalidated that l has noted so far, and removes them from l.
+// So that no call is missing, r first appends a last entry about the cache, and heard waits
+// for l to receive the entry.
+func (s *suite) heard(l *listener, r remote.Tier, name string) []told {
 	s.Helper()
 	ends := name + ":0:the end of "
 	end := fmt.Sprintf("%s%p", ends, l)
@@ -149,11 +150,12 @@ func names(calls []told) []string {
 	return names
 }
 
-// tells is what everything that appends to the log must do: each instance is told of
-// it, in one order, and one of them that it was its own.
+// tells: every method that appends keys to the log delivers the names to each instance, in
+// one order and at growing positions. The appending instance receives its names with own
+// set.
 func (s *suite) tells() {
 	a, b := s.follow(s.A, "c"), s.follow(s.B, "c")
-	ban := cache.Token{1}
+	token := remote.Token{1}
 	entries := []struct {
 		names  []string
 		append func() error
@@ -161,9 +163,9 @@ func (s *suite) tells() {
 		{[]string{"c:0:announced"}, func() error { return s.A.Announce(s.Context(), "c:0:announced") }},
 		{[]string{"c:0:1", "c:0:2"}, func() error { return s.A.Invalidate(s.Context(), []string{"c:0:1", "c:0:2"}, 0) }},
 		{[]string{"c:0:held"}, func() error { return s.A.Invalidate(s.Context(), []string{"c:0:held"}, long) }},
-		{[]string{"c:0:banned"}, func() error { return s.A.Ban(s.Context(), ban, []string{"c:0:banned"}, long) }},
-		{[]string{"c:0:banned"}, func() error { return s.A.Lift(s.Context(), ban, []string{"c:0:banned"}, 0) }},
-		{[]string{"c:0:banned"}, func() error { return s.A.Lift(s.Context(), ban, []string{"c:0:banned"}, long) }},
+		{[]string{"c:0:guarded"}, func() error { return s.A.Guard(s.Context(), token, []string{"c:0:guarded"}, long) }},
+		{[]string{"c:0:guarded"}, func() error { return s.A.Unguard(s.Context(), token, []string{"c:0:guarded"}, 0) }},
+		{[]string{"c:0:guarded"}, func() error { return s.A.Unguard(s.Context(), token, []string{"c:0:guarded"}, long) }},
 	}
 	for _, e := range entries {
 		if err := e.append(); err != nil {
@@ -195,6 +197,8 @@ func (s *suite) tells() {
 	}
 }
 
+// tellsTheRightOnes: a follower receives the entries of its cache, and no others: the cache
+// is the part of a name before the first colon.
 func (s *suite) tellsTheRightOnes() {
 	c, cc := s.follow(s.B, "c"), s.follow(s.B, "cc")
 	s.announce(s.A, "c:0:k")
@@ -211,10 +215,11 @@ func (s *suite) tellsTheRightOnes() {
 	}
 }
 
-// tellsOfWhatIsDone: whoever has been told, and reads, does not find the old record.
-// The reads are made before the next entry can be told.
+// tellsOfWhatIsDone: the record is changed before the entry is delivered: a follower that
+// reads the key does not find the old record. The check reads within Invalidated, before
+// the next entry can be delivered.
 func (s *suite) tellsOfWhatIsDone() {
-	found := make(chan cache.State, 100)
+	found := make(chan remote.State, 100)
 	l := &listener{s: s, seen: func(name string) {
 		if name != "c:0:k" {
 			return
@@ -226,18 +231,18 @@ func (s *suite) tellsOfWhatIsDone() {
 		found <- rec.State
 	}}
 	s.followWith(s.B, "c", l)
-	ban := cache.Token{2}
+	token := remote.Token{2}
 	for _, step := range []struct {
 		what string
-		want cache.State
+		want remote.State
 		do   func() error
 	}{
-		{"Invalidate", cache.StateAbsent, func() error { return s.A.Invalidate(s.Context(), []string{"c:0:k"}, 0) }},
-		{"Ban", cache.StateTombstone, func() error { return s.A.Ban(s.Context(), ban, []string{"c:0:k"}, long) }},
-		{"Lift", cache.StateAbsent, func() error { return s.A.Lift(s.Context(), ban, []string{"c:0:k"}, 0) }},
-		{"Invalidate with a hold", cache.StateTombstone, func() error { return s.A.Invalidate(s.Context(), []string{"c:0:k"}, long) }},
+		{"Invalidate", remote.StateAbsent, func() error { return s.A.Invalidate(s.Context(), []string{"c:0:k"}, 0) }},
+		{"Guard", remote.StateTombstone, func() error { return s.A.Guard(s.Context(), token, []string{"c:0:k"}, long) }},
+		{"Unguard", remote.StateAbsent, func() error { return s.A.Unguard(s.Context(), token, []string{"c:0:k"}, 0) }},
+		{"Invalidate with a hold", remote.StateTombstone, func() error { return s.A.Invalidate(s.Context(), []string{"c:0:k"}, long) }},
 	} {
-		if step.what != "Lift" {
+		if step.what != "Unguard" {
 			s.fillKey(s.A, "c:0:k", "old")
 		}
 		if err := step.do(); err != nil {
@@ -253,8 +258,8 @@ func (s *suite) tellsOfWhatIsDone() {
 	}
 }
 
-// tellsAllAfterSince: of what is appended while a follower comes, nothing is left out
-// that comes after the position that it was given.
+// tellsAllAfterSince: a follower that starts while entries are appended receives every
+// entry after the position of Since.
 func (s *suite) tellsAllAfterSince() {
 	witness := s.follow(s.A, "c")
 	const n = 200
@@ -285,6 +290,7 @@ func (s *suite) tellsAllAfterSince() {
 	}
 }
 
+// stopsTelling: a follower receives nothing that is appended after stop.
 func (s *suite) stopsTelling() {
 	l := &listener{s: s}
 	stop := s.followWith(s.B, "c", l)
@@ -299,18 +305,19 @@ func (s *suite) stopsTelling() {
 	}
 }
 
-// oneFollower: a name has one follower of a Remote at a time, others may have theirs,
-// and a stop that is called late, or again, does not end what came after it.
+// oneFollower: a second follower of a name is refused with ErrFollowed on the same
+// instance. Other names, and other instances, have followers of their own. To call stop
+// again does not end the next follower.
 func (s *suite) oneFollower() {
 	first := &listener{s: s}
 	stop := s.followWith(s.B, "c", first)
 	refused := &listener{s: s}
-	if _, err := s.B.Follow("c", refused); err != cache.ErrFollowed {
+	if _, err := s.B.Follow("c", refused); err != remote.ErrFollowed {
 		s.Fatalf("Follow of a name that is followed: %v, want ErrFollowed", err)
 	}
 	s.follow(s.B, "d")
 	s.follow(s.A, "c")
-	s.heard(first, s.A, "c") // it still is told
+	s.heard(first, s.A, "c") // first still receives entries
 	stop()
 	second := s.follow(s.B, "c")
 	stop()

@@ -3,10 +3,10 @@ package cachetest
 import (
 	"fmt"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-func (s *suite) getOrLease(r cache.Remote, key string) (cache.Lease, cache.Record) {
+func (s *suite) getOrLease(r remote.Tier, key string) (remote.Lease, remote.Record) {
 	s.Helper()
 	l, rec, err := r.GetOrLease(s.Context(), key, long, true)
 	if err != nil {
@@ -15,40 +15,43 @@ func (s *suite) getOrLease(r cache.Remote, key string) (cache.Lease, cache.Recor
 	return l, rec
 }
 
-// readTakesLease: an implementation may leave the lease to Lease.
+// readTakesLease: a lease from GetOrLease excludes others, is kept alive, and can be filled
+// or released. An implementation may also leave the lease to Lease.
 func (s *suite) readTakesLease() {
 	l, rec := s.getOrLease(s.A, "k")
-	if rec.State != cache.StateAbsent {
+	if rec.State != remote.StateAbsent {
 		s.Fatalf("an absent key is %v", rec.State)
 	}
 	if l == nil {
-		s.wantState(s.B, "k", cache.StateAbsent)
+		s.wantState(s.B, "k", remote.StateAbsent)
 		return
 	}
-	s.wantState(s.B, "k", cache.StateLease)
-	s.wantNoLease(s.B, "k", nil, cache.StateLease)
+	s.wantState(s.B, "k", remote.StateLease)
+	s.wantNoLease(s.B, "k", nil, remote.StateLease)
 	s.Sleep(2 * s.LeaseTTL)
-	s.wantState(s.B, "k", cache.StateLease) // it is kept alive
+	s.wantState(s.B, "k", remote.StateLease) // the Tier keeps the lease alive
 	s.wantHeld(l, "v", true)
 	s.wantValue(s.B, "k", "v")
 
 	second, _ := s.getOrLease(s.A, "other")
 	if second == nil {
-		return // it may have been asked for at another time
+		return // an implementation may take a lease in some calls only
 	}
 	if held, err := second.Release(s.Context()); err != nil || !held {
 		s.Fatalf("Release: held %v, err %v", held, err)
 	}
-	s.wantState(s.B, "other", cache.StateAbsent)
+	s.wantState(s.B, "other", remote.StateAbsent)
 }
 
+// readTakesNoOther: GetOrLease takes no lease while there is a record, and returns the
+// record.
 func (s *suite) readTakesNoOther() {
 	s.fillKey(s.A, "value", "v")
 	s.Tombstone("tombstone", long)
 	s.Corrupt("corrupt")
 	held := s.lease(s.A, "lease", nil)
-	for key, want := range map[string]cache.State{
-		"value": cache.StateValue, "tombstone": cache.StateTombstone, "corrupt": cache.StateCorrupt, "lease": cache.StateLease,
+	for key, want := range map[string]remote.State{
+		"value": remote.StateValue, "tombstone": remote.StateTombstone, "corrupt": remote.StateCorrupt, "lease": remote.StateLease,
 	} {
 		if l, rec := s.getOrLease(s.B, key); l != nil || rec.State != want {
 			s.Fatalf("%v: GetOrLease took a lease: %v; it is %v", want, l != nil, rec.State)
@@ -58,8 +61,8 @@ func (s *suite) readTakesNoOther() {
 	s.wantHeld(held, "v", true)
 }
 
-// confirms: once a read says that all was told, all was. That a read finds it out is not
-// asked for.
+// confirms: Record.Complete is true only if every earlier entry has been delivered to the
+// follower, and never without confirm. Complete may always be false.
 func (s *suite) confirms() {
 	l := s.follow(s.B, "c")
 	s.fillKey(s.A, "c:0:k", "v")

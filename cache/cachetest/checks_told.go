@@ -4,11 +4,11 @@ import (
 	"math"
 	"time"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// toldPosition is what HoldOff and the records of tags rely on: an entry counts as told
-// when the followers have been told of it, and not before.
+// toldPosition: for Told, which HoldOff and the recording of tags rely on, an entry counts
+// as delivered when Invalidated has returned, and not before.
 func (s *suite) toldPosition() {
 	telling, proceed := make(chan struct{}), make(chan struct{})
 	l := &listener{s: s, seen: func(name string) {
@@ -23,7 +23,7 @@ func (s *suite) toldPosition() {
 	s.announce(s.A, "c:0:slow")
 	appended := time.Now()
 	<-telling
-	during, _ := s.B.Told("c")
+	during, _ := s.B.Delivered("c")
 	close(proceed)
 	var slow told
 	s.until("the entry was not told", func() (ok bool) { slow, ok = l.find("c:0:slow"); return ok })
@@ -31,15 +31,15 @@ func (s *suite) toldPosition() {
 		s.Errorf("while %v was being told, %v counted as told", slow.at, during)
 	}
 	s.until("what was told does not count", func() bool {
-		at, when := s.B.Told("c")
+		at, when := s.B.Delivered("c")
 		return !at.Before(slow.at) && !when.Before(appended)
 	})
-	if at, when := s.B.Told("c"); when.After(time.Now()) || s.B.Position("c").Before(at) {
-		s.Errorf("told of %v at %v, having heard of %v", at, when, s.B.Position("c"))
+	if at, when := s.B.Delivered("c"); when.After(time.Now()) || s.B.Observed("c").Before(at) {
+		s.Errorf("told of %v at %v, having heard of %v", at, when, s.B.Observed("c"))
 	}
 }
 
-// end is never before what was appended, by whomever, and not ahead of it.
+// end: End returns the position of the last entry, whichever instance appended it.
 func (s *suite) end() {
 	l := s.follow(s.B, "c")
 	for _, name := range []string{"c:0:1", "c:0:2", "c:0:3"} {
@@ -58,7 +58,7 @@ func (s *suite) end() {
 	}
 }
 
-func (s *suite) endOf(r cache.Remote) cache.Position {
+func (s *suite) endOf(r remote.Tier) remote.Position {
 	s.Helper()
 	end, err := r.End(s.Context(), "c")
 	if err != nil {
@@ -67,18 +67,20 @@ func (s *suite) endOf(r cache.Remote) cache.Position {
 	return end
 }
 
-// replaceTags is recordTags where a record stands.
-func (s *suite) replaceTags(r cache.Remote, was, at cache.Position, keep time.Duration, tags ...string) {
+// replaceTags replaces the position was of tags.
+func (s *suite) replaceTags(r remote.Tier, was, at remote.Position, keep time.Duration, tags ...string) {
 	s.Helper()
 	if err := r.RecordTags(s.Context(), was, at, keep, tags...); err != nil {
 		s.Fatalf("RecordTags: %v", err)
 	}
 }
 
-// barredTags: a bar gives way to an invalidation and to who put it, and to nobody else.
+// barredTags: a claim, which is a Never position, is replaced by an invalidation, or by
+// RecordTags with the claim as was, and by no other call. A claim that is gone is not
+// replaced.
 func (s *suite) barredTags() {
-	bar := cache.Position{Time: math.MaxUint64, Seq: math.MaxUint64 - 1}
-	other := cache.Position{Time: math.MaxUint64, Seq: 1}
+	bar := remote.Position{Time: math.MaxUint64, Seq: math.MaxUint64 - 1}
+	other := remote.Position{Time: math.MaxUint64, Seq: 1}
 	at := s.invalidateTags(s.B, long, "c::another")
 
 	s.recordTags(s.A, bar, long, "c::t", "c::u")
@@ -102,20 +104,21 @@ func (s *suite) barredTags() {
 	s.wantTag("c::u", *invalidated)
 }
 
-// barsAreBrief: a bar stands for its time, which nobody else makes longer, and what
-// replaces it stands for its own. Who put it can take it away.
+// barsAreBrief: a claim stands for the keep of its call, which no other instance prolongs.
+// A replacement stands for the keep of its own call. RecordTags with a zero keep removes a
+// claim, for the owner of the claim only.
 func (s *suite) barsAreBrief() {
 	unit := s.LeaseTTL / 2
-	bar := cache.Position{Time: math.MaxUint64, Seq: 7}
+	bar := remote.Position{Time: math.MaxUint64, Seq: 7}
 	s.recordTags(s.A, bar, unit, "c::left", "c::replaced", "c::invalidated")
-	s.recordTags(s.B, cache.Position{Time: 1}, long, "c::left")
-	s.recordTags(s.B, cache.Position{Time: math.MaxUint64, Seq: 8}, long, "c::left")
-	s.replaceTags(s.A, bar, cache.Position{Time: 1}, long, "c::replaced")
+	s.recordTags(s.B, remote.Position{Time: 1}, long, "c::left")
+	s.recordTags(s.B, remote.Position{Time: math.MaxUint64, Seq: 8}, long, "c::left")
+	s.replaceTags(s.A, bar, remote.Position{Time: 1}, long, "c::replaced")
 	s.invalidateTags(s.B, long, "c::invalidated")
 	s.recordTags(s.A, bar, long, "c::removed", "c::kept")
-	s.replaceTags(s.B, cache.Position{Time: math.MaxUint64, Seq: 8}, cache.Position{}, 0, "c::removed")
+	s.replaceTags(s.B, remote.Position{Time: math.MaxUint64, Seq: 8}, remote.Position{}, 0, "c::removed")
 	s.wantTag("c::removed", bar)
-	s.replaceTags(s.A, bar, cache.Position{}, 0, "c::removed")
+	s.replaceTags(s.A, bar, remote.Position{}, 0, "c::removed")
 	if got := s.tagPositions(s.B, "c::removed")[0]; got != nil {
 		s.Errorf("a bar that was taken away is at %v", got)
 	}

@@ -5,32 +5,32 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// Harness is what the suite needs of an implementation, made anew for each
-// check, on a server without records.
+// Harness is one implementation under test. The suite needs a new Harness for each check,
+// on a server without records.
 type Harness struct {
-	// A and B are two instances on one server. Crash makes A do nothing any
-	// more, as the death of its process would.
-	A, B  cache.Remote
+	// A and B are two instances on one server. Crash makes A do nothing any more, as if its
+	// process had died.
+	A, B  remote.Tier
 	Crash func()
 
-	// LeaseTTL is how long a lease outlives its holder. The suite waits for
-	// lengths of this size.
+	// LeaseTTL is how long a lease stands after the death of its holder. The waits of the
+	// suite have this order of magnitude.
 	LeaseTTL time.Duration
 
 	// Sleep lets time pass, for the server and for the instances.
 	Sleep func(time.Duration)
 
-	// Tombstone puts a tombstone at key; Corrupt, bytes that are no record.
+	// Tombstone puts a tombstone at key. Corrupt puts bytes at key that are no record.
 	Tombstone func(key string, ttl time.Duration)
 	Corrupt   func(key string)
 }
 
-// TestRemote checks that an implementation of [cache.Remote] keeps its contract.
-// For each check it calls run on a subtest of t, which makes a Harness and hands
-// it to check, in a testing/synctest bubble if that is where it lives.
+// TestRemote: an implementation of [remote.Tier] keeps the contract. For each check
+// TestRemote calls run on a subtest of t. run makes a Harness and passes it to check, in a
+// testing/synctest bubble if the implementation can run in one.
 func TestRemote(t *testing.T, run func(t *testing.T, check func(*testing.T, Harness))) {
 	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) {
@@ -94,25 +94,25 @@ var checks = []struct {
 	{"an ended context, of the log", (*suite).endedContextOfTheLog},
 	{"a hold leaves tombstones", (*suite).hold},
 	{"the longer hold counts", (*suite).holdAgain},
-	{"a ban keeps everybody out", (*suite).banFences},
-	{"a ban lapses", (*suite).banLapses},
-	{"bans stand side by side", (*suite).bansSideBySide},
-	{"a ban outlives what is shorter", (*suite).banOutlivesOthers},
-	{"a lift removes what stands", (*suite).liftRemoves},
-	{"a lift with a hold", (*suite).liftHolds},
-	{"a ban of many", (*suite).banOfMany},
+	{"a guard keeps everybody out", (*suite).guardFences},
+	{"a guard lapses", (*suite).guardLapses},
+	{"guards stand side by side", (*suite).guardsTogether},
+	{"a guard outlives what is shorter", (*suite).guardOutlivesOthers},
+	{"a unguard removes what stands", (*suite).unguardRemoves},
+	{"a unguard with a hold", (*suite).unguardHolds},
+	{"a guard of many", (*suite).guardOfMany},
 }
 
-// suite is one check at work.
+// suite is one check while it runs.
 type suite struct {
 	*testing.T
 	Harness
 }
 
-// long is a TTL that does not end in a check.
+// long is a TTL that outlasts every check.
 const long = time.Hour
 
-func (s *suite) get(r cache.Remote, key string) cache.Record {
+func (s *suite) get(r remote.Tier, key string) remote.Record {
 	s.Helper()
 	rec, err := r.Get(s.Context(), key, false)
 	if err != nil {
@@ -121,7 +121,7 @@ func (s *suite) get(r cache.Remote, key string) cache.Record {
 	return rec
 }
 
-func (s *suite) wantState(r cache.Remote, key string, want cache.State) cache.Record {
+func (s *suite) wantState(r remote.Tier, key string, want remote.State) remote.Record {
 	s.Helper()
 	rec := s.get(r, key)
 	if rec.State != want {
@@ -130,17 +130,17 @@ func (s *suite) wantState(r cache.Remote, key string, want cache.State) cache.Re
 	return rec
 }
 
-func (s *suite) wantValue(r cache.Remote, key, want string) cache.Record {
+func (s *suite) wantValue(r remote.Tier, key, want string) remote.Record {
 	s.Helper()
-	rec := s.wantState(r, key, cache.StateValue)
+	rec := s.wantState(r, key, remote.StateValue)
 	if string(rec.Payload) != want {
 		s.Fatalf("the payload is %.40q, want %.40q", rec.Payload, want)
 	}
 	return rec
 }
 
-// lease takes the lease of key, which must be free.
-func (s *suite) lease(r cache.Remote, key string, replace []byte) cache.Lease {
+// lease takes the lease of key, which must be free, or have the Version replace.
+func (s *suite) lease(r remote.Tier, key string, replace []byte) remote.Lease {
 	s.Helper()
 	l, rec, err := r.Lease(s.Context(), key, long, replace)
 	if err != nil || l == nil {
@@ -149,8 +149,8 @@ func (s *suite) lease(r cache.Remote, key string, replace []byte) cache.Lease {
 	return l
 }
 
-// wantNoLease asks for the lease of key, which must be refused.
-func (s *suite) wantNoLease(r cache.Remote, key string, replace []byte, inTheWay cache.State) {
+// wantNoLease: the lease of key is refused, because of a record of that state.
+func (s *suite) wantNoLease(r remote.Tier, key string, replace []byte, inTheWay remote.State) {
 	s.Helper()
 	l, rec, err := r.Lease(s.Context(), key, long, replace)
 	if err != nil || l != nil {
@@ -161,7 +161,7 @@ func (s *suite) wantNoLease(r cache.Remote, key string, replace []byte, inTheWay
 	}
 }
 
-func (s *suite) wantHeld(l cache.Lease, payload string, want bool) {
+func (s *suite) wantHeld(l remote.Lease, payload string, want bool) {
 	s.Helper()
 	held, err := l.Fill(s.Context(), fill(payload))
 	if err != nil || held != want {
@@ -170,23 +170,23 @@ func (s *suite) wantHeld(l cache.Lease, payload string, want bool) {
 }
 
 // fillKey stores a value at a key that is free.
-func (s *suite) fillKey(r cache.Remote, key, payload string) {
+func (s *suite) fillKey(r remote.Tier, key, payload string) {
 	s.Helper()
 	s.wantHeld(s.lease(r, key, nil), payload, true)
 }
 
-func (s *suite) delete(r cache.Remote, keys ...string) {
+func (s *suite) delete(r remote.Tier, keys ...string) {
 	s.Helper()
 	if err := r.Invalidate(s.Context(), keys, 0); err != nil {
 		s.Fatalf("Invalidate: %v", err)
 	}
 }
 
-func fill(payload string) cache.Fill {
-	return cache.Fill{Payload: []byte(payload), TTL: long, MaxAge: long}
+func fill(payload string) remote.Fill {
+	return remote.Fill{Payload: []byte(payload), TTL: long, MaxAge: long}
 }
 
-// after runs f in the background once some time has passed.
+// after runs f in the background after d.
 func (s *suite) after(d time.Duration, f func(context.Context)) {
 	done := make(chan struct{})
 	go func() {

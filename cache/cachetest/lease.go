@@ -6,10 +6,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// lease is a lease that a Remote took. Its token is the serial of its record.
+// lease is a lease that a Remote holds. Its token is the serial of its record.
 type lease struct {
 	r       *Remote
 	key     string
@@ -23,21 +23,21 @@ type lease struct {
 
 func (r *Remote) grantLocked(key string) *lease {
 	s := r.server
-	token := s.putLocked(key, record{Record: cache.Record{State: cache.StateLease}}, s.leaseTTL())
+	token := s.putLocked(key, record{Record: remote.Record{State: remote.StateLease}}, s.leaseTTL())
 	return &lease{r: r, key: key, token: token, granted: time.Now()}
 }
 
 // standsLocked returns the lease's record, or nil if the lease is gone.
 func (l *lease) standsLocked() *record {
 	rec := l.r.server.aliveLocked(l.key)
-	if rec == nil || rec.State != cache.StateLease || rec.serial != l.token {
+	if rec == nil || rec.State != remote.StateLease || rec.serial != l.token {
 		return nil
 	}
 	return rec
 }
 
-// keep renews the lease three times in its TTL until it is over or was held for
-// as long as it may be.
+// keep renews the lease every third of its TTL, until the lease is over, or hold has passed
+// since the grant.
 func (l *lease) keep(hold time.Duration) {
 	every := l.r.server.leaseTTL() / 3
 	until := l.granted.Add(hold)
@@ -79,14 +79,14 @@ func (l *lease) end() {
 }
 
 // Fill replaces the lease with a value, if it stands.
-func (l *lease) Fill(ctx context.Context, f cache.Fill) (held bool, err error) {
+func (l *lease) Fill(ctx context.Context, f remote.Fill) (held bool, err error) {
 	l.end()
 	err = l.r.do(ctx, "fill", func(s *Server) {
 		if l.standsLocked() == nil {
 			return
 		}
 		held = true
-		value := cache.Record{State: cache.StateValue, Payload: f.Payload, NotFound: f.NotFound, TTL: f.TTL,
+		value := remote.Record{State: remote.StateValue, Payload: f.Payload, NotFound: f.NotFound, TTL: f.TTL,
 			Stamp: f.Stamp, Tags: f.Tags}
 		deadline := l.granted.Add(f.MaxAge)
 		s.putLocked(l.key, record{Record: value, deadline: deadline}, min(f.TTL, time.Until(deadline)))

@@ -7,44 +7,44 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
 // logEntry is one entry of the log.
 type logEntry struct {
-	at    cache.Position
+	at    remote.Position
 	from  *Remote
 	names []string
 }
 
-// tagRecord is where a tag was last invalidated.
+// tagRecord is the record of a tag: the position of the last invalidation.
 type tagRecord struct {
-	at      cache.Position
+	at      remote.Position
 	expires time.Time
 }
 
-// reader is how far a Remote has read the log, and whom it tells.
+// reader is the state of a Remote's reading of the log, with its followers.
 type reader struct {
 	mu        sync.Mutex // guards all below
-	heard     cache.Position
-	told      cache.Position // what the followers are being told
-	done      cache.Position // what they have been told
+	heard     remote.Position
+	told      remote.Position // the last position that is being delivered
+	done      remote.Position // the last position that has been delivered
 	cut       bool
-	telling   bool      // a goroutine tells, or is about to
-	since     time.Time // when it was last known that there was nothing to tell, if telling or cut
-	again     bool      // and there may be more than it has seen
+	telling   bool      // a goroutine delivers entries, or is about to
+	since     time.Time // while telling or cut: when all was last known to be delivered
+	again     bool      // there may be entries not read yet
 	followers []*follower
 
-	turn sync.Mutex // held while followers are told; before mu
+	turn sync.Mutex // held while entries are delivered; before mu
 }
 
 type follower struct {
 	cache string
-	cache.Follower
+	remote.Follower
 }
 
-// TrimLog removes every entry from the log. Remotes that have not read them all find
-// that out when they read next.
+// TrimLog removes every entry from the log. A Remote that has not read all of them notices
+// the gap at its next read.
 func (s *Server) TrimLog() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,20 +60,20 @@ func (s *Server) EvictTags() {
 	clear(s.tags)
 }
 
-func (s *Server) appendLocked(from *Remote, names []string) cache.Position {
+func (s *Server) appendLocked(from *Remote, names []string) remote.Position {
 	s.end.Time++
 	s.log = append(s.log, logEntry{s.end, from, names})
 	return s.end
 }
 
-// since returns the entries after told, or that there are some that are lost.
-func (s *Server) since(told cache.Position) (entries []logEntry, end cache.Position, lost bool) {
+// since returns the entries after told, or reports that some of them are lost.
+func (s *Server) since(told remote.Position) (entries []logEntry, end remote.Position, lost bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if told.Before(s.lost) {
 		return nil, s.end, true
 	}
-	first, _ := slices.BinarySearchFunc(s.log, told, func(e logEntry, told cache.Position) int {
+	first, _ := slices.BinarySearchFunc(s.log, told, func(e logEntry, told remote.Position) int {
 		if told.Before(e.at) {
 			return 1
 		}
@@ -82,15 +82,15 @@ func (s *Server) since(told cache.Position) (entries []logEntry, end cache.Posit
 	return s.log[first:len(s.log):len(s.log)], s.end, false
 }
 
-// Follow tells f of the log, unless the name has a follower.
-func (r *Remote) Follow(name string, f cache.Follower) (stop func(), err error) {
+// Follow delivers to f the entries about a cache, unless the cache's name has a follower.
+func (r *Remote) Follow(name string, f remote.Follower) (stop func(), err error) {
 	r.reader.turn.Lock()
 	defer r.reader.turn.Unlock()
 	own := &follower{name, f}
 	r.reader.mu.Lock()
 	if slices.ContainsFunc(r.reader.followers, func(f *follower) bool { return f.cache == name }) {
 		r.reader.mu.Unlock()
-		return nil, cache.ErrFollowed
+		return nil, remote.ErrFollowed
 	}
 	r.reader.followers = append(r.reader.followers, own)
 	cut, told := r.reader.cut, r.reader.told
@@ -111,7 +111,7 @@ func (r *Remote) Follow(name string, f cache.Follower) (stop func(), err error) 
 	}, nil
 }
 
-// CutLog ends this Remote's reading of the log, as when a connection breaks.
+// CutLog ends this Remote's reading of the log, as a broken connection does.
 func (r *Remote) CutLog() {
 	r.reader.turn.Lock()
 	defer r.reader.turn.Unlock()
@@ -124,7 +124,8 @@ func (r *Remote) CutLog() {
 	r.tell(func(f *follower) { f.Lost() })
 }
 
-// MendLog undoes CutLog. What was appended meanwhile is read, unless it is gone.
+// MendLog undoes CutLog. The Remote reads the entries that were appended since, unless they
+// were trimmed.
 func (r *Remote) MendLog() {
 	r.reader.turn.Lock()
 	defer r.reader.turn.Unlock()
@@ -147,7 +148,7 @@ func (r *Remote) tell(what func(*follower)) {
 	}
 }
 
-// wake sees to it that somebody reads the log to its end.
+// wake makes a goroutine read the log to its end, unless the log is cut.
 func (r *Remote) wake() {
 	r.reader.mu.Lock()
 	defer r.reader.mu.Unlock()
@@ -170,8 +171,8 @@ func (r *Remote) read() {
 	}
 }
 
-// readOnce tells what is new in the log. At its end, or without a connection, it
-// reports false: the next wake starts anew.
+// readOnce delivers the new entries of the log. At the end of the log, and while the log is
+// cut, it reports false: the next wake starts another goroutine.
 func (r *Remote) readOnce() (more bool) {
 	r.reader.turn.Lock()
 	defer r.reader.turn.Unlock()
@@ -212,8 +213,9 @@ func (r *Remote) tellEntry(e logEntry) {
 	}
 }
 
-// Told is as of now, unless there may be more to tell.
-func (r *Remote) Told(string) (cache.Position, time.Time) {
+// Delivered returns the last delivered position. The time is now, unless there may be more
+// entries to deliver.
+func (r *Remote) Delivered(string) (remote.Position, time.Time) {
 	r.reader.mu.Lock()
 	defer r.reader.mu.Unlock()
 	if r.reader.telling || r.reader.cut {
@@ -222,28 +224,28 @@ func (r *Remote) Told(string) (cache.Position, time.Time) {
 	return r.reader.done, time.Now()
 }
 
-// reached reports whether the followers have been told of every entry up to end.
-func (r *reader) reached(end cache.Position) bool {
+// reached reports whether every entry up to end has been delivered.
+func (r *reader) reached(end remote.Position) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return !r.cut && !r.done.Before(end)
 }
 
-// End is the position of the last entry.
-func (r *Remote) End(ctx context.Context, _ string) (end cache.Position, err error) {
+// End returns the position of the last entry.
+func (r *Remote) End(ctx context.Context, _ string) (end remote.Position, err error) {
 	err = r.do(ctx, "end", func(s *Server) { end = s.end })
 	return end, err
 }
 
-// Position is the newest position that this Remote has heard of.
-func (r *Remote) Position(string) cache.Position {
+// Observed returns the newest position that this Remote has read or appended.
+func (r *Remote) Observed(string) remote.Position {
 	r.reader.mu.Lock()
 	defer r.reader.mu.Unlock()
 	return r.reader.heard
 }
 
 // append appends names to the log.
-func (r *Remote) append(ctx context.Context, names []string) (at cache.Position, err error) {
+func (r *Remote) append(ctx context.Context, names []string) (at remote.Position, err error) {
 	var readers []*Remote
 	err = r.do(ctx, "append", func(s *Server) {
 		at, readers = s.appendLocked(r, names), s.remotes
@@ -252,7 +254,7 @@ func (r *Remote) append(ctx context.Context, names []string) (at cache.Position,
 		reader.wake()
 	}
 	if err != nil {
-		return cache.Position{}, err
+		return remote.Position{}, err
 	}
 	r.reader.mu.Lock()
 	defer r.reader.mu.Unlock()
@@ -266,8 +268,8 @@ func (r *Remote) Announce(ctx context.Context, keys ...string) error {
 	return err
 }
 
-// InvalidateTags records a position for tags, between two entries.
-func (r *Remote) InvalidateTags(ctx context.Context, tags []string, keep time.Duration) (cache.Position, error) {
+// InvalidateTags appends tags, records the position of that entry, and appends tags again.
+func (r *Remote) InvalidateTags(ctx context.Context, tags []string, keep time.Duration) (remote.Position, error) {
 	at, err := r.append(ctx, tags)
 	if err != nil {
 		return at, err
@@ -282,14 +284,14 @@ func (r *Remote) InvalidateTags(ctx context.Context, tags []string, keep time.Du
 		}
 	})
 	if err != nil {
-		return cache.Position{}, err
+		return remote.Position{}, err
 	}
 	return r.append(ctx, tags)
 }
 
-// TagPositions returns what is recorded of tags.
-func (r *Remote) TagPositions(ctx context.Context, tags ...string) ([]*cache.Position, error) {
-	found := make([]*cache.Position, len(tags))
+// TagPositions returns the recorded positions of tags.
+func (r *Remote) TagPositions(ctx context.Context, tags ...string) ([]*remote.Position, error) {
+	found := make([]*remote.Position, len(tags))
 	err := r.do(ctx, "tags", func(s *Server) {
 		for i, tag := range tags {
 			if rec, ok := s.tagLocked(tag); ok {
@@ -300,13 +302,13 @@ func (r *Remote) TagPositions(ctx context.Context, tags ...string) ([]*cache.Pos
 	return found, err
 }
 
-// RecordTags records a position for the tags that are recorded at was.
-func (r *Remote) RecordTags(ctx context.Context, was, at cache.Position, keep time.Duration, tags ...string) error {
+// RecordTags records a position for the tags whose position is was.
+func (r *Remote) RecordTags(ctx context.Context, was, at remote.Position, keep time.Duration, tags ...string) error {
 	return r.do(ctx, "record", func(s *Server) {
 		for _, tag := range tags {
 			rec, ok := s.tagLocked(tag)
 			switch {
-			case rec.at == was && ok == (was != cache.Position{}):
+			case rec.at == was && ok == (was != remote.Position{}):
 				s.tags[tag] = tagRecord{}.keep(at, keep)
 			case ok && !rec.at.Never():
 				s.tags[tag] = rec.keep(rec.at, keep)
@@ -315,8 +317,9 @@ func (r *Remote) RecordTags(ctx context.Context, was, at cache.Position, keep ti
 	})
 }
 
-// keep is r with another position, kept for d or for as long as r is.
-func (r tagRecord) keep(at cache.Position, d time.Duration) tagRecord {
+// keep returns r with another position, kept for d from now, or as long as r if that is
+// longer.
+func (r tagRecord) keep(at remote.Position, d time.Duration) tagRecord {
 	r.at = at
 	if expires := time.Now().Add(d); expires.After(r.expires) {
 		r.expires = expires

@@ -6,36 +6,34 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// DefaultBudget is the budget of the commands of a Server that sets none.
+// DefaultBudget is the budget of the commands of a Server whose Budget is zero.
 const DefaultBudget = 50 * time.Millisecond
 
-// ErrFull, as a Fault of a fill, is the refusal of a server without memory: the
-// lease stood, the value is not stored, and now there is neither.
+// ErrFull, as the Err of a Fault, makes a fill fail as on a server without memory: the
+// lease stood, the value is not stored, and there is neither a lease nor a value now.
 var ErrFull = errors.New("cachetest: full")
 
-// Fault is what is to happen to a command.
+// Fault is a fault of one command.
 type Fault struct {
-	// Delay passes before the server sees the command. From the budget on the
-	// command fails with context.DeadlineExceeded.
+	// Delay passes before the server receives the command. With a Delay of the budget or
+	// more the command fails with context.DeadlineExceeded.
 	Delay time.Duration
 
-	// Hold passes after the server has seen the command, and before its reply
-	// arrives. It counts towards the budget like Delay.
+	// Hold passes after the server has carried out the command, and before the reply
+	// arrives. Delay and Hold together count towards the budget.
 	Hold time.Duration
 
-	// Err is returned, and the server does not see the command.
+	// Err is returned, and the server does not receive the command, unless Applied is set.
 	Err error
 
-	// Applied makes the server see the command although it fails, as when the
-	// reply is lost.
+	// Applied makes the server carry out a command that fails, as when the reply is lost.
 	Applied bool
 }
 
-// Remote is one instance's [cache.Remote] on a Server. It is safe for concurrent
-// use.
+// Remote is one instance's [remote.Tier] on a Server. It is safe for concurrent use.
 type Remote struct {
 	server *Server
 	budget time.Duration
@@ -48,9 +46,9 @@ type Remote struct {
 	reader reader
 }
 
-var _ cache.Remote = (*Remote)(nil)
+var _ remote.Tier = (*Remote)(nil)
 
-// Remote returns a new instance's view of the server.
+// Remote returns the Tier of a new instance on the server.
 func (s *Server) Remote() *Remote {
 	budget := s.Budget
 	if budget == 0 {
@@ -64,38 +62,42 @@ func (s *Server) Remote() *Remote {
 	return r
 }
 
-// Inject makes fault decide on each command from now on; nil ends that. The ops
-// are "get", "wait", "lease", "seize", "fill", "release", "renew", "touch", "tags",
-// "record", "end"; "delete" and "bury", which put nothing and a tombstone in the place of
-// records; "append", which all that invalidates does after that; and "log", the way
-// of new entries to this Remote, of which only the Delay counts. It is called without
-// locks.
+// Inject makes fault decide on each command from now on; nil ends that. The ops are:
+//
+//   - "get", "wait", "lease", "seize", "fill", "release", "touch", "tags" and "end", for
+//     the methods of those names. "get" includes GetOrLease, and "tags" is TagPositions.
+//   - "renew", the renewal of a lease.
+//   - "record", a change of the positions of tags, by InvalidateTags or RecordTags.
+//   - "delete", the change of records by Invalidate or Unguard; and "guard", by Guard.
+//   - "append", an append to the log. Invalidate, Unguard and Guard append after their change.
+//   - "log", the delivery of new entries to this Remote, for which only the Delay counts.
+//
+// fault is called without locks.
 func (r *Remote) Inject(fault func(op string) Fault) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fault = fault
 }
 
-// Calls returns how many commands of the kind op this Remote was given.
+// Calls returns how many commands of the kind op this Remote has received.
 func (r *Remote) Calls(op string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.calls[op]
 }
 
-// Crash ends the renewal of the leases that this Remote holds, as the death of
-// its process would.
+// Crash ends the renewal of the leases that this Remote holds, as the death of its process
+// would.
 func (r *Remote) Crash() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.crashed = true
 }
 
-// Budget is that of the Server.
+// Budget returns the budget of this Remote's commands.
 func (r *Remote) Budget() time.Duration { return r.budget }
 
-// do counts a command, lets its fault happen, and carries it out under the
-// server's lock.
+// do counts a command, injects its fault, and carries it out under the server's lock.
 func (r *Remote) do(ctx context.Context, op string, step func(*Server)) error {
 	f := r.begin(op)
 	if err := pass(ctx, min(f.Delay, r.budget)); err != nil {
@@ -118,7 +120,7 @@ func (r *Remote) do(ctx context.Context, op string, step func(*Server)) error {
 	return f.Err
 }
 
-// pass lets d pass, or returns ctx's error if ctx ends first, or has ended.
+// pass waits for d. It returns ctx's error if ctx ends first, or has ended.
 func pass(ctx context.Context, d time.Duration) error {
 	if d > 0 {
 		select {
@@ -140,30 +142,30 @@ func (r *Remote) begin(op string) Fault {
 	return fault(op)
 }
 
-// Get reads key.
-func (r *Remote) Get(ctx context.Context, key string, confirm bool) (rec cache.Record, err error) {
-	var end cache.Position
+// Get reads the record of key.
+func (r *Remote) Get(ctx context.Context, key string, confirm bool) (rec remote.Record, err error) {
+	var end remote.Position
 	err = r.do(ctx, "get", func(s *Server) { rec, end = s.recordLocked(key), s.end })
 	if err != nil {
-		return cache.Record{}, err
+		return remote.Record{}, err
 	}
 	rec.Complete = confirm && r.reader.reached(end)
 	return rec, nil
 }
 
-// GetOrLease reads key, or takes its lease.
-func (r *Remote) GetOrLease(ctx context.Context, key string, hold time.Duration, confirm bool) (cache.Lease, cache.Record, error) {
-	var rec cache.Record
-	var end cache.Position
+// GetOrLease reads the record of key, or takes the lease of a key without a record.
+func (r *Remote) GetOrLease(ctx context.Context, key string, hold time.Duration, confirm bool) (remote.Lease, remote.Record, error) {
+	var rec remote.Record
+	var end remote.Position
 	var l *lease
 	err := r.do(ctx, "get", func(s *Server) {
 		rec, end = s.recordLocked(key), s.end
-		if rec.State == cache.StateAbsent {
+		if rec.State == remote.StateAbsent {
 			l = r.grantLocked(key)
 		}
 	})
 	if err != nil {
-		return nil, cache.Record{}, err
+		return nil, remote.Record{}, err
 	}
 	rec.Complete = confirm && r.reader.reached(end)
 	if l == nil {
@@ -173,36 +175,36 @@ func (r *Remote) GetOrLease(ctx context.Context, key string, hold time.Duration,
 	return l, rec, nil
 }
 
-// Wait returns when key is not leased.
-func (r *Remote) Wait(ctx context.Context, key string) (cache.Record, error) {
+// Wait returns the record of key as soon as there is no lease.
+func (r *Remote) Wait(ctx context.Context, key string) (remote.Record, error) {
 	for {
-		var rec cache.Record
+		var rec remote.Record
 		var changed <-chan struct{}
 		if err := r.do(ctx, "wait", func(s *Server) {
 			rec, changed = s.recordLocked(key), s.changeLocked()
 		}); err != nil {
-			return cache.Record{}, err
+			return remote.Record{}, err
 		}
-		if rec.State != cache.StateLease {
+		if rec.State != remote.StateLease {
 			return rec, nil
 		}
 		select {
 		case <-changed:
 		case <-time.After(rec.Left):
 		case <-ctx.Done():
-			return cache.Record{}, ctx.Err()
+			return remote.Record{}, ctx.Err()
 		}
 	}
 }
 
-// Lease takes the lease of key, if nothing stands in the way.
-func (r *Remote) Lease(ctx context.Context, key string, hold time.Duration, replace []byte) (cache.Lease, cache.Record, error) {
-	var rec cache.Record
+// Lease takes the lease of key, if there is no record, or the one that replace names.
+func (r *Remote) Lease(ctx context.Context, key string, hold time.Duration, replace []byte) (remote.Lease, remote.Record, error) {
+	var rec remote.Record
 	var l *lease
 	err := r.do(ctx, "lease", func(s *Server) {
 		rec = s.recordLocked(key)
-		if rec.State == cache.StateAbsent || (len(replace) == 8 && string(rec.Version) == string(replace)) {
-			rec, l = cache.Record{}, r.grantLocked(key)
+		if rec.State == remote.StateAbsent || (len(replace) == 8 && string(rec.Version) == string(replace)) {
+			rec, l = remote.Record{}, r.grantLocked(key)
 		}
 	})
 	if err != nil || l == nil {
@@ -213,10 +215,10 @@ func (r *Remote) Lease(ctx context.Context, key string, hold time.Duration, repl
 }
 
 // Seize takes the lease of key, unless a tombstone stands there.
-func (r *Remote) Seize(ctx context.Context, key string, hold time.Duration) (cache.Lease, error) {
+func (r *Remote) Seize(ctx context.Context, key string, hold time.Duration) (remote.Lease, error) {
 	var l *lease
 	err := r.do(ctx, "seize", func(s *Server) {
-		if s.recordLocked(key).State != cache.StateTombstone {
+		if s.recordLocked(key).State != remote.StateTombstone {
 			l = r.grantLocked(key)
 		}
 	})
@@ -227,22 +229,23 @@ func (r *Remote) Seize(ctx context.Context, key string, hold time.Duration) (cac
 	return l, nil
 }
 
-// Invalidate removes the records of keys.
+// Invalidate removes the records of keys, except tombstones, or leaves tombstones for hold.
 func (r *Remote) Invalidate(ctx context.Context, keys []string, hold time.Duration) error {
-	return r.replace(ctx, "delete", keys, func(s *Server, key string) { s.liftLocked(key, cache.Token{}, hold) })
+	return r.replace(ctx, "delete", keys, func(s *Server, key string) { s.unguardLocked(key, remote.Token{}, hold) })
 }
 
-// Ban puts tombstones.
-func (r *Remote) Ban(ctx context.Context, ban cache.Token, keys []string, ttl time.Duration) error {
-	return r.replace(ctx, "bury", keys, func(s *Server, key string) { s.buryLocked(key, &ban, ttl) })
+// Guard replaces the records of keys by tombstones.
+func (r *Remote) Guard(ctx context.Context, token remote.Token, keys []string, ttl time.Duration) error {
+	return r.replace(ctx, "guard", keys, func(s *Server, key string) { s.guardLocked(key, &token, ttl) })
 }
 
-// Lift removes tombstones.
-func (r *Remote) Lift(ctx context.Context, ban cache.Token, keys []string, hold time.Duration) error {
-	return r.replace(ctx, "delete", keys, func(s *Server, key string) { s.liftLocked(key, ban, hold) })
+// Unguard ends a guard of keys, and removes every record but the tombstones that other guards
+// share.
+func (r *Remote) Unguard(ctx context.Context, token remote.Token, keys []string, hold time.Duration) error {
+	return r.replace(ctx, "delete", keys, func(s *Server, key string) { s.unguardLocked(key, token, hold) })
 }
 
-// replace changes what stands at keys, and appends them to the log.
+// replace changes the records of keys, and appends keys to the log.
 func (r *Remote) replace(ctx context.Context, op string, keys []string, change func(*Server, string)) error {
 	err := r.do(ctx, op, func(s *Server) {
 		for _, key := range keys {
@@ -255,11 +258,11 @@ func (r *Remote) replace(ctx context.Context, op string, keys []string, change f
 	return r.Announce(ctx, keys...)
 }
 
-// Touch starts the TTL of a value anew.
+// Touch starts the TTL of a value again.
 func (r *Remote) Touch(ctx context.Context, key string) (left time.Duration, err error) {
 	err = r.do(ctx, "touch", func(s *Server) {
 		rec := s.aliveLocked(key)
-		if rec == nil || rec.State != cache.StateValue {
+		if rec == nil || rec.State != remote.StateValue {
 			return
 		}
 		now := time.Now()

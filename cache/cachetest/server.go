@@ -6,42 +6,42 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// DefaultLeaseTTL is how long a Server's leases outlive their holders.
+// DefaultLeaseTTL is how long a Server's leases stand after their last renewal.
 const DefaultLeaseTTL = 3 * time.Second
 
-// Server is the state that the Remotes of several instances share. It is safe
-// for concurrent use.
+// Server is the state that the Remotes of several instances share. It is safe for
+// concurrent use.
 type Server struct {
-	// LeaseTTL is how long a lease stands after its last renewal. Set it before
-	// use; 0 means DefaultLeaseTTL.
+	// LeaseTTL is how long a lease stands after its last renewal. It is set before use; 0
+	// means DefaultLeaseTTL.
 	LeaseTTL time.Duration
 
-	// Budget is that of the Remotes' commands. Set it before they are made; 0 means
-	// DefaultBudget. Outside a bubble, where real time passes, a busy machine may
-	// want a longer one.
+	// Budget is the budget of the Remotes' commands. It is set before the Remotes are made;
+	// 0 means DefaultBudget. Outside a bubble, where real time passes, a busy machine may
+	// need a longer budget.
 	Budget time.Duration
 
 	mu      sync.Mutex // guards all below
 	records map[string]*record
-	changed chan struct{} // closed at the next change of a record; nil if nobody waits
+	changed chan struct{} // closed at the next change of a record; nil if nothing waits
 	serial  uint64        // of the last record written
 	log     []logEntry
-	end     cache.Position // of the last entry
-	lost    cache.Position // entries up to here are not in the log any more
+	end     remote.Position // of the last entry
+	lost    remote.Position // entries up to this position are not in the log any more
 	tags    map[string]tagRecord
 	remotes []*Remote
 }
 
-// record is what the server holds for a key.
+// record is the record of a key.
 type record struct {
-	cache.Record
+	remote.Record
 	serial   uint64    // names the record, and is the token of a lease
-	expires  time.Time // when it goes
-	deadline time.Time // of a value: what no touch passes
-	bans     []cache.Token
+	expires  time.Time // when the record disappears
+	deadline time.Time // of a value: no Touch goes beyond
+	guards   []remote.Token
 }
 
 // NewServer returns an empty server.
@@ -49,8 +49,8 @@ func NewServer() *Server {
 	return &Server{records: make(map[string]*record), tags: make(map[string]tagRecord)}
 }
 
-// Record returns what the server holds for key, as Get would.
-func (s *Server) Record(key string) cache.Record {
+// Record returns the record of key, as Get would.
+func (s *Server) Record(key string) remote.Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.recordLocked(key)
@@ -69,11 +69,11 @@ func (s *Server) Len() int {
 	return n
 }
 
-// Corrupt puts bytes at key that are no record, for an hour.
+// Corrupt puts bytes that are no record at key, for an hour.
 func (s *Server) Corrupt(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	broken := cache.Record{State: cache.StateCorrupt, Reason: errors.New("cachetest: corrupt")}
+	broken := remote.Record{State: remote.StateCorrupt, Reason: errors.New("cachetest: corrupt")}
 	s.putLocked(key, record{Record: broken}, time.Hour)
 }
 
@@ -94,7 +94,7 @@ func (s *Server) leaseTTL() time.Duration {
 	return s.LeaseTTL
 }
 
-// aliveLocked returns key's record, or nil if there is none or it has expired.
+// aliveLocked returns the record of key, or nil if there is none or it has expired.
 func (s *Server) aliveLocked(key string) *record {
 	r := s.records[key]
 	if r != nil && !time.Now().Before(r.expires) {
@@ -104,11 +104,11 @@ func (s *Server) aliveLocked(key string) *record {
 	return r
 }
 
-func (s *Server) recordLocked(key string) cache.Record {
+func (s *Server) recordLocked(key string) remote.Record {
 	now := time.Now()
 	r := s.aliveLocked(key)
 	if r == nil {
-		return cache.Record{Asked: now}
+		return remote.Record{Asked: now}
 	}
 	rec := r.Record
 	rec.Asked = now

@@ -6,33 +6,34 @@ import (
 	"github.com/nearside-go/nearside/internal/history"
 )
 
-// slack is what an entry of the log is allowed to take: a machine on which all of the
-// fleet shares two cores delays everybody by that much now and then.
+// slack is the allowed delivery time of an entry of the log. On a machine whose two cores
+// run the whole fleet, everything is delayed by that much now and then.
 const slack = 300 * time.Millisecond
 
-// How long after the end of a fault entries of the log may still be held up by it. What
-// was held up is read at once when the log is read again, and takes slack from then.
+// The times for which entries of the log may still be delayed after the end of a fault.
+// When the log is read again, the delayed entries are read at once, and slack counts from
+// then.
 const (
-	// reconnects: the connection of the log is gone. The reader has failed to make another
-	// at the fault's very end, and waits before it tries again: for 200 ms at most, the
-	// jitter included.
+	// reconnects: the connection of the log is gone. The last attempt to reconnect has
+	// failed at the very end of the fault, and the reader waits before the next attempt:
+	// for 200 ms at most, the jitter included.
 	reconnects = 200 * time.Millisecond
 
-	// notices: the connection was made at the fault's very end, or before, and is silent
-	// for good. The reader gives it up after LogTimeout, and makes another.
+	// notices: the connection was made at the very end of the fault, or before, and stays
+	// silent. The reader closes the connection after LogTimeout, and makes another.
 	notices = logTimeout + reconnects
 
-	// moves: the node that had the slot may let the reader wait until its XREAD ends, for
-	// a quarter of LogTimeout. It says where the slot has moved to, and the reader goes there.
+	// moves: the old node of the slot may let the reader wait until its XREAD ends, for a
+	// quarter of LogTimeout. The node then returns the new node, and the reader goes there.
 	moves = logTimeout/4 + reconnects
 
 	longestRecovery = max(reconnects, notices, moves)
 )
 
-// nothing is the recovery from a fault that holds up no entry, and so excuses nothing.
+// nothing is the recovery of a fault that delays no entry, and so excuses nothing.
 const nothing = time.Duration(0)
 
-// Bounds are what a fleet with that Local.TTL is judged by.
+// Bounds returns the promises by which a fleet with that Local.TTL is judged.
 func Bounds(local time.Duration, cluster bool) history.Options {
 	o := history.Options{Delivery: slack, Faulty: make(map[string]history.Bound)}
 	for _, f := range faults(cluster) {

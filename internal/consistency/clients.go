@@ -20,7 +20,7 @@ type client struct {
 	failed   *atomic.Int64
 }
 
-// storage is what a client needs of a cache.
+// storage is the part of a cache that a client uses.
 type storage interface {
 	read(ctx context.Context, key string) (int64, error)
 	invalidate(ctx context.Context, keys ...string) error
@@ -65,14 +65,14 @@ func (c *client) writeOn(ctx context.Context) error {
 	return c.diary.save(true)
 }
 
-// somePlain is a key that is invalidated by name. Some are hot, and the others are left
-// alone for so long that nothing soon takes away what was left behind of them. Hence also
-// the few invalidations of everything.
+// somePlain returns a key that is invalidated by name. Some keys are hot. The others are
+// seldom written, so that an old value that was left behind of them is not soon removed by
+// chance. For the same reason invalidations of everything are rare.
 func (c *client) somePlain() string {
 	return plainKey(min(c.random.IntN(plainKeys), c.random.IntN(plainKeys)))
 }
 
-// write makes one of the writes that there are.
+// write makes one write of a random kind.
 func (c *client) write() error {
 	switch n := c.random.IntN(1000); {
 	case n < 400:
@@ -91,8 +91,8 @@ func (c *client) write() error {
 	}
 }
 
-// commitAll commits to keys and invalidates them, again and again until that works, or
-// for a while.
+// commitAll commits to keys and invalidates them. It repeats an invalidation that fails, at
+// most 99 times.
 func (c *client) commitAll(keys []string, invalidate func(context.Context) error) error {
 	ctx := context.Background()
 	versions := make(map[string]int64)
@@ -124,8 +124,8 @@ func (c *client) invalidated(versions map[string]int64, start int64) {
 	}
 }
 
-// mutate commits within a Mutate. Where that fails to invalidate, it goes on with
-// Invalidate, as its callers would.
+// mutate commits within a Mutate. If the Mutate fails to invalidate, mutate goes on with
+// Invalidate, as callers of Mutate would.
 func (c *client) mutate(key string) error {
 	var v int64
 	var failed error

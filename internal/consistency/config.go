@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// What the instances are configured with, besides Config.
+// The configuration of all instances, besides Config.
 const (
 	logTimeout    = 500 * time.Millisecond
 	mutateTimeout = 2 * time.Second
@@ -14,12 +14,12 @@ const (
 	loadTakes     = 3 * time.Millisecond // at most
 )
 
-// Config is what a process is told, in JSON.
+// Config is the configuration of a process, in JSON.
 type Config struct {
-	Instance int               // its number: one for each process, not one for each place in the fleet
-	Seed     uint64            // of what its clients do
+	Instance int               // one for each process, not for each place in the fleet
+	Seed     uint64            // of the clients' random numbers
 	Source   string            // address of the source
-	Redis    map[string]string // address of each server, and of the link that leads to it
+	Redis    map[string]string // from a server's address to that of the link to it
 	Local    time.Duration     // Local.TTL
 	Cluster  bool
 	Plain    bool
@@ -29,8 +29,8 @@ type Config struct {
 	Writers  int
 }
 
-// The keys: some that are invalidated by name, by tag or with everything, and some that
-// only Mutate writes.
+// The keys: plain keys are invalidated by name, by tag or with everything; mutated keys are
+// written by Mutate only.
 const (
 	plainKeys   = 240
 	mutatedKeys = 60
@@ -41,7 +41,7 @@ func plainKey(i int) string { return fmt.Sprintf("k%d", i) }
 
 func mutatedKey(i int) string { return fmt.Sprintf("m%d", i) }
 
-// Keys returns all keys, those of Mutate last.
+// Keys returns all keys, the mutated keys last.
 func Keys() (keys []string) {
 	for i := range plainKeys {
 		keys = append(keys, plainKey(i))
@@ -57,7 +57,7 @@ func MutatedKeys() (keys []string) {
 	return keys
 }
 
-// group is the tag of a key's value, which it has besides one of its version.
+// group returns the tag of key number i's group. A value also has a tag with its version.
 func group(i int) string { return fmt.Sprintf("group%d", i%groups) }
 
 // inGroup returns some keys of a group.

@@ -3,24 +3,24 @@ package consistency
 import (
 	"math/rand/v2"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/redis"
 )
 
-// deaf is a Store that does not tell of some entries of the log, which the judge has to
-// find out.
+// deaf is a faulty Store, which does not deliver some entries of the log. The judge has to
+// find the stale reads that follow.
 type deaf struct{ *redis.Store }
 
-// deafTo is of how many entries one is lost.
+// deafTo is the number of names of which one is lost on average.
 const deafTo = 8
 
-func (d deaf) Follow(name string, f cache.Follower) (stop func(), err error) {
+func (d deaf) Follow(name string, f remote.Follower) (stop func(), err error) {
 	return d.Store.Follow(name, deafFollower{f})
 }
 
-type deafFollower struct{ cache.Follower }
+type deafFollower struct{ remote.Follower }
 
-func (f deafFollower) Invalidated(name string, at cache.Position, own bool) {
+func (f deafFollower) Invalidated(name string, at remote.Position, own bool) {
 	if rand.N(deafTo) > 0 {
 		f.Follower.Invalidated(name, at, own)
 	}

@@ -8,22 +8,22 @@ import (
 	"github.com/nearside-go/nearside/internal/history"
 )
 
-// file is where a process writes its history.
+// file is the file to which a process writes its history.
 type file struct {
 	mu sync.Mutex // guards f
 	f  *os.File
 }
 
-// diary is what one client of a process did and has not written yet. What a process
-// did in its last moments before it is killed is lost: the judge then knows less to
-// accuse it of, but for commits, which the source still has.
+// diary has the records of one client of a process that are not written yet. The records of
+// the last moments before a process is killed are lost: so the judge has less evidence
+// against the process, except for commits, which the source still has.
 type diary struct {
 	history.History
 	to      *file
 	written time.Time
 }
 
-// saveEvery is how old a record may be that is not in the file.
+// saveEvery is the greatest age of a record that is not in the file yet.
 const saveEvery = 50 * time.Millisecond
 
 func (d *diary) save(force bool) error {

@@ -1,22 +1,23 @@
-// Package consistency runs a fleet of processes on a real Redis, breaks what can be
-// broken, and has package history judge every read.
+// Package consistency runs a fleet of processes on a real Redis, injects every kind of
+// fault, and has package history judge every read.
 //
-// The parent, a test, starts a redis-server or a Cluster, another redis-server as the
-// source, which holds a version for each key and is never broken, and a number of
-// processes of the test binary. Each process is an instance: a Cache on a Store, with
-// clients that read and clients that write to the source and invalidate. Each reaches
-// Redis through links of its own, which the parent breaks; it also kills processes and
-// servers, and takes from Redis what the protocol relies on. Processes write what they
-// do to a file as they go, so that it outlives them.
+// The parent is a test. It starts a redis-server or a Cluster, another redis-server as the
+// source, and a number of processes of the test binary. The source holds a version for each
+// key, and never fails. Each process is an instance: a Cache on a Store, with clients that
+// read, and clients that write to the source and invalidate. Each process reaches Redis
+// through links of its own, which the parent breaks. The parent also kills processes and
+// servers, and removes from Redis the records that the protocol relies on. A process writes
+// its history to a file as it runs, so that the history outlives the process.
 //
-// Only what can hold up an entry of the log excuses a read that is late, and for no longer
-// than it takes to recover from that: see [Bounds]. So fleets have a Local.TTL that is
-// shorter than many faults, and is what bounds them then, or one that outlives them all.
-// After every other fault the writes end, and once it is recovered from, everybody says
-// what is held of each key. Nothing then takes away what was left behind before it is seen,
-// and the longer Local.TTL sees to it that there is something to look at.
+// Only faults that can delay an entry of the log excuse a late read, and only until the
+// recovery from the fault has ended: see [Bounds]. There are fleets with a short Local.TTL,
+// which is shorter than many faults and then is the bound, and fleets with a Local.TTL that
+// is longer than all faults.
 //
-// The same fleet can run plain cache-aside instead: GET, SET and DEL with an LRU in
-// front. Or it can lose entries of the log. What is found there shows that the judge can
-// find something.
+// After about half of the faults the writes end. When the recovery has ended, each instance
+// reports the values that it holds. At that point no invalidation can remove an old value
+// before the value is found. The longer Local.TTL keeps local values until then.
+//
+// The same fleet can run plain cache-aside instead: GET, SET and DEL with an LRU in front.
+// Or the fleet can lose entries of the log. Both show that the judge can find violations.
 package consistency

@@ -10,13 +10,13 @@ import (
 	"github.com/nearside-go/nearside/internal/redistest"
 )
 
-// fault is a kind of fault. Strike breaks something, and returns whose fault it is and
-// what mends it.
+// fault is a kind of fault. strike breaks something. It returns the affected instance, and
+// a function that ends the fault.
 type fault struct {
 	kind     string
-	longer   bool          // it stands for a while before it is mended
-	recovery time.Duration // nothing, or how long it holds up the log after its end
-	after    time.Duration // without another fault
+	longer   bool          // lasts for a while before mend
+	recovery time.Duration // nothing, or how long the log is delayed after the end
+	after    time.Duration // without another fault before
 	strike   func(f *Fleet, r *rand.Rand) (instance int, mend func())
 }
 
@@ -24,7 +24,7 @@ func (f *Fleet) someone(r *rand.Rand) *member { return f.members[r.IntN(len(f.me
 
 func (f *Fleet) someServer(r *rand.Rand) *redistest.Server { return f.servers[r.IntN(len(f.servers))] }
 
-// link makes a fault of what is done to all links of one member.
+// link returns a fault that does something to all links of one member.
 func link(kind string, longer bool, recovery time.Duration, do func(*member)) fault {
 	return fault{kind: kind, longer: longer, recovery: recovery, strike: func(f *Fleet, r *rand.Rand) (int, func()) {
 		m := f.someone(r)
@@ -45,8 +45,9 @@ func each(what func(*member, int)) func(*member) {
 	}
 }
 
-// take makes a fault of what is taken from the servers. It holds up nothing: the log is
-// read on, and a reader that misses entries in it drops its local tier.
+// take returns a fault that removes something from all servers. Such a fault delays no
+// entry: the log is still read, and a reader that misses entries in it drops its local
+// tier.
 func take(kind string, do func(ctx context.Context, s *redistest.Server)) fault {
 	return fault{kind: kind, strike: func(f *Fleet, r *rand.Rand) (int, func()) {
 		for _, s := range f.servers {
@@ -56,8 +57,8 @@ func take(kind string, do func(ctx context.Context, s *redistest.Server)) fault 
 	}}
 }
 
-// serverOf chooses a server of a fleet. That of the log, or another: it alone can hold up
-// entries, the others only calls.
+// serverOf chooses a server of a fleet: the server of the log, or another. Only the server
+// of the log can delay entries. The others delay calls.
 type serverOf func(*Fleet, *rand.Rand) *redistest.Server
 
 func (f *Fleet) logServer(*rand.Rand) *redistest.Server {
@@ -76,7 +77,7 @@ func (f *Fleet) anotherServer(r *rand.Rand) *redistest.Server {
 	}
 }
 
-// kill and stop make faults of what happens to a server. They end when it serves again.
+// kill and stop return faults of a server. A fault ends when the server serves again.
 func kill(kind string, recovery time.Duration, which serverOf) fault {
 	return fault{kind: kind, longer: true, recovery: recovery, strike: func(f *Fleet, r *rand.Rand) (int, func()) {
 		s := which(f, r)
@@ -93,8 +94,8 @@ func stop(kind string, recovery time.Duration, which serverOf) fault {
 	}}
 }
 
-// serves waits for a node of a Cluster to say that it is one again: after a restart, and
-// when it was stopped for long, it takes no commands for seconds.
+// serves waits until a node of a Cluster reports the cluster as ok. After a restart, or a
+// long stop, a node accepts no commands for seconds.
 func (f *Fleet) serves(s *redistest.Server) {
 	f.t.Helper()
 	if f.cluster == nil {
@@ -106,11 +107,12 @@ func (f *Fleet) serves(s *redistest.Server) {
 	})
 }
 
-// breakerCloses after Redis is back, at the latest. When a process is killed in a Mutate
-// that Redis could not be told of, nothing is promised.
+// breakerCloses is the longest time from the return of Redis until the breaker closes.
+// Before that, nothing is promised if a process is killed in a Mutate whose tombstones
+// Redis did not get.
 const breakerCloses = 2*time.Second + budget
 
-// faults are those of a fleet on one server, or on a Cluster.
+// faults returns the kinds of faults for a fleet on one server, or on a Cluster.
 func faults(cluster bool) []fault {
 	kinds := []fault{
 		link("connections cut", true, reconnects, each(func(m *member, i int) { m.links[i].Cut() })),
@@ -124,7 +126,7 @@ func faults(cluster bool) []fault {
 			return m.config.Instance, func() { f.start(m) }
 		}},
 		take("log trimmed", func(ctx context.Context, s *redistest.Server) {
-			_ = s.Client().XTrimMaxLen(ctx, logKey, 0).Err() // where the log does not live, that is an error
+			_ = s.Client().XTrimMaxLen(ctx, logKey, 0).Err() // an error on nodes without the log
 		}),
 		take("log deleted", func(ctx context.Context, s *redistest.Server) { _ = s.Client().Del(ctx, logKey).Err() }),
 		take("Redis flushed", func(ctx context.Context, s *redistest.Server) { _ = s.Client().FlushAll(ctx).Err() }),
@@ -145,7 +147,7 @@ func faults(cluster bool) []fault {
 		move("slot of a key moved", nothing, func(r *rand.Rand) string { return prefix + ":c:0:" + plainKey(r.IntN(20)) }))
 }
 
-// move makes a fault of a slot that moves to another node.
+// move returns a fault that moves a slot to another node.
 func move(kind string, recovery time.Duration, key func(*rand.Rand) string) fault {
 	return fault{kind: kind, recovery: recovery, strike: func(f *Fleet, r *rand.Rand) (int, func()) {
 		f.cluster.MoveSlot(key(r), f.someServer(r))
@@ -153,7 +155,8 @@ func move(kind string, recovery time.Duration, key func(*rand.Rand) string) faul
 	}}
 }
 
-// del deletes the keys of s that match pattern, and begin with one of kinds, if any.
+// del deletes the keys of s that match pattern. With kinds it deletes only records that
+// begin with one of them.
 func del(ctx context.Context, s *redistest.Server, pattern string, kinds ...string) {
 	keys, _ := s.Client().Keys(ctx, pattern).Result()
 	for _, key := range keys {
@@ -169,7 +172,7 @@ func del(ctx context.Context, s *redistest.Server, pattern string, kinds ...stri
 	}
 }
 
-// strike lets one fault happen, and records it.
+// strike injects one fault, ends it, and records it.
 func (f *Fleet) strike(what fault) {
 	f.t.Helper()
 	time.Sleep(what.after)
@@ -187,8 +190,8 @@ func (f *Fleet) strike(what fault) {
 
 const standsAtMost = 2500 * time.Millisecond
 
-// standing is how long a fault stands: one in four for longer than the shorter Local.TTL
-// that fleets have.
+// standing returns how long a fault lasts. One fault in four lasts longer than the shorter
+// of the two Local.TTLs.
 func (f *Fleet) standing() time.Duration {
 	if f.random.IntN(4) == 0 {
 		const longer = 1200 * time.Millisecond

@@ -11,6 +11,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/local"
 	"github.com/nearside-go/nearside/redis"
 )
@@ -20,7 +21,7 @@ const (
 	logKey = prefix + ":log"
 )
 
-// value is what is cached: a version, and the group of its key.
+// value is a cached value: a version, and the group of its key.
 type value struct {
 	Version int64
 	Group   string
@@ -28,7 +29,7 @@ type value struct {
 
 type nearside = cache.Cache[string, value]
 
-// open returns an instance of the fleet. What it returns second closes it.
+// open returns an instance of the fleet, and a function that closes the instance.
 func (c Config) open() (*nearside, func(), error) {
 	o := redis.Options{Prefix: prefix, Timeout: budget, LeaseTTL: time.Second, LogTimeout: logTimeout, LogLength: 2000}
 	client := c.client()
@@ -36,7 +37,7 @@ func (c Config) open() (*nearside, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	var remote cache.Remote = store
+	var remote remote.Tier = store
 	if c.Deaf {
 		remote = deaf{store}
 	}
@@ -55,7 +56,7 @@ func (c Config) open() (*nearside, func(), error) {
 	return near, func() { _, _, _ = near.Close(), store.Close(), client.Close() }, nil
 }
 
-// client returns a client whose every connection goes through a link.
+// client returns a client whose connections all go through links.
 func (c Config) client() goredis.UniversalClient {
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if link, ok := c.Redis[addr]; ok {
@@ -74,7 +75,8 @@ func (c Config) client() goredis.UniversalClient {
 	return goredis.NewClient(&goredis.Options{Addr: addrs[0], Dialer: dial, ContextTimeoutEnabled: true})
 }
 
-// load reads the source, and takes a little, so that much can happen meanwhile.
+// load reads the source, and then takes up to loadTakes, so that other events can come in
+// between.
 func (s *Source) load(ctx context.Context, key string) (value, error) {
 	v, err := s.Version(ctx, key)
 	time.Sleep(rand.N(loadTakes))

@@ -14,10 +14,10 @@ import (
 	"github.com/nearside-go/nearside/internal/faultlink"
 )
 
-// Env is where a process of the test binary finds its Config.
+// Env is the environment variable with the Config of a process of the test binary.
 const Env = "NEARSIDE_CONSISTENCY_PROCESS"
 
-// member is a place in the fleet: the process that fills it now, and its links.
+// member is a place in the fleet: its current process, and its links.
 type member struct {
 	t      testing.TB
 	config Config // of the process
@@ -46,7 +46,8 @@ func newMember(t testing.TB, c Config, servers []string) *member {
 	return m
 }
 
-// start starts a process as that instance, and returns when it runs.
+// start starts a process as that instance, and returns when the process reports that it
+// runs.
 func (m *member) start(instance int, dir string) {
 	m.t.Helper()
 	m.config.Instance = instance
@@ -62,7 +63,7 @@ func (m *member) start(instance int, dir string) {
 	}
 	m.cmd = exec.Command(self)
 	m.cmd.Env = append(os.Environ(), Env+"="+string(config))
-	m.cmd.Stderr = io.Discard // go-redis tells of each dial that fails
+	m.cmd.Stderr = io.Discard // go-redis reports each dial that fails
 	stdin, err := m.cmd.StdinPipe()
 	if err != nil {
 		m.t.Fatal(err)
@@ -90,7 +91,7 @@ func (m *member) kill() {
 	_ = m.cmd.Wait()
 }
 
-// tell sends a command. What it is answered is to be heard.
+// tell sends a command to the process. Its answer is read by hear.
 func (m *member) tell(command string) {
 	m.t.Helper()
 	if _, err := fmt.Fprintln(m.stdin, command); err != nil {
@@ -99,6 +100,6 @@ func (m *member) tell(command string) {
 }
 
 func (m *member) hear() string {
-	line, _ := m.out.ReadString('\n') // at its end the line is what there is
+	line, _ := m.out.ReadString('\n') // at the end of the output, the rest of it
 	return strings.TrimSpace(line)
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/nearside-go/nearside/internal/redistest"
 )
 
-// Options say what fleet to run.
+// Options describe the fleet and its run.
 type Options struct {
 	For     time.Duration
 	Local   time.Duration // Local.TTL; required
 	Seed    uint64
 	Cluster bool // three primaries instead of one server
 	Plain   bool // plain cache-aside instead of nearside
-	Deaf    bool // instances that are not told of some entries of the log
+	Deaf    bool // some entries of the log are not delivered
 	Calm    bool // without faults
 }
 
@@ -30,7 +30,7 @@ const (
 	primaries = 3
 )
 
-// Fleet is a fleet at work.
+// Fleet is a running fleet.
 type Fleet struct {
 	t       testing.TB
 	o       Options
@@ -40,14 +40,14 @@ type Fleet struct {
 	source  *Source
 	addr    string // of the source
 	members []*member
-	started int // processes
+	started int // processes started so far
 	random  *rand.Rand
-	history history.History // faults, and what the parent finds at rest
+	history history.History // faults, and the values that the parent finds at rest
 	begun   int64
 	sums    []Summary
 }
 
-// Play runs a fleet and returns what happened, for history.Judge.
+// Play runs a fleet, has its history judged, and returns the result.
 func Play(t testing.TB, o Options) *Result {
 	t.Helper()
 	f := &Fleet{t: t, o: o, dir: t.TempDir(), random: rand.New(rand.NewPCG(o.Seed, 0)), begun: history.Now()}
@@ -89,8 +89,8 @@ func (f *Fleet) start(m *member) {
 	m.start(f.started, f.dir)
 }
 
-// disturb lets one fault after the other happen, each kind as often as the others, with
-// time to recover in between, and now and then a look at what is left behind.
+// disturb injects one fault after the other, each kind equally often, with time to recover
+// in between. About every second time it looks for old values that were left behind.
 func (f *Fleet) disturb() {
 	f.t.Helper()
 	until := time.Now().Add(f.o.For)
@@ -116,9 +116,9 @@ func (f *Fleet) disturb() {
 	}
 }
 
-// look has everybody say what is held of each key when a fault has been recovered from:
-// those that were there, and one that starts now. The writes end with the fault, lest a
-// later invalidation takes away what was left behind.
+// look makes every instance report the values that it holds, once a fault has been
+// recovered from: the running instances, and one that starts now. The writes have ended
+// before, so that no later invalidation removes an old value that was left behind.
 func (f *Fleet) look(recovery time.Duration) {
 	f.t.Helper()
 	f.tellAll(quiet)
@@ -128,8 +128,8 @@ func (f *Fleet) look(recovery time.Duration) {
 	f.tellAll(resume)
 }
 
-// settle looks at what is left behind of the last fault, and once more when the tombstones
-// of those that were killed have lapsed.
+// settle looks for old values that the last fault has left behind, and again when the
+// tombstones of killed processes have lapsed.
 func (f *Fleet) settle() {
 	f.t.Helper()
 	if !f.o.Plain {
@@ -153,7 +153,8 @@ func (f *Fleet) settle() {
 	})
 }
 
-// tellAll tells all members at the same time, and returns when they have answered.
+// tellAll sends a command to all members at the same time, and returns when all have
+// answered.
 func (f *Fleet) tellAll(command string, heard ...func(m *member, said string)) {
 	f.t.Helper()
 	for _, m := range f.members {
@@ -167,8 +168,8 @@ func (f *Fleet) tellAll(command string, heard ...func(m *member, said string)) {
 	}
 }
 
-// finalVersions declares the last version of the keys that only Mutate writes. Mutate
-// leaves nothing older, whoever was killed.
+// finalVersions records an invalidation of the keys that only Mutate writes, with their
+// last versions. After a Mutate no older value is left, even if its process was killed.
 func (f *Fleet) finalVersions() {
 	f.t.Helper()
 	for _, key := range MutatedKeys() {
@@ -181,7 +182,7 @@ func (f *Fleet) finalVersions() {
 	}
 }
 
-// late is an instance that starts at rest. It serves what Redis holds.
+// late starts an instance at rest, and records the values that it reads from Redis.
 func (f *Fleet) late() {
 	f.t.Helper()
 	c := Config{Redis: make(map[string]string), Local: f.o.Local, Cluster: f.o.Cluster}

@@ -16,7 +16,7 @@ import (
 	"github.com/nearside-go/nearside/local"
 )
 
-// Summary is what a process says of itself at its end, in JSON.
+// Summary is the report of a process at its end, in JSON.
 type Summary struct {
 	Failed int64 // reads that returned an error
 	Loads  uint64
@@ -24,16 +24,17 @@ type Summary struct {
 	Gaps   uint64
 }
 
-// The commands that a process reads from its standard input, a line each. It answers
-// each with a line, of Summary for the last.
+// The commands that a process reads from its standard input, one on each line. The process
+// answers each command with a line. The answer to end is a Summary.
 const (
 	quiet  = "quiet"  // end the writes
-	rest   = "rest"   // end the reads too, and say what is held of each key
+	rest   = "rest"   // end the reads too, and record the values held
 	resume = "resume" // read and write again
 	end    = "end"
 )
 
-// Run is a process of the fleet. It returns when it is told to, or with its input.
+// Run runs a process of the fleet. It returns after the command end, or when its input
+// ends.
 func Run(config string, in io.Reader, out io.Writer) error {
 	var c Config
 	if err := json.Unmarshal([]byte(config), &c); err != nil {
@@ -59,7 +60,7 @@ func Run(config string, in io.Reader, out io.Writer) error {
 	return errors.New("the parent is gone")
 }
 
-// process is a process at work.
+// process is a running process of the fleet.
 type process struct {
 	Config
 	source  *Source
@@ -67,10 +68,10 @@ type process struct {
 	out     io.Writer
 	storage storage
 	shut    func()
-	near    *nearside // nil in a plain one
+	near    *nearside // nil for plain cache-aside
 
 	failed           atomic.Int64
-	clients          int // that there were
+	clients          int // made so far
 	reading, writing context.CancelFunc
 	readers, writers sync.WaitGroup
 	mu               sync.Mutex // guards err
@@ -158,8 +159,8 @@ func (p *process) endReads() {
 	p.readers.Wait()
 }
 
-// rest records what this instance serves of each key without a load, and from which
-// tier: nobody else reads, so that what is counted was this read.
+// rest records the value of each key that this instance returns without a load, and the
+// tier of the value. No other reads run, so a change of the hit count is due to this read.
 func (p *process) rest() error {
 	if p.near == nil {
 		return nil

@@ -12,11 +12,11 @@ import (
 	"github.com/nearside-go/nearside/internal/history"
 )
 
-// Result is what a fleet did.
+// Result is the outcome of a fleet's run.
 type Result struct {
 	History history.History
 	Verdict history.Verdict
-	Summary Summary // of the processes that lived to the end
+	Summary Summary // the sum over the processes that lived to the end
 	Options Options
 }
 
@@ -29,7 +29,7 @@ func (f *Fleet) result() *Result {
 	}
 	for _, path := range files {
 		h, err := history.Load(path)
-		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) { // which is where a process was killed
+		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) { // of a killed process
 			f.t.Fatal(err)
 		}
 		r.History.Merge(h)
@@ -49,7 +49,7 @@ func (f *Fleet) result() *Result {
 	return r
 }
 
-// String is a table.
+// String returns the result as a table.
 func (r *Result) String() string {
 	var b strings.Builder
 	v := r.Verdict
@@ -75,8 +75,9 @@ func (r *Result) String() string {
 	return b.String()
 }
 
-// bound tells how stale a read may be under one fault that holds up the log. The fault may
-// strike when an entry is just due, and what it held up is due again after the recovery.
+// bound returns the longest allowed staleness under one fault that delays the log, as text.
+// The fault may strike when an entry is just due. The delayed entry is due again after the
+// recovery.
 func (r *Result) bound(f fault) string {
 	if r.Options.Local < standsAtMost {
 		return (r.Options.Local + slack).String()
@@ -96,7 +97,7 @@ func (r *Result) Missing() (kinds []string) {
 
 func ms(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
-// longest is how long the longest fault of a kind was in force.
+// longest returns the duration of the longest fault of a kind.
 func (r *Result) longest(kind string) (longest time.Duration) {
 	for _, f := range r.History.Faults {
 		if f.Kind == kind {

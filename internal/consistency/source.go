@@ -29,7 +29,7 @@ func (s *Source) Version(ctx context.Context, key string) (int64, error) {
 	return v, err
 }
 
-// commit gives key its next version and records that.
+// commit gives key its next version, and records the commit.
 func (s *Source) commit(ctx context.Context, d *diary, key string) (int64, error) {
 	start := history.Now()
 	v, err := s.client.Incr(ctx, key).Result()
@@ -39,8 +39,8 @@ func (s *Source) commit(ctx context.Context, d *diary, key string) (int64, error
 	return v, err
 }
 
-// Missing returns the commits that h lacks, with times between which each was made: those
-// of processes that died before they had written them down.
+// Missing returns the commits that h lacks: those of processes that died before they had
+// written them to the file. Each commit gets start and end as its times.
 func (s *Source) Missing(ctx context.Context, h history.History, keys []string, start, end int64) (commits []history.Commit, err error) {
 	type version struct {
 		key string

@@ -33,8 +33,8 @@ func (n near) mutate(ctx context.Context, key string, write func(context.Context
 	return n.Mutate(ctx, []string{key}, write)
 }
 
-// plain is cache-aside as it is commonly done: GET, load, SET; DEL after a write; and a
-// local LRU in front. It has no tags: it deletes all keys that could have one.
+// plain is common cache-aside: GET, load, SET; DEL after a write; and a local LRU in front.
+// It has no tags, and deletes all keys that could have a tag instead.
 type plain struct {
 	local  *local.Store[string, int64]
 	ttl    time.Duration // of local
@@ -56,7 +56,7 @@ func (p plain) read(ctx context.Context, key string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	_ = p.client.Set(bounded, prefix+key, strconv.FormatInt(v.Version, 10), 20*time.Second).Err() // a cache that fails is no error
+	_ = p.client.Set(bounded, prefix+key, strconv.FormatInt(v.Version, 10), 20*time.Second).Err() // a failing cache is no error
 	p.keep(key, v.Version)
 	return v.Version, nil
 }

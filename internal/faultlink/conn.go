@@ -13,12 +13,12 @@ import (
 const (
 	chunk = 32 << 10
 
-	// patience bounds how long a receiver that does not read can hold off a fault:
-	// a write gives up after so long, lets go of the link's mu, and tries again.
+	// patience bounds how long a receiver that does not read can delay a fault: a write
+	// gives up after patience, releases the link's mu, and tries again.
 	patience = 5 * time.Millisecond
 )
 
-// conn is a client's connection together with the one to the server.
+// conn is a client's connection, together with the connection to the server.
 type conn struct {
 	link   *Link
 	client *net.TCPConn
@@ -36,7 +36,7 @@ func newConn(l *Link, client *net.TCPConn) *conn {
 	return c
 }
 
-// carry passes on what comes from both sides until both have ended.
+// carry passes on the bytes of both sides until both sides have ended.
 func (c *conn) carry() {
 	defer c.link.forget(c)
 	defer c.end()
@@ -57,8 +57,8 @@ func (c *conn) carry() {
 	up.Wait()
 }
 
-// dial connects to the server, as soon as the link passes bytes. For a dropped
-// connection there is none.
+// dial connects to the server as soon as the link passes bytes. For a dropped connection it
+// returns nil.
 func (c *conn) dial() (*net.TCPConn, error) {
 	if !c.enter() {
 		return nil, c.broken.Err()
@@ -76,7 +76,7 @@ func (c *conn) dial() (*net.TCPConn, error) {
 	server := nc.(*net.TCPConn)
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
-	if err := c.broken.Err(); err != nil { // while the dial ended
+	if err := c.broken.Err(); err != nil { // the link was reset while the dial ended
 		reset(server)
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (c *conn) dial() (*net.TCPConn, error) {
 	return server, nil
 }
 
-// stream passes on what comes from one side: bytes, and then their end.
+// stream passes on the bytes of one side, and then their end.
 func (c *conn) stream(from, to *net.TCPConn) {
 	b := make([]byte, chunk)
 	for {
@@ -101,7 +101,7 @@ func (c *conn) stream(from, to *net.TCPConn) {
 	}
 }
 
-// wait makes a chunk late.
+// wait delays a chunk by the link's delay.
 func (c *conn) wait() {
 	c.link.mu.RLock()
 	d := c.link.delay
@@ -127,8 +127,8 @@ func (c *conn) pass(to *net.TCPConn, b []byte) error {
 	return nil
 }
 
-// write writes what one side takes of b within patience, or throws b away if the
-// connection is dropped.
+// write writes to one side as much of b as that side takes within patience. For a dropped
+// connection it discards b.
 func (c *conn) write(to *net.TCPConn, b []byte) (int, error) {
 	if !c.enter() {
 		return 0, c.broken.Err()
@@ -143,8 +143,8 @@ func (c *conn) write(to *net.TCPConn, b []byte) (int, error) {
 	return to.Write(b)
 }
 
-// finish passes on to one side that the other has sent its last, or resets both
-// if err is worse than that.
+// finish passes the end of one side on to the other side. After an error other than io.EOF
+// it resets both sides.
 func (c *conn) finish(to *net.TCPConn, err error) {
 	if !c.enter() {
 		return
@@ -165,9 +165,9 @@ func (c *conn) abort() {
 	c.abortLocked()
 }
 
-// enter waits until the link passes bytes. It returns true with the link's mu held
-// for reading, so that no fault begins until leave, or false, and holds nothing,
-// if the connection is broken.
+// enter waits until the link passes bytes, and returns true with the link's mu held for
+// reading: so no fault begins until leave. If the connection is broken, enter returns
+// false, and holds nothing.
 func (c *conn) enter() bool {
 	for {
 		c.link.mu.RLock()
@@ -186,7 +186,8 @@ func (c *conn) enter() bool {
 
 func (c *conn) leave() { c.link.mu.RUnlock() }
 
-// abortLocked resets both sides. It needs the link's mu, be it for reading.
+// abortLocked resets both sides. The caller holds the link's mu, for reading or for
+// writing.
 func (c *conn) abortLocked() {
 	c.end()
 	reset(c.client)
@@ -195,7 +196,7 @@ func (c *conn) abortLocked() {
 	}
 }
 
-// reset closes a connection by RST, and throws away what was not sent yet.
+// reset closes a connection by RST, and discards bytes that were not sent yet.
 func reset(nc *net.TCPConn) {
 	_ = nc.SetLinger(0)
 	_ = nc.Close()

@@ -19,15 +19,15 @@ const (
 	dropping
 )
 
-// Link is a proxy in front of one server. All methods are safe for concurrent
-// use. Whoever called Listen calls Close.
+// Link is a proxy in front of one server. All methods are safe for concurrent use. The
+// caller of Listen calls Close.
 type Link struct {
 	target   string
 	listener *net.TCPListener
 	running  sync.WaitGroup // accept, and each connection
 
-	// mu is held for reading while bytes are passed on, so that whoever holds it
-	// for writing knows that none are.
+	// mu is held for reading while bytes are passed on. So no bytes are passed on while it
+	// is held for writing.
 	mu      sync.RWMutex // guards all below
 	closed  bool
 	mode    mode
@@ -36,9 +36,9 @@ type Link struct {
 	conns   []*conn // the oldest first
 }
 
-// Listen starts a link to target, a host:port, on a loopback port of its own.
-// Nothing is asked of the target yet: if it cannot be reached, the link resets
-// the connections that clients make.
+// Listen starts a link to target, a host:port, on a loopback port of its own. Listen does
+// not connect to the target: if the target cannot be reached, the link resets the
+// connections that clients make.
 func Listen(target string) (*Link, error) {
 	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -49,12 +49,12 @@ func Listen(target string) (*Link, error) {
 	return l, nil
 }
 
-// Addr returns the host:port at which clients reach the server. It stays the same
+// Addr returns the host:port at which clients reach the server. The address stays the same
 // through all faults.
 func (l *Link) Addr() string { return l.listener.Addr().String() }
 
-// Close resets all connections, whatever fault is in force, refuses new ones, and
-// returns when the link's goroutines have ended. Closing again is harmless.
+// Close resets all connections, whatever fault is in force, refuses new ones, and returns
+// when the link's goroutines have ended. To close a link again is harmless.
 func (l *Link) Close() error {
 	err := l.listener.Close()
 	l.mu.Lock()
@@ -68,8 +68,8 @@ func (l *Link) Close() error {
 	return err
 }
 
-// Cut resets all connections, and each new one as soon as it is accepted. A
-// client sees a new one fail in its dial or in its first read or write.
+// Cut resets all connections, and each new connection as soon as it is accepted. A client's
+// new connection fails in the dial, or in the first read or write.
 func (l *Link) Cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,19 +77,19 @@ func (l *Link) Cut() {
 	l.killLocked(len(l.conns))
 }
 
-// Freeze holds back all that comes from clients and server, the end of a
-// connection too. Clients can still connect; the server learns of them after
-// Restore. A connection that was dropped before stays so.
+// Freeze holds back everything that clients and server send, the end of a connection too.
+// Clients can still connect; the server sees these connections after Restore. A connection
+// that was dropped before stays dropped.
 func (l *Link) Freeze() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.setLocked(frozen)
 }
 
-// Drop is Freeze without a way back for the connections at hand, and for those
-// made until Restore: what comes from either side is thrown away, what was held
-// back by a Freeze as well. The link leaves such a connection open and silent,
-// until after Restore it finds that one side has closed it, and then resets both.
+// Drop silences the connections at hand, and those made until Restore, for the rest of
+// their lives: the link discards everything that either side sends, and everything that a
+// Freeze has held back. The link leaves such a connection open. When it finds, after
+// Restore, that one side has closed the connection, it resets both sides.
 func (l *Link) Drop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -99,25 +99,24 @@ func (l *Link) Drop() {
 	}
 }
 
-// Restore ends Cut, Freeze or Drop. It leaves the delay as it is.
+// Restore ends Cut, Freeze or Drop. The delay stays as it is.
 func (l *Link) Restore() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.setLocked(passing)
 }
 
-// Delay makes each chunk wait for d before it is passed on, and the end of a
-// direction too; 0 is no delay. A chunk is what one read gave, up to 32 KiB. What
-// comes while it waits keeps its place behind it and then waits as well, so a
-// byte can take 2d, and a stream of many chunks takes d for each. Chunks that wait
-// already wait out their time.
+// Delay delays each chunk by d before it is passed on, and the end of a direction too; 0 is
+// no delay. A chunk is the result of one read, up to 32 KiB. Later bytes queue behind a
+// waiting chunk, and then wait as well, so a byte can take 2d, and a stream of many chunks
+// takes d for each. Chunks that are waiting already keep their delay.
 func (l *Link) Delay(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.delay = d
 }
 
-// KillAll resets all connections. New ones are treated as before.
+// KillAll resets all connections. New connections are treated as before.
 func (l *Link) KillAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -133,10 +132,10 @@ func (l *Link) KillOne() bool {
 	return n == 1
 }
 
-// Conns returns the number of connections from clients, the silent ones included.
-// The link may accept a connection somewhat later than the client's dial returns;
-// until then it counts for nothing, here and in all faults, but once a byte has
-// come back through it, it is there.
+// Conns returns the number of connections from clients, silent ones included. The link may
+// accept a connection somewhat later than the client's dial returns. Until then the
+// connection does not count, here and in all faults. A connection through which a byte has
+// come back counts.
 func (l *Link) Conns() int {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -160,7 +159,7 @@ func (l *Link) killLocked(n int) {
 	l.conns = slices.Delete(l.conns, 0, n)
 }
 
-// acceptAgain is the pause after an accept that failed, as for want of files.
+// acceptAgain is the pause after a failed accept, as for lack of file descriptors.
 const acceptAgain = 5 * time.Millisecond
 
 func (l *Link) accept() {
@@ -179,7 +178,7 @@ func (l *Link) accept() {
 	}
 }
 
-// admit puts a connection on the list, or resets it and returns nil.
+// admit adds a connection to the list, or resets the connection and returns nil.
 func (l *Link) admit(client *net.TCPConn) *conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -193,7 +192,7 @@ func (l *Link) admit(client *net.TCPConn) *conn {
 	return c
 }
 
-// forget takes c off the list, if killLocked has not.
+// forget removes c from the list, unless killLocked has done so.
 func (l *Link) forget(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -10,14 +10,14 @@ import (
 	"unicode/utf8"
 )
 
-// line is a record of any kind in a file. Zero fields are left out.
+// line is a record of any kind, as a line of a file. Zero fields are left out.
 type line struct {
-	Tag      string `json:"t"` // r, c, i, f, or h for what a tier held at rest
+	Tag      string `json:"t"` // r, c, i, f, or h for a Rest
 	Instance int    `json:"i,omitempty"`
 	Name     string `json:"n,omitempty"` // a fault's kind, or a tier
 	Key      string `json:"k,omitempty"`
 	Version  int64  `json:"v,omitempty"`
-	Start    int64  `json:"s,omitempty"` // At, for what a tier held
+	Start    int64  `json:"s,omitempty"` // At, for a Rest
 	End      int64  `json:"e,omitempty"`
 }
 
@@ -68,7 +68,7 @@ func (h *History) add(l line) error {
 	return nil
 }
 
-// counted counts the bytes that reach w.
+// counted counts the bytes that are written to w.
 type counted struct {
 	w io.Writer
 	n int64
@@ -80,8 +80,8 @@ func (c *counted) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteTo writes h as JSON, a record a line. Keys and names must be UTF-8, which
-// is all that JSON can hold: others are an error.
+// WriteTo writes h as JSON, one record on each line. A key or a name that is not UTF-8 is
+// an error, because JSON cannot hold it.
 func (h History) WriteTo(w io.Writer) (int64, error) {
 	out := &counted{w: w}
 	buffer := bufio.NewWriter(out)
@@ -101,10 +101,10 @@ func (h History) WriteTo(w io.Writer) (int64, error) {
 	return out.n, nil
 }
 
-// ReadFrom adds the records in r to those of h, so that the files of several
-// processes can be read one after the other. With an error h has the records
-// before the bad line. A last line that is cut off, as that of a process that was
-// killed, makes it io.ErrUnexpectedEOF.
+// ReadFrom adds the records in r to the records of h, so that the files of several
+// processes can be read one after the other. After an error h has the records before the
+// bad line. The error is io.ErrUnexpectedEOF if the last line is cut off, as in the file of
+// a process that was killed.
 func (h *History) ReadFrom(r io.Reader) (n int64, err error) {
 	in := bufio.NewReader(r)
 	for number := 1; ; number++ {
@@ -139,8 +139,8 @@ func Save(path string, h History) error {
 	return errors.Join(err, f.Close())
 }
 
-// Load reads a file that Save has written, as [History.ReadFrom] does: with an
-// error it returns the records before the bad line too.
+// Load reads a file that Save has written, as [History.ReadFrom] does: after an error Load
+// returns the records before the bad line too.
 func Load(path string) (History, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// faults are the faults of a history, for the instances that each was for.
+// faults are the faults of a history, by instance.
 type faults struct {
 	by     map[int][]span
-	merged map[int][]span // with those of All, as far as they were asked for
+	merged map[int][]span // with the faults of All; filled on demand
 }
 
-// span is the time of a fault.
+// span is the time of one fault.
 type span struct {
 	kind       string
 	bound      Bound
 	start, end int64
-	until      int64 // when it had been recovered from
-	latest     int64 // the latest until of this one and those that start before it
+	until      int64 // when the recovery from the fault had ended
+	latest     int64 // the latest until of this span and the spans before it
 }
 
 func newFaults(records []Fault, bounds map[string]Bound) *faults {
@@ -33,7 +33,8 @@ func newFaults(records []Fault, bounds map[string]Bound) *faults {
 	return f
 }
 
-// later adds d to t. A fault that was never mended ends when time does.
+// later adds d to t. The sum is at most math.MaxInt64, the end of a fault that was never
+// mended.
 func later(t int64, d time.Duration) int64 {
 	if int64(d) > math.MaxInt64-max(t, 0) {
 		return math.MaxInt64
@@ -41,7 +42,7 @@ func later(t int64, d time.Duration) int64 {
 	return t + int64(d)
 }
 
-// of returns the faults of an instance and of all, in the order of their starts.
+// of returns the faults of an instance and of all instances, in the order of their starts.
 func (f *faults) of(instance int) []span {
 	spans, ok := f.merged[instance]
 	if ok {
@@ -61,15 +62,16 @@ func (f *faults) of(instance int) []span {
 	return spans
 }
 
-// due is by when an instance has to know of an invalidation.
+// due is the time by which an instance has to know of an invalidation.
 type due struct {
 	at    int64
-	fault *span // what allows most of what held it up, see Verdict; nil if nothing did
+	fault *span // the excusing fault that allows most, see Verdict; nil for none
 }
 
-// due returns what can be said by s of an invalidation that ended at e. Delivery is due
-// after a while; a fault that strikes before that puts it off, and then another may. It
-// is never due earlier than that of an earlier e.
+// due returns the time by which instance has to know of an invalidation that ended at e,
+// given the faults that have started by s. Without a fault the time is delivery after e. A
+// fault that strikes before puts the time off, and then another fault may do so. The result
+// for a later e is never earlier.
 func (f *faults) due(e, s int64, instance int, delivery time.Duration) due {
 	d := due{at: later(e, delivery)}
 	most := int64(longAgo)

@@ -7,32 +7,31 @@ import (
 	"time"
 )
 
-// Options say what was promised.
+// Options are the promises by which a history is judged.
 type Options struct {
-	// Own is how long after an invalidation has returned the instance that made
-	// it may read the old value. Zero is never.
+	// Own is how long after an invalidation has returned the invalidating instance may read
+	// the old value. Zero means that it may not.
 	Own time.Duration
 
-	// Delivery is how long after an invalidation has returned the other
-	// instances may read the old value, without a fault.
+	// Delivery is how long after an invalidation has returned the other instances may read
+	// the old value, without a fault.
 	Delivery time.Duration
 
-	// Faulty has the bound for each kind of fault that can hold up what others
-	// have invalidated. A kind that it lacks excuses nothing.
+	// Faulty has the bound for each kind of fault that can delay the invalidations of
+	// others. A kind without a bound excuses nothing.
 	Faulty map[string]Bound
 }
 
-// Bound is what a kind of fault excuses: that instances go on reading what was
-// invalidated shortly before or while it was in force, or being recovered from. It
-// ends at the earlier of two times.
+// Bound limits the excuse of one kind of fault. While the fault is in force, or being
+// recovered from, instances may read values that were invalidated shortly before or during
+// that time. The excuse ends at the earlier of two times, given by Longest and by Recovery.
 type Bound struct {
-	// Longest is how long after the invalidation has returned that may be,
-	// whatever the fault's length. Where it is less than Options.Delivery that
-	// holds.
+	// Longest is how long after the invalidation has returned such a read is excused,
+	// however long the fault lasts. Options.Delivery counts instead where it is longer.
 	Longest time.Duration
 
-	// Recovery is how long after the fault's end it is in effect. What it has held
-	// up by then must be known within Options.Delivery.
+	// Recovery is how long the fault has an effect after its end. Invalidations that are
+	// delayed until then must be delivered within Options.Delivery.
 	Recovery time.Duration
 }
 
@@ -44,8 +43,8 @@ type judge struct {
 	verdict Verdict
 }
 
-// Judge judges a history by what was promised. It takes n log n time, and for each
-// read that is stale as long as it takes to look at the faults that touched it.
+// Judge judges a history by the promises in o. It takes n log n time, and for each stale
+// read also time in proportion to the faults that touched the read.
 func Judge(h History, o Options) Verdict {
 	j := &judge{opts: o, pasts: pasts(h), faults: newFaults(h.Faults, o.Faulty), verdict: newVerdict(h)}
 	j.spans(h)
@@ -63,7 +62,7 @@ func (j *judge) violation(v Violation) {
 	j.verdict.Violations = append(j.verdict.Violations, v)
 }
 
-// spans finds the records that end before they start.
+// spans reports the records that end before they start.
 func (j *judge) spans(h History) {
 	check := func(start, end int64, v Violation) {
 		if end < start {
@@ -109,10 +108,10 @@ func (j *judge) read(r Read) {
 	}
 }
 
-// staleness is how long inv had returned when r started.
+// staleness returns the time from the return of inv to the start of r.
 func (r Read) staleness(inv Invalidated) time.Duration { return time.Duration(r.Start - inv.End) }
 
-// existence judges whether r's version can have existed before r ended.
+// existence checks that the version of r can have existed before r ended.
 func (j *judge) existence(p *past, r Read) {
 	start, ok := p.commits[r.Version]
 	switch {
@@ -124,8 +123,7 @@ func (j *judge) existence(p *past, r Read) {
 	}
 }
 
-// measure counts a stale read, which invalidations had declared wrong since some
-// time.
+// measure counts a stale read. Its version has been invalid since that time.
 func (j *judge) measure(r Read, since int64) {
 	staleness := time.Duration(r.Start - since)
 	if staleness > j.opts.Delivery {
@@ -141,22 +139,22 @@ func (j *judge) measure(r Read, since int64) {
 	j.verdict.LongestStaleness[kind] = max(j.verdict.LongestStaleness[kind], staleness)
 }
 
-// due is by when r's instance had to know of what had been declared wrong at some time.
+// due returns the time by which r's instance had to know of an invalidation at that time.
 func (j *judge) due(r Read, since int64) due {
 	return j.faults.due(since, r.Start, r.Instance, j.opts.Delivery)
 }
 
-// late judges a read by the earliest invalidation of another instance that it is stale
-// by: it was due before all others.
+// late judges a read by the earliest of the other instances' invalidations that make the
+// read stale. The earliest was due before the others.
 func (j *judge) late(r Read, inv Invalidated) {
 	if at := j.due(r, inv.End).at; r.Start > at {
 		j.violation(Violation{Reason: Late, Read: r, Invalidated: inv, Staleness: r.staleness(inv), Bound: time.Duration(at - inv.End)})
 	}
 }
 
-// rest judges what a tier held by the invalidations that had returned by then.
-// Unlike a read it counts one that returned in the same nanosecond: that nothing
-// was under way any more is what the record says.
+// rest judges the version that a tier held by the invalidations that had returned by then.
+// An invalidation that returned in the same nanosecond counts too, unlike for a read: the
+// record states that no call and no delivery was under way any more.
 func (j *judge) rest(r Rest) {
 	p := j.pasts[r.Key]
 	if p == nil {

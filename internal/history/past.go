@@ -1,13 +1,13 @@
 package history
 
-// past is what is known of a key, apart from its reads.
+// past is the history of a key without its reads.
 type past struct {
 	commits map[int64]int64   // the start of each version's commit
-	all     *timeline         // of every instance's invalidations
-	own     map[int]*timeline // of each instance's
+	all     *timeline         // of the invalidations of all instances
+	own     map[int]*timeline // of the invalidations of each instance
 }
 
-// pasts orders the records of h by their keys.
+// pasts sorts the records of h by key.
 func pasts(h History) map[string]*past {
 	pasts := make(map[string]*past)
 	of := func(key string) *past {
@@ -34,7 +34,7 @@ func pasts(h History) map[string]*past {
 	return pasts
 }
 
-// order makes the timelines of the invalidations of a key.
+// order makes the timelines from the invalidations of a key.
 func (p *past) order(invalidated []Invalidated) {
 	p.all = newTimeline(invalidated)
 	byInstance := make(map[int][]Invalidated)
@@ -46,12 +46,12 @@ func (p *past) order(invalidated []Invalidated) {
 	}
 }
 
-// byOwn returns the earliest invalidation by r's own instance that r is stale by.
+// byOwn returns the earliest invalidation by r's own instance that makes r stale.
 func (p *past) byOwn(r Read) (inv Invalidated, ok bool) {
 	return p.own[r.Instance].until(r.Start, func(k peak) bool { return k.version > r.Version })
 }
 
-// byOthers returns the earliest invalidation by another instance that r is stale by.
+// byOthers returns the earliest invalidation by another instance that makes r stale.
 func (p *past) byOthers(r Read) (inv Invalidated, ok bool) {
 	return p.all.until(r.Start, func(k peak) bool { return k.without(r.Instance) > r.Version })
 }

@@ -3,8 +3,8 @@ package history
 // All is the Instance of a fault that was in force for every instance.
 const All = -1
 
-// Read is a call that returned a version of a key. The versions of a key are 0, 1,
-// 2 and so on, as the source counts its commits; 0 needs no commit.
+// Read is a call that returned a version of a key. The versions of a key are 0, 1, 2 and so
+// on, as the source counts its commits. Version 0 needs no commit.
 type Read struct {
 	Instance   int
 	Key        string
@@ -12,44 +12,43 @@ type Read struct {
 	Start, End int64
 }
 
-// Commit took the source from Version-1 to Version of a key, at some time from
-// Start to End.
+// Commit took the source from Version-1 to Version of a key, at some time from Start to
+// End.
 type Commit struct {
 	Key        string
 	Version    int64
 	Start, End int64
 }
 
-// Invalidated is an invalidation of a key, of a tag that the key has, or of all
-// that a cache holds. It began after Version was committed, and returned nil at
-// End.
+// Invalidated is an invalidation of a key, of a tag of the key's value, or of the whole
+// cache. It began after Version was committed, and returned nil at End.
 type Invalidated struct {
-	Instance   int // that was asked; a number of no reader's for one from outside
+	Instance   int // the caller; a number without reads for an outside caller
 	Key        string
 	Version    int64
 	Start, End int64
 }
 
-// Fault says that a fault of some kind was in force from Start to End, for one
-// instance or for [All]. One that was never mended ends at math.MaxInt64.
+// Fault is a fault of some kind that was in force from Start to End, for one instance or
+// for [All]. A fault that was never mended ends at math.MaxInt64.
 type Fault struct {
 	Kind       string
 	Instance   int
 	Start, End int64
 }
 
-// Rest is what a tier held of a key, at a time when nothing was under way any
-// more: no call, and no delivery of an invalidation.
+// Rest is the version of a key that a tier held at rest: at a time when no call and no
+// delivery of an invalidation was under way any more.
 type Rest struct {
 	Tier     string // "local" or "redis"
-	Instance int    // whose local tier it is, or that read it from the other
+	Instance int    // the owner of the local tier, or the reader of the remote one
 	Key      string
 	Version  int64
 	At       int64
 }
 
-// History is what was recorded, in no particular order. Its zero value is a
-// history in which nothing happened.
+// History is a set of records, in no particular order. The zero value is a history without
+// events.
 type History struct {
 	Reads       []Read
 	Commits     []Commit
@@ -58,7 +57,7 @@ type History struct {
 	Rests       []Rest
 }
 
-// Merge adds the records of others to h.
+// Merge adds the records of other histories to h.
 func (h *History) Merge(others ...History) {
 	for _, o := range others {
 		h.Reads = append(h.Reads, o.Reads...)

@@ -2,8 +2,8 @@ package history
 
 import "sync"
 
-// Recorder collects the logs of clients that run side by side. Its zero value is
-// ready for use. It is safe for concurrent use, its clients are not.
+// Recorder collects the logs of clients that run concurrently. The zero value is ready for
+// use. A Recorder is safe for concurrent use; its clients are not.
 type Recorder struct {
 	mu      sync.Mutex // guards clients
 	clients []*Client
@@ -18,8 +18,8 @@ func (r *Recorder) Client() *Client {
 	return c
 }
 
-// History returns what all clients have recorded. The goroutines that record must
-// have ended, or paused in a way that the caller has synchronized with.
+// History returns the records of all clients. Before the call the recording goroutines have
+// ended, or are paused and synchronized with the caller.
 func (r *Recorder) History() History {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -30,8 +30,8 @@ func (r *Recorder) History() History {
 	return h
 }
 
-// Client is the log of one goroutine. It takes no lock, so that recording a call
-// does not order it among the calls of others, and hide their races.
+// Client is the log of one goroutine. It takes no lock: a lock would order the recorded
+// calls among the calls of other goroutines, and so hide their races.
 type Client struct{ history History }
 
 // Read records a read.
@@ -48,5 +48,5 @@ func (c *Client) Invalidated(r Invalidated) {
 // Fault records a fault.
 func (c *Client) Fault(r Fault) { c.history.Faults = append(c.history.Faults, r) }
 
-// Rest records what a tier held at rest.
+// Rest records a version that a tier held at rest.
 func (c *Client) Rest(r Rest) { c.history.Rests = append(c.history.Rests, r) }

@@ -9,9 +9,9 @@ import (
 // longAgo is before all records.
 const longAgo = math.MinInt64
 
-// peak is the highest version in a stretch of a timeline, with the instance that
-// declared it, and the highest of all other instances: by these two the highest
-// version without any one instance is known.
+// peak has the highest version in a section of a timeline, the instance that invalidated
+// with that version, and the highest version of all other instances. The two versions are
+// enough to find the highest version without any one instance.
 type peak struct {
 	version  int64
 	instance int
@@ -20,7 +20,7 @@ type peak struct {
 
 var noPeak = peak{version: math.MinInt64, others: math.MinInt64}
 
-// join returns the peak of two stretches.
+// join returns the peak of two sections together.
 func (p peak) join(q peak) peak {
 	if q.version > p.version {
 		p, q = q, p
@@ -33,7 +33,7 @@ func (p peak) join(q peak) peak {
 	return p
 }
 
-// without returns the highest version that another instance has declared.
+// without returns the highest version of all instances but one.
 func (p peak) without(instance int) int64 {
 	if p.instance == instance {
 		return p.others
@@ -41,10 +41,9 @@ func (p peak) without(instance int) int64 {
 	return p.version
 }
 
-// timeline is the invalidations of a key, in the order of their ends, below a
-// binary tree of peaks: those of node i's halves are at 2i and 2i+1, the root is at
-// 1, and single invalidations begin at half of the length. The nil timeline is
-// empty.
+// timeline has the invalidations of a key, in the order of their ends, and a binary tree of
+// peaks above them. The halves of node i are the nodes 2i and 2i+1, the root is node 1, and
+// the single invalidations begin in the middle of peaks. The nil timeline is empty.
 type timeline struct {
 	invalidated []Invalidated
 	peaks       []peak
@@ -66,9 +65,9 @@ func newTimeline(invalidated []Invalidated) *timeline {
 	return t
 }
 
-// until returns the earliest invalidation that ended before a time, and that holds
-// for. If holds is true of a stretch's peak, it must be true of one of the
-// invalidations in it. The steps are logarithmic in number.
+// until returns the earliest invalidation for which holds is true, if that invalidation
+// ended before end. If holds is true for the peak of a section, it must be true for one of
+// the section's invalidations. The number of steps is logarithmic.
 func (t *timeline) until(end int64, holds func(peak) bool) (inv Invalidated, ok bool) {
 	if t == nil || !holds(t.peaks[1]) {
 		return Invalidated{}, false
@@ -77,7 +76,7 @@ func (t *timeline) until(end int64, holds func(peak) bool) (inv Invalidated, ok 
 	return inv, inv.End < end
 }
 
-// descend returns the first leaf below i that holds is true of.
+// descend returns the first leaf below node i for which holds is true.
 func (t *timeline) descend(i int, holds func(peak) bool) int {
 	for i < len(t.peaks)/2 {
 		i *= 2

@@ -11,33 +11,33 @@ import (
 // maxPrinted bounds the violations that a verdict prints.
 const maxPrinted = 20
 
-// Reason says what a violation violates.
+// Reason is the rule that a violation breaks.
 type Reason string
 
 // The reasons.
 const (
 	OwnWrite  Reason = "own write" // a stale read on the instance that invalidated
-	Late      Reason = "late"      // a read stale by another instance's invalidation, beyond its bound
-	AtRest    Reason = "at rest"   // a tier held what had been declared wrong
+	Late      Reason = "late"      // stale beyond the bound, by another instance's invalidation
+	AtRest    Reason = "at rest"   // an invalid version in a tier at rest
 	Early     Reason = "early"     // a read of a version before its commit began
-	Unknown   Reason = "unknown"   // a read of a version that nobody committed
+	Unknown   Reason = "unknown"   // a read of a version without a commit
 	Backwards Reason = "backwards" // a record that ends before it starts
 )
 
-// Violation is a promise that was not kept, or a record that cannot be true.
+// Violation is a broken promise, or a record that cannot be true.
 type Violation struct {
 	Reason Reason
 
-	Read        Read        // what violates, but not AtRest
-	Rest        Rest        // what violates AtRest
-	Invalidated Invalidated // what had declared it wrong, for OwnWrite, Late and AtRest
+	Read        Read        // the violating read; zero for AtRest
+	Rest        Rest        // the violating version in a tier, for AtRest
+	Invalidated Invalidated // the invalidation, for OwnWrite, Late and AtRest
 	Note        string      // a commit or a fault that runs Backwards
 
 	Staleness time.Duration // from the end of Invalidated
-	Bound     time.Duration // what was allowed
+	Bound     time.Duration // the allowed staleness
 }
 
-// at is the time by which violations are ordered.
+// at returns the time by which violations are sorted.
 func (v Violation) at() int64 {
 	switch {
 	case v.Read != Read{}:
@@ -48,7 +48,7 @@ func (v Violation) at() int64 {
 	return v.Invalidated.Start
 }
 
-// String tells the violation in a line.
+// String returns the violation as one line.
 func (v Violation) String() string {
 	switch v.Reason {
 	case OwnWrite, Late:
@@ -66,8 +66,8 @@ func (v Violation) String() string {
 	return fmt.Sprintf("%s: read %+v", v.Reason, v.Read)
 }
 
-// Verdict is what a judge found. A history is as promised if there are no
-// Violations; what that is worth the counts tell.
+// Verdict is the result of a judge. The promises were kept if there are no Violations; the
+// counts show how much evidence there is.
 type Verdict struct {
 	Reads         int
 	Commits       int
@@ -75,25 +75,27 @@ type Verdict struct {
 	Rests         map[string]int // by tier
 	Faults        map[string]int // by kind
 
-	// Stale counts the reads that were stale for longer than Options.Delivery,
-	// excused or not.
+	// Stale counts the reads that were stale for longer than Options.Delivery, excused or
+	// not.
 	Stale int
 
-	// LongestStaleness is how long the stalest read was stale, from the earliest
-	// invalidation of any instance that it was stale by. It has the reads by the
-	// kind of fault that held them up: by the one that allows most, and the first
-	// by name of those that allow the same. A kind that excuses nothing has those
-	// that it touched, and no other could have held up. Under "" are the reads
-	// without a fault.
+	// LongestStaleness is the staleness of the stalest read, by kind of fault. The
+	// staleness counts from the earliest invalidation, by any instance, that makes the read
+	// stale.
+	//
+	// The kind is the kind of the fault that delayed the invalidation. Of several faults
+	// the one that allows most counts, and of equal ones the first by name. A kind without
+	// a bound has the reads that such a fault touched and no other fault could have
+	// delayed. The kind "" has the reads without a fault.
 	LongestStaleness map[string]time.Duration
 
-	// LongestAfter is how long after the end of that fault, or of the last one
-	// that allows the same, those of these reads began that were stale for longer
-	// than Options.Delivery.
+	// LongestAfter is how long after the end of the fault a read began that was stale for
+	// longer than Options.Delivery, by the same kinds. Of faults that allow the same, the
+	// end of the last one counts.
 	LongestAfter map[string]time.Duration
 
-	// Violations has all of them, by the time of the read. A read that violates
-	// several promises is there once for each.
+	// Violations has all violations, by the time of the read. A read that breaks several
+	// promises has an element for each.
 	Violations []Violation
 }
 
@@ -116,7 +118,7 @@ func newVerdict(h History) Verdict {
 	return v
 }
 
-// String tells the verdict, with the first violations.
+// String returns the counts and the first violations.
 func (v Verdict) String() string {
 	var b strings.Builder
 	rests := 0

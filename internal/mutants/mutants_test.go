@@ -49,47 +49,47 @@ var mutants = []mutant{
 		"cache/cachetest/lease.go", "rec.serial != l.token", "rec.owner != l.r",
 	}, {
 		"cache/cachetest/lease.go",
-		"record{Record: cache.Record{State: cache.StateLease}}",
-		"record{Record: cache.Record{State: cache.StateLease}, owner: r}",
+		"record{Record: remote.Record{State: remote.StateLease}}",
+		"record{Record: remote.Record{State: remote.StateLease}, owner: r}",
 	}, {
-		"cache/cachetest/server.go", "	bans     []cache.Token\n", "	bans     []cache.Token\n	owner    *Remote\n",
+		"cache/cachetest/server.go", "	guards   []remote.Token\n", "	guards   []remote.Token\n	owner    *Remote\n",
 	}}, simulate, "stale"},
 	{"doom", []change{{
-		"cache/follower.go", "		c.reads.Silence(key)\n		c.loads.Silence(key)\n", "",
+		"cache/follower.go", "		c.reads.Detach(key)\n		c.loads.Detach(key)\n", "",
 	}}, simulate, "stale"},
 	{"registering before the GET", []change{{
-		"cache/fetch.go", "	t.rec, t.err = t.get(ctx)\n", "	t.rec, t.err = t.get(ctx)\n	t.f.Forget()\n",
+		"cache/lookup.go", "	t.rec, t.err = t.get(ctx)\n", "	t.rec, t.err = t.get(ctx)\n	t.flight.Forget()\n",
 	}, {
-		"loader/flight.go", "func (f *Flight[V]) silence(", "// Forget makes f as new.\nfunc (f *Flight[V]) Forget() {\n	f.mu.Lock()\n	defer f.mu.Unlock()\n	f.fate = 0\n}\n\nfunc (f *Flight[V]) silence(",
+		"loader/flight.go", "func (f *Flight[V]) detach(", "// Forget makes f as new.\nfunc (f *Flight[V]) Forget() {\n	f.mu.Lock()\n	defer f.mu.Unlock()\n	f.fate = 0\n}\n\nfunc (f *Flight[V]) detach(",
 	}}, simulate, "stale"},
 	{"second drop", []change{{
 		"cache/write.go",
-		"	err := c.settle(ctx, op, remoteKeys, mark, change(ctx, remoteKeys))\n	c.drop(keys)\n",
-		"	err := c.settle(ctx, op, remoteKeys, mark, change(ctx, remoteKeys))\n",
+		"	err := c.settle(ctx, op, remoteKeys, round, change(ctx, remoteKeys))\n	c.drop(keys)\n",
+		"	err := c.settle(ctx, op, remoteKeys, round, change(ctx, remoteKeys))\n",
 	}}, simulate, "stale"},
 	{"second drop of tags", []change{{
-		"cache/tags.go", "	c.known.drop(tags...)\n	return err\n", "	return err\n",
+		"cache/tags.go", "	c.invalidations.Drop(tags...)\n	return err\n", "	return err\n",
 	}}, simulate, "stale"},
 	{"continuity check", []change{{
 		"cache/cachetest/log.go", "if told.Before(s.lost) {", "if false {",
 	}}, simulate, "stale"},
 	{"tag stamp", []change{{
-		"cache/known.go", "	case st.all && stamp.Before(st.at):\n		j.wrong = true\n", "",
+		"cache/internal/validity/invalidations.go", "	case st.exact && stamp.Before(st.position):\n		v.Invalid = true\n", "",
 	}}, simulate, "stale"},
 	{"recorded positions of tags", []change{{
-		"cache/known.go", "return at == nil || stamp.Before(*at)", "return false",
+		"cache/internal/validity/invalidations.go", "return at == nil || stamp.Before(*at)", "return false",
 	}}, simulate, "stale"},
 	{"tombstone", []change{{
 		"cache/mutate.go", "	m.begin(ctx)\n", "",
 	}}, []string{"./cache", "-run", "TestNothingIsFilledDuringMutate"}, "want a miss"},
 	{"trust in a record since the log was heard", []change{{
-		"cache/tags.go", "return !j.wrong, t.heard", "return !j.wrong, rec.Asked",
+		"cache/lookup.go", "return !v.Invalid, t.snap.asOf", "return !v.Invalid, rec.Asked",
 	}}, trust, "want a miss"},
 	{"trust in a load since the log was heard", []change{{
-		"cache/load.go", "return later(t.began, heard)", "return later(time.Now(), heard)",
+		"cache/fill.go", "return latest(t.began, asOf)", "return latest(time.Now(), asOf)",
 	}}, trust, "want a miss"},
 	{"indexing a load", []change{{
-		"cache/fetch.go", "		t.c.index(t.key)\n	}\n	t.f = f\n", "	}\n	t.f = f\n",
+		"cache/load.go", "		t.c.indexKey(t.key)\n	}\n	t.flight = f\n", "	}\n	t.flight = f\n",
 	}}, []string{"./cache", "-run", "TestRemoteOnlyIndexesItsLoads"}, "got"},
 	{"deletion before the entry", []change{{
 		"cache/cachetest/remote.go",
@@ -104,13 +104,13 @@ var trust = []string{"./cache", "-run", "TestTrustCountsFromWhatWasHeard"}
 // onRedis has the guards of the log on Redis, which the simulation has no part in.
 var onRedis = []mutant{
 	{"telling", []change{{
-		"redis/apply.go", "		r.applyOne(ctx, m, followers)\n", "		_, _ = m, followers\n",
+		"redis/log_session.go", "		r.applyOne(ctx, m, followers)\n", "		_, _ = m, followers\n",
 	}}, fleet, "late"},
 	{"continuity check on Redis", []change{{
-		"redis/reader.go", "return len(messages) > 0 && messages[0].Values[entryField] == p.entry", "return true",
+		"redis/log_reader.go", "return len(messages) > 0 && messages[0].Values[entryField] == p.entry", "return true",
 	}}, tests("TestAfterAnOutageOfTheLogNothingOldIsServed|TestALogThatIsLostWhileItIsReadIsAGap"), "gaps counted"},
 	{"which entry it is", []change{{
-		"redis/reader.go", "len(messages) > 0 && messages[0].Values[entryField] == p.entry", "len(messages) > 0",
+		"redis/log_reader.go", "len(messages) > 0 && messages[0].Values[entryField] == p.entry", "len(messages) > 0",
 	}}, tests("TestAnotherEntryAtTheSamePositionIsAGap"), "want a miss"},
 	{"deletion before the entry on Redis", []change{{
 		"redis/log.go",
@@ -118,10 +118,10 @@ var onRedis = []mutant{
 		"			added = p.addAll(ctx, b.pipe, names)\n			fill(b)\n",
 	}}, tests("TestWhatIsInvalidatedIsGoneBeforeItIsTold"), "sends"},
 	{"tombstone on Redis", []change{{
-		"redis/scripts/bury.lua", "local set = redis.pcall('SET', KEYS[1], tombstone(tokens), 'PX', string.format('%.0f', ttl))", "local set = {ok = 1}",
+		"redis/scripts/guard.lua", "local set = redis.pcall('SET', KEYS[1], tombstone(tokens), 'PX', string.format('%.0f', ttl))", "local set = {ok = 1}",
 	}}, tests("TestAProcessThatIsKilledInAMutateLeavesNoOldValue"), "misses k"},
 	{"the lift of the log", []change{{
-		"redis/reader.go", "end != (place{}) && !end.at.Before(heard) {", "end != (place{}) {",
+		"redis/log_reader.go", "end != (place{}) && !end.at.Before(heard) {", "end != (place{}) {",
 	}}, tests("TestALogThatBeginsAnewIsLifted|TestALogThatLostOnly"), "lifted"},
 	{"following a log that moves", []change{{
 		"redis/dial_cluster.go", "o.Addr = net.JoinHostPort(host, port)", "_ = port",
@@ -136,10 +136,10 @@ var onRedis = []mutant{
 		"loader/group.go", "case f.born >= work.NotBefore && !f.delivered():", "case f.born >= work.NotBefore:",
 	}}, []string{"./cache", "-run", "TestAValueWhoseFillIsUnderWayIsNotShared"}, "v0"},
 	{"comparing with what the commands see", []change{{
-		"redis/apply.go", "case reached && got.met:", "case reached:",
+		"redis/log_session.go", "case reached && got.sawExpected:", "case reached:",
 	}}, tests("TestALogThatIsReadFromAPrimaryOfThePast"), "after the invalidation"},
 	{"judging in silence", []change{{
-		"cache/known.go", "k.sessions, k.follows && lately", "k.sessions, k.follows",
+		"cache/internal/validity/invalidations.go", "k.sessions, k.follows && live", "k.sessions, k.follows",
 	}}, tests("TestLocalTTLBoundsWhatAHalfOpenLogLeaves"), "after the invalidation"},
 }
 

@@ -5,36 +5,36 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// Unfenced is a faulty Remote, whose leases fill whether they stand or not. With
-// it Run must find old values: a check that cannot fail proves nothing.
-type Unfenced struct{ cache.Remote }
+// Unfenced is a faulty remote tier: its leases fill whether they still stand or not. Run
+// must find old values with it, since a check that cannot fail proves nothing.
+type Unfenced struct{ remote.Tier }
 
 // GetOrLease leaves the lease to Lease.
-func (u Unfenced) GetOrLease(ctx context.Context, key string, _ time.Duration, confirm bool) (cache.Lease, cache.Record, error) {
+func (u Unfenced) GetOrLease(ctx context.Context, key string, _ time.Duration, confirm bool) (remote.Lease, remote.Record, error) {
 	rec, err := u.Get(ctx, key, confirm)
 	return nil, rec, err
 }
 
 // Lease takes a lease that does not fence.
-func (u Unfenced) Lease(ctx context.Context, key string, hold time.Duration, replace []byte) (cache.Lease, cache.Record, error) {
-	l, rec, err := u.Remote.Lease(ctx, key, hold, replace)
+func (u Unfenced) Lease(ctx context.Context, key string, hold time.Duration, replace []byte) (remote.Lease, remote.Record, error) {
+	l, rec, err := u.Tier.Lease(ctx, key, hold, replace)
 	if l == nil || err != nil {
 		return nil, rec, err
 	}
-	return &unfenced{Lease: l, remote: u.Remote, key: key}, rec, nil
+	return &unfenced{Lease: l, remote: u.Tier, key: key}, rec, nil
 }
 
 type unfenced struct {
-	cache.Lease
-	remote cache.Remote
+	remote.Lease
+	remote remote.Tier
 	key    string
 }
 
-// Fill fills a lease that it seizes for the purpose.
-func (l *unfenced) Fill(ctx context.Context, f cache.Fill) (held bool, err error) {
+// Fill seizes a new lease, and fills that one.
+func (l *unfenced) Fill(ctx context.Context, f remote.Fill) (held bool, err error) {
 	if _, err := l.Lease.Release(ctx); err != nil {
 		return false, err
 	}
@@ -45,22 +45,22 @@ func (l *unfenced) Fill(ctx context.Context, f cache.Fill) (held bool, err error
 	return own.Fill(ctx, f)
 }
 
-// OneToken is a faulty Remote, whose leases of a key have all one token, as if a token
-// named a process and not a load. With it, too, Run must find old values.
+// OneToken is a faulty remote tier: all leases of a key have one token, as if a token named
+// a process and not a load. Run must find old values with OneToken too.
 type OneToken struct {
-	cache.Remote
-	latest sync.Map // from a key to the cache.Lease that was taken last
+	remote.Tier
+	latest sync.Map // from a key to its latest remote.Lease
 }
 
 // GetOrLease leaves the lease to Lease.
-func (o *OneToken) GetOrLease(ctx context.Context, key string, _ time.Duration, confirm bool) (cache.Lease, cache.Record, error) {
+func (o *OneToken) GetOrLease(ctx context.Context, key string, _ time.Duration, confirm bool) (remote.Lease, remote.Record, error) {
 	rec, err := o.Get(ctx, key, confirm)
 	return nil, rec, err
 }
 
-// Lease takes a lease that is held for as long as any of this Remote's is.
-func (o *OneToken) Lease(ctx context.Context, key string, hold time.Duration, replace []byte) (cache.Lease, cache.Record, error) {
-	l, rec, err := o.Remote.Lease(ctx, key, hold, replace)
+// Lease takes a lease that stands as long as any lease of this tier for the key.
+func (o *OneToken) Lease(ctx context.Context, key string, hold time.Duration, replace []byte) (remote.Lease, remote.Record, error) {
+	l, rec, err := o.Tier.Lease(ctx, key, hold, replace)
 	if l == nil || err != nil {
 		return nil, rec, err
 	}
@@ -73,13 +73,13 @@ type anyLease struct {
 	key    string
 }
 
-func (l *anyLease) latest() cache.Lease {
+func (l *anyLease) latest() remote.Lease {
 	latest, _ := l.remote.latest.Load(l.key)
-	return latest.(cache.Lease)
+	return latest.(remote.Lease)
 }
 
 // Fill fills the lease that the instance took last.
-func (l *anyLease) Fill(ctx context.Context, f cache.Fill) (held bool, err error) {
+func (l *anyLease) Fill(ctx context.Context, f remote.Fill) (held bool, err error) {
 	return l.latest().Fill(ctx, f)
 }
 

@@ -11,15 +11,15 @@ import (
 	"github.com/nearside-go/nearside/cache"
 )
 
-// race is played once, with a key of its own.
+// race is one run of the race, with a key of its own.
 type race struct {
 	late, other instance
 	key         string
 	version     atomic.Int64 // of the source
 }
 
-// force plays the race once. What chance decides is whose load is late, who
-// invalidates, and what happens before the late load ends.
+// force runs the race once. The late instance, the invalidating instance, and the events
+// before the end of the late load are random.
 func force(ctx context.Context, instances [2]instance, key string) (stale int, err error) {
 	i := rand.N(2)
 	r := &race{late: instances[i], other: instances[1-i], key: key}
@@ -41,7 +41,7 @@ func force(ctx context.Context, instances [2]instance, key string) (stale int, e
 	return stale, r.other.Invalidate(ctx, key)
 }
 
-// endings are the ways from the Invalidate to the late fill.
+// endings are the possible events between the Invalidate and the late fill.
 var endings = []func(*race, context.Context, *load) error{
 	(*race).nothingHappens, (*race).otherLoads, (*race).otherLoadsBeside, (*race).lateInstanceLoads,
 }
@@ -57,9 +57,9 @@ func (r *race) otherLoadsBeside(ctx context.Context, late *load) error {
 	return errors.Join(r.load(ctx), late.end())
 }
 
-// lateInstanceLoads has the instance of the late load hold the key's lease again: what
-// stands there is its own, and all the same another one. The twin does that, because a
-// cache lets its callers share a load that it has not doomed.
+// lateInstanceLoads makes the instance of the late load take the key's lease again: the
+// record is then a lease of the same instance, but of another load. The twin takes the
+// lease, because a cache lets its callers share a load that it has not doomed.
 func (r *race) lateInstanceLoads(ctx context.Context, late *load) error {
 	again, err := r.begin(ctx, r.late.twin)
 	if err != nil {
@@ -68,19 +68,19 @@ func (r *race) lateInstanceLoads(ctx context.Context, late *load) error {
 	return errors.Join(late.end(), again.end())
 }
 
-// load has the other instance load what the source holds.
+// load makes the other instance load the current version.
 func (r *race) load(ctx context.Context) error {
 	_, err := r.other.GetOrLoad(ctx, r.key, func(context.Context, string) (int, error) { return int(r.version.Load()), nil })
 	return err
 }
 
-// load is a load that has read the source and goes on until it is let go.
+// load is a load that has read the source, and ends when it is let go.
 type load struct {
 	letGo func() // may be called again
 	ended chan error
 }
 
-// begin starts a load on c, and returns when it has read the source.
+// begin starts a load on c, and returns when the load has read the source.
 func (r *race) begin(ctx context.Context, c *cache.Cache[string, int]) (*load, error) {
 	read, finish := make(chan struct{}), make(chan struct{})
 	l := &load{letGo: sync.OnceFunc(func() { close(finish) }), ended: make(chan error, 1)}
@@ -111,7 +111,7 @@ func (l *load) end() error {
 	return <-l.ended
 }
 
-// count reads the key on both instances and counts the old values.
+// count reads the key on both instances, and returns the number of old values.
 func (r *race) count(ctx context.Context) (stale int, err error) {
 	for _, c := range []instance{r.late, r.other} {
 		v, err := c.Get(ctx, r.key)

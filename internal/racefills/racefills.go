@@ -1,7 +1,6 @@
-// Package racefills forces the race that leaves stale values in caches, over and
-// over, and counts the times that it is lost: a load reads the source, the
-// source is written to, the key is invalidated, and then the load ends and
-// wants to fill.
+// Package racefills forces the race that leaves stale values in caches, many times, and
+// counts how often a stale value is left. In the race a load reads the source, the source
+// is written to, the key is invalidated, and then the load ends and tries to fill.
 package racefills
 
 import (
@@ -13,31 +12,32 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/local"
 )
 
-// Result counts what was forced and what was found.
+// Result has the number of forced races, and their outcomes.
 type Result struct {
 	Fills   int // late fills that were forced
 	Refused int // of these, fills that the lease kept out
 	Doomed  int // of these, fills that a local Invalidate kept out
-	Stale   int // reads afterwards, of either instance, that returned the old value
+	Stale   int // reads afterwards, on either instance, that returned the old value
 }
 
-// String tells the counts in a line.
+// String returns the counts as one line.
 func (r Result) String() string {
 	return fmt.Sprintf("%d stale fills forced, %d refused by the lease, %d doomed, %d old values kept",
 		r.Fills, r.Refused, r.Doomed, r.Stale)
 }
 
-// instance is a process: a cache, and a twin of the same name on the same Remote, which
-// takes leases as a second load of the process would.
+// instance is a process: a cache, and a twin of the same name on the same remote tier. The
+// twin takes leases as a second load of the process would.
 type instance struct {
 	*cache.Cache[string, int]
 	twin *cache.Cache[string, int]
 }
 
-func newInstance(r cache.Remote, goroutines int) (instance, error) {
+func newInstance(r remote.Tier, goroutines int) (instance, error) {
 	o := cache.Options[string, int]{
 		Name: "racefills", TTL: time.Minute, Remote: r,
 		MaxLoads: 2 * goroutines,
@@ -52,23 +52,23 @@ func newInstance(r cache.Remote, goroutines int) (instance, error) {
 	return instance{c, twin}, err
 }
 
-// unfollowed is a Remote that tells its cache nothing: a name has one follower on the
-// Remote, and the twin only loads.
-type unfollowed struct{ cache.Remote }
+// unfollowed is a Tier that delivers no entries: a name has one follower on a Tier, and the
+// twin only loads.
+type unfollowed struct{ remote.Tier }
 
 // Follow does nothing.
-func (unfollowed) Follow(string, cache.Follower) (stop func(), err error) { return func() {}, nil }
+func (unfollowed) Follow(string, remote.Follower) (stop func(), err error) { return func() {}, nil }
 
 func (i instance) close() {
 	_ = i.Close()
 	_ = i.twin.Close()
 }
 
-// Run forces n stale fills on two instances, which reach one server through a
-// and b, from so many goroutines. Each has a key of its own.
-func Run(ctx context.Context, a, b cache.Remote, n, goroutines int) (Result, error) {
+// Run forces n stale fills on two instances, which reach one server through a and b, from
+// that many goroutines. Each fill has a key of its own.
+func Run(ctx context.Context, a, b remote.Tier, n, goroutines int) (Result, error) {
 	var instances [2]instance
-	for i, r := range []cache.Remote{a, b} {
+	for i, r := range []remote.Tier{a, b} {
 		made, err := newInstance(r, goroutines)
 		if err != nil {
 			return Result{}, err

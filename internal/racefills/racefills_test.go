@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/internal/racefills"
 	"github.com/nearside-go/nearside/internal/redistest"
 	"github.com/nearside-go/nearside/redis"
@@ -35,7 +35,7 @@ func TestNoStaleFillOnRedis(t *testing.T) {
 	force(t, a, b, *onRedis)
 }
 
-func force(t *testing.T, a, b cache.Remote, n int) {
+func force(t *testing.T, a, b remote.Tier, n int) {
 	t.Helper()
 	r := run(t, a, b, n)
 	t.Log(r)
@@ -48,9 +48,9 @@ func force(t *testing.T, a, b cache.Remote, n int) {
 }
 
 // faulty Remotes, with which the same run finds what it looks for.
-var faulty = map[string]func(cache.Remote) cache.Remote{
-	"without the lease check": func(r cache.Remote) cache.Remote { return racefills.Unfenced{Remote: r} },
-	"with a token for all":    func(r cache.Remote) cache.Remote { return &racefills.OneToken{Remote: r} },
+var faulty = map[string]func(remote.Tier) remote.Tier{
+	"without the lease check": func(r remote.Tier) remote.Tier { return racefills.Unfenced{Tier: r} },
+	"with a token for all":    func(r remote.Tier) remote.Tier { return &racefills.OneToken{Tier: r} },
 }
 
 func TestFaultyFillsAreFoundInMemory(t *testing.T) {
@@ -71,7 +71,7 @@ func TestFaultyFillsAreFoundOnRedis(t *testing.T) {
 	}
 }
 
-func find(t *testing.T, a, b cache.Remote) {
+func find(t *testing.T, a, b remote.Tier) {
 	t.Helper()
 	r := run(t, a, b, 500)
 	t.Log(r)
@@ -80,7 +80,7 @@ func find(t *testing.T, a, b cache.Remote) {
 	}
 }
 
-func run(t *testing.T, a, b cache.Remote, n int) racefills.Result {
+func run(t *testing.T, a, b remote.Tier, n int) racefills.Result {
 	t.Helper()
 	r, err := racefills.Run(t.Context(), a, b, n, 16)
 	if err != nil {

@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// Blackhole returns host:port of a loopback listener that accepts every connection, reads nothing and answers nothing: clients
-// can connect and then only wait. The end of t closes it and its connections.
+// Blackhole returns host:port of a loopback listener that accepts every connection, reads
+// nothing and answers nothing: clients can connect, and then only wait. The end of t closes
+// the listener and its connections.
 func Blackhole(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(loopback, "0"))
@@ -34,8 +35,8 @@ func swallow(l net.Listener) {
 	}
 }
 
-// Refused returns host:port of a loopback address where nothing listens, so that connections to it are refused at once. The port
-// is kept from others until t ends.
+// Refused returns host:port of a loopback address without a listener, so that connections
+// to the address are refused at once. Until t ends no other process can get the port.
 func Refused(t testing.TB) string {
 	t.Helper()
 	addr, release, err := reservePort()

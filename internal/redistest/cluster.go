@@ -21,9 +21,10 @@ type Cluster struct {
 	nodes []*Server
 }
 
-// StartCluster starts a cluster of that many primaries, which share the slots evenly, and returns when every node knows all
-// others and reports the cluster as ok. Redis itself waits 2 s before a new cluster is ok. A node that is silent for 2 s is taken
-// for failed. The args are those of [Start], for each node. The nodes end with t.
+// StartCluster starts a cluster of that many primaries, which share the slots evenly. It
+// returns when every node knows all others and reports the cluster as ok. Redis itself
+// waits 2 s before a new cluster is ok. A node that does not answer for 2 s counts as
+// failed. The args are those of [Start], for each node. The nodes end with t.
 func StartCluster(t testing.TB, primaries int, args ...string) *Cluster {
 	t.Helper()
 	if primaries < 1 || primaries > clusterSlots {
@@ -47,8 +48,9 @@ func clusterFlags() []string {
 	}
 }
 
-// form gives each node its slots and a config epoch of its own, and introduces everybody to everybody: with introductions to
-// the first node alone the rest learn of each other by gossip, which takes seconds.
+// form gives each node its slots and a config epoch of its own, and introduces each node to
+// every other. With introductions to the first node alone the others would find each other
+// by gossip, which takes seconds.
 func (c *Cluster) form() {
 	c.t.Helper()
 	for i, node := range c.nodes {
@@ -70,8 +72,9 @@ func slotRange(i, n int) (first, last int) {
 	return i * clusterSlots / n, (i+1)*clusterSlots/n - 1
 }
 
-// formed reports whether every node sees a whole cluster. Nodes in a handshake count as known until it ends or is dropped as a
-// duplicate, hence the exact number.
+// formed reports whether every node sees a whole cluster. The number of known nodes must be
+// exact: a node in a handshake counts as known until the handshake ends, or the node is
+// dropped as a duplicate.
 func (c *Cluster) formed() bool {
 	known := strconv.Itoa(len(c.nodes))
 	return !slices.ContainsFunc(c.nodes, func(node *Server) bool {
@@ -90,11 +93,11 @@ func (c *Cluster) Addrs() []string {
 	return addrs
 }
 
-// Nodes returns the nodes in the order of their slots at the start.
+// Nodes returns the nodes, in the order of their first slots at the start.
 func (c *Cluster) Nodes() []*Server { return slices.Clone(c.nodes) }
 
-// Node returns the node that serves key's slot, as the first node that is neither killed nor paused sees it. That may be a node
-// that is down.
+// Node returns the node that serves key's slot, as seen by the first node that is neither
+// killed nor paused. The returned node may be down.
 func (c *Cluster) Node(key string) *Server {
 	c.t.Helper()
 	ctx, client := context.Background(), c.witness().client
@@ -128,7 +131,7 @@ func (c *Cluster) owner(r goredis.ClusterSlot) *Server {
 	return nil
 }
 
-// witness returns the first node that answers.
+// witness returns the first node that is not killed or paused.
 func (c *Cluster) witness() *Server {
 	c.t.Helper()
 	i := slices.IndexFunc(c.nodes, (*Server).answers)
@@ -138,7 +141,8 @@ func (c *Cluster) witness() *Server {
 	return c.nodes[i]
 }
 
-// Commands returns the sum of [Server.Commands] over the nodes that are neither killed nor paused.
+// Commands returns the sum of [Server.Commands] over the nodes that are neither killed nor
+// paused.
 func (c *Cluster) Commands() map[string]int64 {
 	c.t.Helper()
 	sum := make(map[string]int64)
@@ -153,7 +157,8 @@ func (c *Cluster) Commands() map[string]int64 {
 	return sum
 }
 
-// ResetCommands runs [Server.ResetCommands] on each node that is neither killed nor paused.
+// ResetCommands calls [Server.ResetCommands] on each node that is neither killed nor
+// paused.
 func (c *Cluster) ResetCommands() {
 	c.t.Helper()
 	for _, node := range c.nodes {

@@ -10,9 +10,10 @@ const (
 	moveTimeout = 5000 // of one MIGRATE, in ms
 )
 
-// MoveSlot moves key's slot, with all keys that it has, to the node to, as resharding does: while it runs, the node that had the
-// slot answers for the keys that it still has, and redirects for the others. When it returns, every node knows the new owner.
-// All nodes have to be up; it waits until they know that of each other.
+// MoveSlot moves key's slot, with all its keys, to the node to, as resharding does. During
+// the move the old node answers for the keys that it still has, and redirects for the
+// others. When MoveSlot returns, every node knows the new owner. All nodes have to be up:
+// MoveSlot first waits until every node reports the cluster as ok.
 func (c *Cluster) MoveSlot(key string, to *Server) {
 	c.t.Helper()
 	Eventually(c.t, clusterWithin, "redistest: every node says that the cluster is ok", c.formed)
@@ -28,7 +29,8 @@ func (c *Cluster) MoveSlot(key string, to *Server) {
 	from.do("cluster", "setslot", slot, "migrating", to.nodeID())
 	for from.migrateSome(slot, to) {
 	}
-	// The new owner first: if the old one forgot the slot before, nobody would have it.
+	// The new owner is set first: if the old node forgot the slot before, no node would
+	// have it.
 	to.do("cluster", "setslot", slot, "node", to.nodeID())
 	for _, node := range c.nodes {
 		node.do("cluster", "setslot", slot, "node", to.nodeID())

@@ -6,9 +6,11 @@ import (
 	"strings"
 )
 
-// Commands returns the number of calls of each command since the start or since [Server.ResetCommands]. Names are in lower case,
-// with the subcommand after a bar: "get", "evalsha", "config|resetstat". A command that was never called is absent. Calls inside
-// scripts count, and so do the package's own: look at the names that the test is about, not at the sum.
+// Commands returns the number of calls of each command since the start, or since
+// [Server.ResetCommands]. Names are in lower case, with the subcommand after a bar: "get",
+// "evalsha", "config|resetstat". A command that was never called is absent. Calls inside
+// scripts count, and so do this package's own calls: a test looks at the names that concern
+// it, not at the sum.
 func (s *Server) Commands() map[string]int64 {
 	s.t.Helper()
 	calls := make(map[string]int64)
@@ -33,7 +35,8 @@ func (s *Server) calls(stats string) int64 {
 	return n
 }
 
-// ResetCommands sets all counts of [Server.Commands] to zero. It resets the other statistics of INFO as well.
+// ResetCommands sets all counts of [Server.Commands] to zero, and resets the other
+// statistics of INFO.
 func (s *Server) ResetCommands() {
 	s.t.Helper()
 	s.do("config", "resetstat")

@@ -1,21 +1,26 @@
 // Package redistest starts private redis-servers for tests.
 //
-// Each server is a real redis-server process, found on PATH, that belongs to one test. It listens on 127.0.0.1 and on a unix
-// socket in a directory of its own, keeps nothing on disk, and is gone when the test ends. [Start] gives one server,
-// [StartReplica] a replica of it, [StartSentinel] a Sentinel that watches it, and [StartCluster] a Redis Cluster. Redis 7.0 or
-// later is needed. Where no redis-server is on PATH these four skip the test, and under a non-empty CI variable fail it, so that
-// a broken pipeline does not pass by testing nothing.
+// Each server is a real redis-server process, found on PATH, that belongs to one test. The
+// server listens on 127.0.0.1 and on a unix socket in a directory of its own, keeps nothing
+// on disk, and ends with the test. [Start] starts one server, [StartReplica] a replica of a
+// server, [StartSentinel] a Sentinel that watches a server, and [StartCluster] a Redis
+// Cluster. Redis 7.0 or later is needed. Without a redis-server on PATH these four
+// functions skip the test. Where the variable CI is not empty they fail the test instead,
+// so that a broken pipeline does not pass by testing nothing.
 //
-// The point of a private server is that it can be hurt. [Server.Pause] makes it silent without closing a connection,
-// [Server.Kill] makes it refuse connections, [Server.Restart] brings it back empty, and [Server.Load] makes it answer -LOADING.
+// A private server can be broken by its test. [Server.Pause] stops all answers without
+// closing a connection. After [Server.Kill] connections are refused. [Server.Restart]
+// brings the server back empty, and [Server.Load] makes the server answer -LOADING.
 // [Blackhole] and [Refused] are addresses for tests that need no Redis at all.
 //
-// Ports are drawn from 10000 to 19999, and a cluster's bus takes the port 10000 above. Both lie below the range from which
-// kernels lend ports to outgoing connections, so that a port stays free between a Kill and a Restart. If somebody else takes a
-// port between the drawing and the start, another one is drawn.
+// Ports are drawn from 10000 to 19999, and the bus of a cluster node takes the port that is
+// 10000 above. Both ranges lie below the range from which kernels lend ports to outgoing
+// connections, so that a port stays free between a Kill and a Restart. If another process
+// takes a port between the drawing and the start, the server draws again.
 //
-// A server ends with its test through [testing.TB.Cleanup]. On Linux it also dies with a test binary that is killed or that
-// panics on a timeout, when no cleanup runs.
+// A server ends with its test through [testing.TB.Cleanup]. On Linux the server also dies
+// with a test binary that is killed, or that panics on a timeout, when no cleanup runs.
 //
-// Methods report failure through the test that started the server, by Fatal: call them from that test's goroutine.
+// Methods report failure through the test that started the server, by Fatal. Call them from
+// that test's goroutine.
 package redistest

@@ -7,8 +7,10 @@ import (
 
 const pollEvery = 2 * time.Millisecond
 
-// Eventually calls ok every 2 ms, on the caller's goroutine, until it returns true. If it has not by then, it fails t with the
-// sentence what, which says what should have come true. The first call is immediate and the last one comes after within.
+// Eventually calls ok every 2 ms, on the caller's goroutine, until ok returns true. If ok
+// never does so within the given time, Eventually fails t with the sentence what, which
+// states the expected outcome. The first call is immediate. The last call comes after
+// within.
 func Eventually(t testing.TB, within time.Duration, what string, ok func() bool) {
 	t.Helper()
 	if !poll(within, ok) {
@@ -16,7 +18,7 @@ func Eventually(t testing.TB, within time.Duration, what string, ok func() bool)
 	}
 }
 
-// poll reports whether ok returned true.
+// poll is Eventually that reports whether ok returned true.
 func poll(within time.Duration, ok func() bool) bool {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()

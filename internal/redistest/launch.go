@@ -15,13 +15,13 @@ import (
 const (
 	firstPort = 10000 // the lowest port of a server
 	ports     = 10000 // how many ports there are
-	busOffset = 10000 // from a server's port to that of its cluster bus; Redis fixes this number
+	busOffset = 10000 // from a server's port to the port of its cluster bus; fixed by Redis
 )
 
-// errPortTaken says that a server ended because somebody else listens on its port.
+// errPortTaken reports that a server ended because another process listens on its port.
 var errPortTaken = errors.New("port taken")
 
-// launchAnywhere draws ports until the server starts on one.
+// launchAnywhere draws ports until the server starts, at most drawsOfPorts times.
 func (s *Server) launchAnywhere() error {
 	err := errPortTaken
 	for range drawsOfPorts {
@@ -33,7 +33,8 @@ func (s *Server) launchAnywhere() error {
 	return err
 }
 
-// drawPort returns a port that was free a moment ago, as was the port of the cluster bus that goes with it.
+// drawPort returns a port that was free a moment ago, together with its port for a cluster
+// bus.
 func drawPort() int {
 	for {
 		port := firstPort + rand.IntN(ports)
@@ -51,13 +52,13 @@ func free(port int) bool {
 	return l.Close() == nil
 }
 
-// launch starts the process on the current port and waits until it answers.
+// launch starts the process on the current port, and waits until the server answers.
 func (s *Server) launch() error {
 	args, err := s.line(s)
 	if err != nil {
 		return err
 	}
-	// A replica's sync and Load leave a dump behind, which the next process would read.
+	// A replica's sync and Load leave a dump, which the next process would read.
 	if err := os.RemoveAll(filepath.Join(s.dir, dumpName)); err != nil {
 		return err
 	}
@@ -76,8 +77,9 @@ func (s *Server) adopt(p *process) {
 	s.proc, s.paused = p, false
 }
 
-// awaitReady returns nil once the server answers PING on its unix socket. The socket's path is the server's own, so that the
-// answer cannot come from another server that won the race for the port.
+// awaitReady returns nil once the server answers PING on its unix socket. The socket's path
+// belongs to this server, so the answer cannot come from another server that has got the
+// port first.
 func (s *Server) awaitReady(p *process) error {
 	var reply string
 	poll(startWithin, func() bool {
@@ -94,7 +96,7 @@ func (s *Server) awaitReady(p *process) error {
 	return fmt.Errorf("no answer to PING, last reply %q, log:\n%s", reply, s.log())
 }
 
-// log returns what the last process wrote.
+// log returns the output of the last process.
 func (s *Server) log() string {
 	text, err := os.ReadFile(filepath.Join(s.dir, logName))
 	if err != nil {
@@ -105,8 +107,9 @@ func (s *Server) log() string {
 
 func (s *Server) logged(text string) bool { return strings.Contains(s.log(), text) }
 
-// ping sends PING over a connection of its own and returns the first line of the reply, or "" if there is none. It is not a
-// go-redis call because go-redis writes a line to stderr for each dial that fails.
+// ping sends PING over a connection of its own. It returns the first line of the reply, or
+// "" if there is none. It does not use go-redis, which writes a line to stderr for each
+// dial that fails.
 func ping(socket string) string {
 	conn, err := net.DialTimeout("unix", socket, time.Second)
 	if err != nil {

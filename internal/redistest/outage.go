@@ -4,8 +4,8 @@ import (
 	"errors"
 )
 
-// Pause stops the server with SIGSTOP and returns when it is stopped. Until [Server.Resume] it accepts connections, because the
-// kernel does, and answers nothing.
+// Pause stops the server with SIGSTOP, and returns when the process is stopped. Until
+// [Server.Resume] connections are accepted, by the kernel, and nothing is answered.
 func (s *Server) Pause() {
 	s.t.Helper()
 	s.mu.Lock()
@@ -19,7 +19,8 @@ func (s *Server) Pause() {
 	s.paused = true
 }
 
-// Resume lets a paused server run again with SIGCONT. Commands that clients sent during the pause are then executed.
+// Resume continues a paused server with SIGCONT. The server then carries out the commands
+// that clients sent during the pause.
 func (s *Server) Resume() {
 	s.t.Helper()
 	s.mu.Lock()
@@ -30,12 +31,14 @@ func (s *Server) Resume() {
 	s.paused = false
 }
 
-// Kill ends the server with SIGKILL and returns when the process is gone. Connections to its address are refused from then on.
-// A paused server can be killed; a killed one stays as it is.
+// Kill ends the server with SIGKILL, and returns when the process is gone. From then on
+// connections to the server's address are refused. A paused server can be killed. To kill a
+// server again does nothing.
 func (s *Server) Kill() { s.process().kill() }
 
-// Restart starts a killed server again, with the same command line, on the same port and socket, and returns when it answers
-// PING. It is empty and knows no scripts, but a cluster node still knows its cluster.
+// Restart starts a killed server again, with the same command line, on the same port and
+// socket, and returns when the server answers PING. The new server is empty and has no
+// scripts. A cluster node is still in its cluster.
 func (s *Server) Restart() {
 	s.t.Helper()
 	if !s.process().ended() {
@@ -51,14 +54,14 @@ func (s *Server) Restart() {
 	}
 }
 
-// process returns the current process, or nil if none was ever started.
+// process returns the current process, or nil if no process was ever started.
 func (s *Server) process() *process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.proc
 }
 
-// answers reports whether the server is neither killed nor paused.
+// answers reports whether the server is not killed or paused.
 func (s *Server) answers() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,10 +9,10 @@ import (
 // process is one run of redis-server.
 type process struct {
 	cmd  *exec.Cmd
-	done chan struct{} // closed when the process was waited for
+	done chan struct{} // closed when the process has been waited for
 }
 
-// spawn starts redis-server. What it writes goes to the file log, which is emptied first.
+// spawn starts redis-server. Its output goes to the file log, which is emptied first.
 func spawn(args []string, log string) (*process, error) {
 	out, err := os.Create(log)
 	if err != nil {
@@ -32,13 +32,15 @@ func spawn(args []string, log string) (*process, error) {
 
 // run starts the process and waits for its end, all on one OS thread.
 //
-// The lock is for Linux, where "parent" in the parent-death signal means the thread that forked, not the whole test binary:
+// The lock is for Linux, where "parent" in the parent-death signal means the thread that
+// forked, not the whole test binary:
 //
-//  1. a goroutine that is locked to thread T calls Start, and the fork happens on T
-//  2. the goroutine returns while locked, and the runtime ends T
-//  3. the kernel kills the server in the middle of the test
+//  1. A goroutine that is locked to thread T calls Start, and the fork happens on T.
+//  2. The goroutine returns while locked, and the runtime ends T.
+//  3. The kernel kills the server in the middle of the test.
 //
-// With this goroutine holding its own thread until the server is gone, step 2 cannot come first.
+// This goroutine keeps its own thread until the server is gone, so step 2 cannot come
+// first.
 func (p *process) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -47,7 +49,7 @@ func (p *process) run(started chan<- error) {
 	if err != nil {
 		return
 	}
-	_ = p.cmd.Wait() // a killed server's exit status says nothing
+	_ = p.cmd.Wait() // the exit status of a killed server carries no information
 	close(p.done)
 }
 
@@ -62,8 +64,9 @@ func (p *process) ended() bool {
 	}
 }
 
-// kill sends SIGKILL and waits. It does nothing to a process that has ended, whose id may be another's by now: os.Process
-// refuses to signal what it has reaped.
+// kill sends SIGKILL and waits. Nothing happens to a process that has ended, whose id may
+// belong to another process by now: os.Process refuses to signal a process that it has
+// reaped.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.done

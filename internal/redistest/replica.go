@@ -8,8 +8,9 @@ import (
 
 const linkWithin = 15 * time.Second // how long a replica may take to copy its primary
 
-// StartReplica starts a server that replicates primary, and returns when it holds a copy and its link is up. The args are those
-// of [Start]. A replica that is killed and restarted replicates the same primary again.
+// StartReplica starts a server that replicates primary, and returns when the replica holds
+// a copy and its link is up. The args are those of [Start]. A replica that is killed and
+// restarted replicates the same primary again.
 func StartReplica(t testing.TB, primary *Server, args ...string) *Server {
 	t.Helper()
 	host, port, err := net.SplitHostPort(primary.Addr())

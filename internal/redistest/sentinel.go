@@ -16,7 +16,8 @@ const (
 	failoverWithin = 20 * time.Second
 )
 
-// sentinelConf is a file because a Sentinel writes its state back to it.
+// sentinelConf is written to a file, because a Sentinel writes its state back to its
+// configuration.
 const sentinelConf = `port %d
 bind 127.0.0.1
 protected-mode no
@@ -27,15 +28,17 @@ sentinel down-after-milliseconds %[4]s 500
 sentinel failover-timeout %[4]s 5000
 `
 
-// Sentinel is one Sentinel that watches one primary, with a quorum of one. It declares the primary down after 500 ms without an
-// answer and then promotes a replica by itself.
+// Sentinel is one Sentinel that watches one primary, with a quorum of one. The Sentinel
+// declares the primary down after 500 ms without an answer, and then promotes a replica by
+// itself.
 type Sentinel struct {
 	t      testing.TB
 	server *Server
 }
 
-// StartSentinel starts a Sentinel for primary and returns when it knows all of the primary's replicas. Start those first: a
-// Sentinel asks a healthy primary for new replicas only every 10 s. It ends with t.
+// StartSentinel starts a Sentinel for primary, and returns when the Sentinel knows all of
+// the primary's replicas. Start the replicas first: a Sentinel asks a healthy primary for
+// new replicas only every 10 s. The Sentinel ends with t.
 func StartSentinel(t testing.TB, primary *Server) *Sentinel {
 	t.Helper()
 	host, port, err := net.SplitHostPort(primary.Addr())
@@ -53,7 +56,8 @@ func StartSentinel(t testing.TB, primary *Server) *Sentinel {
 	return s
 }
 
-// sentinelLine writes the configuration for the current port and returns the command line that reads it.
+// sentinelLine writes the configuration for the current port, and returns the command line
+// that reads it.
 func (s *Server) sentinelLine(host, port string) ([]string, error) {
 	conf := filepath.Join(s.dir, "sentinel.conf")
 	text := fmt.Sprintf(sentinelConf, s.port, s.Socket(), s.dir, masterName, host, port)
@@ -76,8 +80,9 @@ func (s *Sentinel) Primary() string {
 	return net.JoinHostPort(addr[0], addr[1])
 }
 
-// Failover promotes a replica, and returns the new primary's host:port when the Sentinel is done: the promoted server says that
-// it is the primary, and a Sentinel asked for the address names it. The old primary becomes a replica a little later.
+// Failover promotes a replica. It returns the new primary's host:port when the Sentinel is
+// done: the promoted server reports that it is the primary, and the Sentinel returns its
+// address. The old primary becomes a replica a little later.
 func (s *Sentinel) Failover() string {
 	s.t.Helper()
 	old := s.Primary()
@@ -88,8 +93,9 @@ func (s *Sentinel) Failover() string {
 	return s.Primary()
 }
 
-// beginFailover asks until the Sentinel agrees. It refuses with NOGOODSLAVE until a replica has answered its first INFO, and
-// with INPROG while it is about another failover.
+// beginFailover repeats the request until the Sentinel accepts it. The Sentinel refuses
+// with NOGOODSLAVE until a replica has answered its first INFO, and with INPROG during
+// another failover.
 func (s *Sentinel) beginFailover() {
 	s.t.Helper()
 	var err error
@@ -101,7 +107,7 @@ func (s *Sentinel) beginFailover() {
 	}
 }
 
-// master returns what the Sentinel tells about the primary.
+// master returns the Sentinel's fields about the primary.
 func (s *Sentinel) master() map[string]string {
 	s.t.Helper()
 	pairs, err := s.server.do("sentinel", "master", masterName).StringSlice()

@@ -24,7 +24,7 @@ const (
 	socketName   = "s"
 	logName      = "log"
 	dumpName     = "dump.rdb"
-	socketMax    = 100 // bytes of a unix socket's path; the kernels' limits are 108 and 104, with a final zero
+	socketMax    = 100 // bytes of a socket's path; kernels allow 108 or 104 with a final zero
 )
 
 // Server is one redis-server process. Its methods are safe for concurrent use.
@@ -46,17 +46,20 @@ func Available() bool {
 	return err == nil
 }
 
-// Start starts one server and returns when it answers PING. The server has no persistence, allows DEBUG, and sends the dataset
-// to a new replica without the usual delay. The args are appended to its command line, for example "--maxmemory", "10mb", and
-// win over what Start sets itself. A password set through args is not known to [Start]: set one through [Server.Client].
+// Start starts one server, and returns when the server answers PING. The server has no
+// persistence, allows DEBUG, and sends the dataset to a new replica without the usual
+// delay. The args are appended to the command line, for example "--maxmemory", "10mb", and
+// override the settings of Start. Do not set a password through args, which Start does not
+// know: set the password through [Server.Client].
 //
-// The server is killed, and its directory removed, when t ends.
+// At the end of t the server is killed, and its directory removed.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	return start(t, func(s *Server) ([]string, error) { return append(s.flags(), args...), nil })
 }
 
-// start starts a server whose command line is made by line, each time for the port that was drawn.
+// start starts a server. The function line makes its command line, for each port that is
+// drawn.
 func start(t testing.TB, line func(*Server) ([]string, error)) *Server {
 	t.Helper()
 	Require(t)
@@ -69,7 +72,8 @@ func start(t testing.TB, line func(*Server) ([]string, error)) *Server {
 	return s
 }
 
-// Require skips t without a redis-server, and fails it where one is owed: with CI set. Start does so by itself.
+// Require skips t if there is no redis-server. With CI set it fails t instead. Start calls
+// Require.
 func Require(t testing.TB) {
 	t.Helper()
 	switch {
@@ -81,8 +85,8 @@ func Require(t testing.TB) {
 	}
 }
 
-// shortDir makes the server's directory. It is not t.TempDir, whose path holds the test's name and may leave too few bytes for
-// a unix socket.
+// shortDir makes the server's directory. It does not use t.TempDir, whose path holds the
+// test's name and may leave too few bytes for a unix socket.
 func shortDir(t testing.TB) string {
 	t.Helper()
 	parent := os.TempDir()
@@ -96,7 +100,8 @@ func shortDir(t testing.TB) string {
 	return dir
 }
 
-// adminClient dials nothing yet. It never retries, so that each command runs once, and sends no CLIENT commands of its own.
+// adminClient makes a client, which does not dial yet. The client never retries, so that
+// each command runs once, and sends no CLIENT commands of its own.
 func adminClient(socket string) *goredis.Client {
 	return goredis.NewClient(&goredis.Options{
 		Network:         "unix",
@@ -111,8 +116,8 @@ func adminClient(socket string) *goredis.Client {
 	})
 }
 
-// flags returns the command line that every server but a Sentinel shares. RDB compression is off for the sake of Load: it keeps
-// each key as long in the file as in memory.
+// flags returns the command line that all servers share, except Sentinels. RDB compression
+// is off for Load: each key is as long in the file as in memory.
 func (s *Server) flags() []string {
 	return []string{
 		"--port", strconv.Itoa(s.port),
@@ -129,7 +134,8 @@ func (s *Server) flags() []string {
 	}
 }
 
-// cleanup works for a server in any state, also for one that never started: SIGKILL ends stopped processes too.
+// cleanup works for a server in any state, also for a server that never started. SIGKILL
+// ends stopped processes too.
 func (s *Server) cleanup() {
 	if p := s.process(); p != nil {
 		p.kill()
@@ -145,11 +151,12 @@ func (s *Server) Addr() string { return net.JoinHostPort(loopback, strconv.Itoa(
 // Socket returns the path of the server's unix socket.
 func (s *Server) Socket() string { return filepath.Join(s.dir, socketName) }
 
-// URL returns the server's TCP address as go-redis's ParseURL reads it, with database 0.
+// URL returns the server's TCP address in the form of go-redis' ParseURL, with database 0.
 func (s *Server) URL() string { return "redis://" + s.Addr() + "/0" }
 
-// Client returns the server's one admin client, shared by all callers. It uses the unix socket, waits a minute for a reply and
-// never retries. It stays usable across Kill and Restart. The cleanup closes it; callers do not.
+// Client returns the server's one admin client, which all callers share. The client uses
+// the unix socket, waits a minute for a reply, and never retries. It can be used across
+// Kill and Restart. The cleanup closes the client; callers do not.
 func (s *Server) Client() *goredis.Client { return s.client }
 
 // PID returns the process id of the server, or of its last process after [Server.Kill].

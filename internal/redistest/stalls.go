@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Stalls are the times in which this process did not run although it was due. They are the control for tests that measure how long
-// something takes: what a machine that is busy, or stands still, adds to a measurement it adds to the control as well.
+// Stalls are the times in which this process did not run although it was due. They are the
+// control for tests that measure durations: the delay that a busy or suspended machine adds
+// to a measurement shows in the control as well.
 type Stalls struct {
 	mu  sync.Mutex // guards all
 	all []stall
@@ -17,11 +18,12 @@ type stall struct {
 	long time.Duration
 }
 
-// lightSleep is how long the control sleeps at a time, and the least that it takes for a stall.
+// lightSleep is how long the control sleeps at a time, and the length above which
+// oversleeping counts as a stall.
 const lightSleep = time.Millisecond
 
-// WatchStalls starts a control, which runs until the process ends: a goroutine that sleeps for a millisecond at a time, and notes by
-// how much it overslept.
+// WatchStalls starts a control, which runs until the process ends: a goroutine that sleeps
+// for a millisecond at a time, and notes by how much it overslept.
 func WatchStalls() *Stalls {
 	s := &Stalls{}
 	go func() {
@@ -39,8 +41,8 @@ func WatchStalls() *Stalls {
 	return s
 }
 
-// Since returns how long the process stalled since start, in all and at worst. A stall of this moment may be missing for another
-// millisecond, so Since waits for two.
+// Since returns how long the process stalled since start, in all and at worst. A current
+// stall may be missing for another millisecond, so Since waits for two.
 func (s *Stalls) Since(start time.Time) (all, worst time.Duration) {
 	<-time.After(2 * lightSleep)
 	s.mu.Lock()

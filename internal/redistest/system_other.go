@@ -12,7 +12,7 @@ func suspend(*os.Process) error { return errors.ErrUnsupported }
 
 func resume(*os.Process) error { return errors.ErrUnsupported }
 
-// reservePort returns a port that was free a moment ago. Nothing keeps it so.
+// reservePort returns a port that was free a moment ago. Nothing keeps the port free.
 func reservePort() (addr string, release func(), err error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(loopback, "0"))
 	if err != nil {

@@ -47,7 +47,7 @@ func (i *instance) act(log *history.Client) {
 func (i *instance) read(log *history.Client, key int) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second+i.w.upTo(time.Second))
 	defer cancel()
-	if i.w.intN(20) == 0 { // an impatient one
+	if i.w.intN(20) == 0 { // an impatient caller
 		var leave context.CancelFunc
 		ctx, leave = context.WithTimeout(ctx, i.w.upTo(8*time.Millisecond))
 		defer leave()
@@ -59,7 +59,8 @@ func (i *instance) read(log *history.Client, key int) {
 	}
 }
 
-// write commits to keys and invalidates them, again and again until that works.
+// write commits to keys and invalidates them. It repeats an invalidation that fails, at
+// most 19 times.
 func (i *instance) write(log *history.Client, written []int, invalidate func(context.Context, []int) error) {
 	versions := make(map[int]int64)
 	for _, key := range written {
@@ -80,14 +81,14 @@ func (i *instance) invalidated(log *history.Client, versions map[int]int64, star
 	for key, v := range versions {
 		log.Invalidated(history.Invalidated{Instance: i.number, Key: keyName(key), Version: v, Start: start, End: end})
 	}
-	time.Sleep(time.Nanosecond) // what is read from here on is read later
+	time.Sleep(time.Nanosecond) // reads from here on start later
 }
 
 func (i *instance) mutate(log *history.Client, key int) {
 	var v, start int64
 	err := i.cache.Mutate(context.Background(), []int{key}, func(context.Context) error {
 		if i.isDead() {
-			return errDead // the dead commit nothing
+			return errDead // a dead instance commits nothing
 		}
 		v, start = i.w.commit(log, key), i.w.now()
 		return nil

@@ -4,20 +4,20 @@ import (
 	"context"
 	"time"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/internal/history"
 )
 
-// The kinds of faults that the judge is told of.
+// The kinds of faults that are recorded for the judge.
 const (
 	logCut     = "log cut"
 	logStalled = "log stalled"
 )
 
-// Play plays the fleet of that seed for as long, in the bubble of the caller, and returns
-// what happened. Each instance reaches the server through what wrap makes of its Remote:
-// a Remote that does something wrong shows whether the judge finds it.
-func Play(seed uint64, long time.Duration, wrap func(cache.Remote) cache.Remote) (history.History, error) {
+// Play runs the fleet of that seed for a duration, in the caller's bubble, and returns the
+// history. wrap makes each instance's Tier from the real one: a Tier that breaks the
+// contract shows whether the judge finds the violations.
+func Play(seed uint64, long time.Duration, wrap func(remote.Tier) remote.Tier) (history.History, error) {
 	w := newWorld(seed, wrap)
 	for range instances {
 		if err := w.join(); err != nil {
@@ -34,7 +34,7 @@ func Play(seed uint64, long time.Duration, wrap func(cache.Remote) cache.Remote)
 	return w.history.History(), err
 }
 
-// Bounds are what a fleet is judged by.
+// Bounds returns the promises by which a fleet is judged.
 func Bounds() history.Options {
 	faulty := history.Bound{Longest: localTTL + delivery, Recovery: delivery}
 	return history.Options{Delivery: delivery, Faulty: map[string]history.Bound{logCut: faulty, logStalled: faulty}}
@@ -49,7 +49,7 @@ func (w *world) join() error {
 	return err
 }
 
-// strike lets something happen.
+// strike injects one random fault.
 func (w *world) strike() error {
 	n := w.intN(len(w.fleet))
 	i := w.fleet[n]
@@ -75,20 +75,20 @@ func (w *world) strike() error {
 		w.server.EvictTags()
 	case 6:
 		w.server.Wipe()
-		time.Sleep(time.Second / 10) // a Mutate that lost its tombstones ends before anybody dies
+		time.Sleep(time.Second / 10) // a Mutate without its tombstones ends before a death
 	default:
 		return w.replace(n)
 	}
 	return nil
 }
 
-// replace lets an instance die, and another join.
+// replace makes an instance die, and another join.
 func (w *world) replace(n int) error {
 	w.die(n)
 	return w.join()
 }
 
-// die lets an instance die, in the middle of whatever it does.
+// die makes an instance die, in the middle of its work.
 func (w *world) die(n int) {
 	i := w.fleet[n]
 	i.set(true, 0)
@@ -99,8 +99,9 @@ func (w *world) die(n int) {
 	_ = i.cache.Close()
 }
 
-// settle ends the writes and the faults, the last of which is a death, so that nobody
-// writes anew what that left behind, and records what is held then.
+// settle ends the writes and the faults, and records the values at rest. The last fault is
+// the death of an instance, so that no later write removes the values that the death leaves
+// behind.
 func (w *world) settle() error {
 	for _, i := range w.fleet[1:] {
 		close(i.over)

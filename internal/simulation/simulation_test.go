@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/internal/history"
 	"github.com/nearside-go/nearside/internal/simulation"
 )
@@ -22,7 +22,7 @@ var (
 const long = 10 * time.Second
 
 // play plays the fleet of one seed, and has it judged.
-func play(t *testing.T, seed uint64, wrap func(cache.Remote) cache.Remote) (h history.History, v history.Verdict) {
+func play(t *testing.T, seed uint64, wrap func(remote.Tier) remote.Tier) (h history.History, v history.Verdict) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		var err error
@@ -33,7 +33,7 @@ func play(t *testing.T, seed uint64, wrap func(cache.Remote) cache.Remote) (h hi
 	return h, history.Judge(h, simulation.Bounds())
 }
 
-func sound(r cache.Remote) cache.Remote { return r }
+func sound(r remote.Tier) remote.Tier { return r }
 
 func TestFleets(t *testing.T) {
 	t.Logf("%d seeds from %d on", *seeds, *first)

@@ -11,20 +11,21 @@ import (
 
 	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/internal/history"
 	"github.com/nearside-go/nearside/local"
 )
 
-// What the fleet is configured for, and judged by.
+// The configuration of the fleet, and its bounds.
 const (
 	localTTL      = time.Second
 	mutateTimeout = time.Second
-	stall         = 600 * time.Millisecond // at most, of a log
+	stall         = 600 * time.Millisecond // the longest, of a log
 	delivery      = 20 * time.Millisecond  // of an entry, without a fault
 	instances     = 3
 	clients       = 4 // of an instance
 	keys          = 12
-	mutated       = 3 // of these, the last, which only Mutate writes
+	mutated       = 3 // the last keys, which only Mutate writes
 	groups        = 3
 )
 
@@ -42,12 +43,12 @@ func (c *chance) intN(n int) int {
 
 func (c *chance) upTo(d time.Duration) time.Duration { return time.Duration(c.intN(int(d))) + 1 }
 
-// world is a fleet, its source and what happened.
+// world is a fleet, its source and its history.
 type world struct {
 	chance
 	began   time.Time
 	server  *cachetest.Server
-	wrap    func(cache.Remote) cache.Remote
+	wrap    func(remote.Tier) remote.Tier
 	history history.Recorder
 
 	source   sync.Mutex // guards versions
@@ -56,10 +57,10 @@ type world struct {
 	fleet   []*instance
 	started int
 	faults  *history.Client
-	calm    atomic.Bool // no faults any more
+	calm    atomic.Bool // there are no faults any more
 }
 
-func newWorld(seed uint64, wrap func(cache.Remote) cache.Remote) *world {
+func newWorld(seed uint64, wrap func(remote.Tier) remote.Tier) *world {
 	w := &world{chance: chance{r: rand.New(rand.NewPCG(seed, 0))}, began: time.Now(), server: cachetest.NewServer(), wrap: wrap}
 	w.faults = w.history.Client()
 	return w
@@ -67,7 +68,7 @@ func newWorld(seed uint64, wrap func(cache.Remote) cache.Remote) *world {
 
 func (w *world) now() int64 { return int64(time.Since(w.began)) }
 
-// value is what is cached.
+// value is a cached value.
 type value struct {
 	Version int64
 	Key     int
@@ -77,7 +78,7 @@ func keyName(i int) string { return fmt.Sprintf("k%d", i) }
 
 func group(i int) string { return fmt.Sprintf("g%d", i%groups) }
 
-// load reads the source, and takes its time before and after.
+// load reads the source, with a random delay before and after.
 func (w *world) load(_ context.Context, key int) (value, error) {
 	time.Sleep(w.upTo(3 * time.Millisecond))
 	w.source.Lock()
@@ -113,11 +114,11 @@ type instance struct {
 	number int
 	remote *cachetest.Remote
 	cache  *cache.Cache[int, value]
-	over   chan struct{} // closed when it is to stop
+	over   chan struct{} // closed to stop the clients
 	wg     sync.WaitGroup
 
 	mu    sync.Mutex // guards all below
-	dead  bool       // nothing that it sends arrives
+	dead  bool       // no command of the instance arrives
 	stall time.Duration
 }
 
@@ -137,7 +138,7 @@ func (w *world) newInstance() (*instance, error) {
 	return i, err
 }
 
-// fault makes most commands slow, and some fail, before or after they are carried out.
+// fault makes most commands slow. Some commands fail, before or after they are carried out.
 func (i *instance) fault(op string) cachetest.Fault {
 	i.mu.Lock()
 	dead, stall := i.dead, i.stall
@@ -152,7 +153,7 @@ func (i *instance) fault(op string) cachetest.Fault {
 		return cachetest.Fault{Delay: w.upTo(time.Millisecond)}
 	}
 	f := cachetest.Fault{Delay: w.upTo(2 * time.Millisecond), Hold: w.upTo(2 * time.Millisecond)}
-	if op == "bury" {
+	if op == "guard" {
 		return f // without its tombstones a Mutate does not promise to survive its process
 	}
 	switch n := w.intN(200); {

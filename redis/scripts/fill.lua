@@ -1,12 +1,12 @@
--- Replaces a lease with a value, if it is still this lease.
+-- Replaces a lease with a value, if the record is still this lease.
 -- KEYS[1]  the key
 -- ARGV[1]  the lease record
 -- ARGV[2]  the value record
--- ARGV[3]  its TTL, ms
--- ARGV[4]  its deadline, on Redis' clock in ms: the TTL does not pass it
--- Reply: {0} if the lease is gone; {1} if the value stands, or has passed its
---   deadline already; {1, error} if the lease was there and the value could not
---   be stored: now there is neither
+-- ARGV[3]  the TTL of the value, ms
+-- ARGV[4]  the deadline of the value, on Redis' clock in ms: the TTL ends there at latest
+-- Reply: {0} if the lease is gone; {1} if the value stands, or its deadline has passed;
+--   {1, error} if the lease was there and the value could not be stored: then neither the
+--   lease nor the value stands
 if not leased(ARGV[1]) then return {0} end
 local ttl = math.min(tonumber(ARGV[3]), tonumber(ARGV[4]) - now())
 if ttl < 1 then

@@ -1,13 +1,13 @@
--- Takes the lease of a key that has no record, or the record that may be replaced.
+-- Takes the lease of a key that has no record, or a record that may be replaced.
 -- KEYS[1]  the key
 -- ARGV[1]  the lease record
--- ARGV[2]  its TTL, ms
+-- ARGV[2]  the TTL of the lease, ms
 -- ARGV[3]  the version of the record that may be replaced: its length, a colon, and its
 --   first 64 bytes; '' for none
 -- Reply: {1, Redis' time in ms} if the lease was taken; else {0, record, PTTL in ms}
 --
--- A client that lost the reply may send the script again: its own lease is granted
--- again, or it would wait for itself.
+-- A client that lost the reply may send the script again. The script then grants the
+-- client's own lease again; otherwise the client would wait for itself.
 local function replaceable(start)
   return ARGV[3] ~= '' and redis.call('STRLEN', KEYS[1]) .. ':' .. start == ARGV[3]
 end

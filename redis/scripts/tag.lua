@@ -1,10 +1,10 @@
--- Records where a tag was last invalidated.
+-- Records the position at which a tag was last invalidated.
 -- KEYS[1]  the key of the tag
--- ARGV[1]  the position, two decimal numbers with a dash between them; '' for none
--- ARGV[2]  the TTL, ms; a record that stands longer still does
--- ARGV[3]  what may stand there: a position, that and no other; '', nothing; 'earlier',
---   nothing, an earlier position, or one that is never
--- Reply: 1, or an error, after which there is no record: then its values are misses
+-- ARGV[1]  the position, two decimal numbers with a dash between them; '' for no record
+-- ARGV[2]  the TTL, ms; a record that stands longer keeps its TTL
+-- ARGV[3]  the record that may be replaced. A position: a record of that position only. '':
+--   no record. 'earlier': no record, an earlier position, or the position that is never
+-- Reply: 1, or an error, after which there is no record: values with the tag are misses then
 local most = '18446744073709551615' -- of a position's numbers
 -- position returns bytes as one, and nil if they are not.
 local function position(bytes)

@@ -1,5 +1,5 @@
--- Starts the TTL of a value anew, as far as its MaxAge allows. Any other record,
--- and a value of another format, stays as it is.
+-- Renews the TTL of a value, as far as the MaxAge of the value allows. Any other record,
+-- and a value of another version, stays as it is.
 -- KEYS[1]  the key
 -- Reply: what is left of the TTL now, ms; 0 if there was nothing to renew
 local start = head(20) -- up to the TTL

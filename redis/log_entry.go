@@ -11,17 +11,17 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
 const (
 	entryVersion = 1
-	entryField   = "e" // of a stream's entry, and its only one
+	entryField   = "e" // the only field of an entry of the stream
 	originSize   = 8
-	nonceSize    = 8 // tells entries of one position apart, when a log was lost and goes on
+	nonceSize    = 8 // distinguishes entries of one position, when a log was lost and goes on
 
-	// An entry holds as many names as keep it within these bounds, and one at least. With
-	// what Redis adds it fits into a block of 16 KiB.
+	// An entry holds as many names as these bounds allow, and at least one. With the bytes
+	// that Redis adds, the entry fits into a block of 16 KiB.
 	maxEntryNames = batchSize
 	maxEntryBytes = 16_000
 )
@@ -31,7 +31,7 @@ var (
 	errEntryVersion = errors.New("redis: a log entry of another version")
 )
 
-// origin names a Store in the entries that it appends.
+// origin identifies a Store in the entries appended by the Store.
 type origin [originSize]byte
 
 func newOrigin() (o origin) {
@@ -39,7 +39,7 @@ func newOrigin() (o origin) {
 	return o
 }
 
-// encodeEntry returns an entry of names, and the names that it has no room for.
+// encodeEntry returns an entry of names, and the names that did not fit.
 func encodeEntry(from origin, names []string) (entry []byte, rest []string) {
 	entry = append([]byte{entryVersion}, from[:]...)
 	entry = binary.BigEndian.AppendUint64(entry, mrand.Uint64())
@@ -53,7 +53,7 @@ func encodeEntry(from origin, names []string) (entry []byte, rest []string) {
 	return entry, nil
 }
 
-// decodeEntry undoes encodeEntry.
+// decodeEntry returns the origin and the names of an entry made by encodeEntry.
 func decodeEntry(b []byte) (from origin, names []string, err error) {
 	if len(b) > 0 && b[0] != entryVersion {
 		return from, nil, fmt.Errorf("%w: %d", errEntryVersion, b[0])
@@ -73,8 +73,8 @@ func decodeEntry(b []byte) (from origin, names []string, err error) {
 	return from, names, nil
 }
 
-// decodeMessage decodes an entry as the stream holds it.
-func decodeMessage(m goredis.XMessage) (at cache.Position, from origin, names []string, err error) {
+// decodeMessage decodes an entry in the form in which the stream holds the entry.
+func decodeMessage(m goredis.XMessage) (at remote.Position, from origin, names []string, err error) {
 	at, ok := parsePosition(m.ID)
 	text, isText := m.Values[entryField].(string)
 	if !ok || !isText || len(m.Values) != 1 {
@@ -86,11 +86,11 @@ func decodeMessage(m goredis.XMessage) (at cache.Position, from origin, names []
 
 // Positions are IDs of the stream's entries.
 
-func formatPosition(p cache.Position) string {
+func formatPosition(p remote.Position) string {
 	return strconv.FormatUint(p.Time, 10) + "-" + strconv.FormatUint(p.Seq, 10)
 }
 
-func parsePosition(id string) (p cache.Position, ok bool) {
+func parsePosition(id string) (p remote.Position, ok bool) {
 	time, seq, ok := strings.Cut(id, "-")
 	var timeErr, seqErr error
 	p.Time, timeErr = strconv.ParseUint(time, 10, 64)

@@ -1,10 +1,11 @@
--- Puts a tombstone at a key whatever its record, or adds a ban to the one there. One of
--- another version is replaced, by one with a ban that nobody lifts.
+-- Puts a guard on a key: adds a token to the tombstone there, or replaces any other record
+-- by a tombstone with the token. A tombstone of another version is replaced by one that
+-- also has a token of zeros, which nobody removes.
 -- KEYS[1]  the key
--- ARGV[1]  the token of the ban
--- ARGV[2]  its TTL, ms; a tombstone that stands longer still does
+-- ARGV[1]  the token of the guard
+-- ARGV[2]  the TTL, ms; a tombstone that stands longer keeps its TTL
 -- Reply: 1, or an error, after which there is no record
-local tokens, ttl = bans(), tonumber(ARGV[2])
+local tokens, ttl = guards(), tonumber(ARGV[2])
 if tokens then ttl = math.max(ttl, redis.call('PTTL', KEYS[1])) end
 tokens = (tokens or '') .. ARGV[1]
 if #tokens > 255 * 16 then tokens = string.sub(tokens, 17) end

@@ -7,20 +7,21 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// The waits between two connections, which double while nothing can be read.
+// The bounds of the wait between two sessions. The wait doubles while the log cannot be
+// read.
 const (
 	minReconnect = 20 * time.Millisecond
 	maxReconnect = 200 * time.Millisecond
 )
 
-// sentinelReconnect is the longest wait where each dial asks Sentinels first, of which
-// go-redis writes several lines to standard error when none answers.
+// sentinelReconnect is the longest wait where each dial asks Sentinels first. When no
+// Sentinel answers, go-redis writes several lines to standard error for each dial.
 const sentinelReconnect = time.Second
 
-// longestWait is the longest wait between two connections.
+// longestWait returns the longest wait between two sessions.
 func (s *Store) longestWait() time.Duration {
 	if c, ok := s.client.(*goredis.Client); ok && c.Options().Addr == "FailoverClient" {
 		return sentinelReconnect
@@ -28,28 +29,28 @@ func (s *Store) longestWait() time.Duration {
 	return maxReconnect
 }
 
-// read reads the log on one connection after the other, until ctx ends. When a connection
-// ends that has lasted, the next one is dialed at once: if nobody listens any more, the
-// breaker opens before the commands that failed with the connection are tried again.
+// read reads the log in one session after the other, until ctx ends. After a session that
+// has lasted, read dials at once. If nobody listens at the server's address, this opens the
+// breaker before the commands that failed with the connection are tried again.
 func (p *partition) read(ctx context.Context) {
 	p.count = readCount
 	wait := minReconnect
 	for {
 		began := time.Now()
 		worked, err := p.session(ctx)
-		p.s.denied(told(err))
-		p.lose(ctx, told(err))
+		p.s.noteRefusal(unquote(err))
+		p.lose(ctx, unquote(err))
 		if p.redirected(err) {
 			continue
 		}
 		if worked {
 			wait = minReconnect
 		}
-		p.count = max(p.count/2, 1) // the link may be too slow for as many in time
+		p.count = max(p.count/2, 1) // the link may be too slow for so many entries in time
 		if worked && time.Since(began) > maxReconnect && ctx.Err() == nil {
 			continue
 		}
-		p.line.Store(nil) // nobody is to wait for the next dial
+		p.line.Store(nil) // commands do not wait for the next dial
 		select {
 		case <-time.After(wait/2 + rand.N(wait/2)):
 		case <-p.woken:
@@ -60,7 +61,7 @@ func (p *partition) read(ctx context.Context) {
 	}
 }
 
-// wake ends the pause of a reader: Redis serves commands again.
+// wake ends the pause of the reader, because Redis serves commands again.
 func (p *partition) wake() {
 	select {
 	case p.woken <- struct{}{}:
@@ -68,16 +69,17 @@ func (p *partition) wake() {
 	}
 }
 
-// redirected notes where the log has moved to, if that is why a session ended, and
-// reports whether to go there at once: not from one node to the other for ever.
+// redirected notes the node to which the log has moved, if a move ended the session. It
+// reports whether to dial that node at once: not twice in a row, because two nodes may
+// redirect to each other.
 func (p *partition) redirected(err error) bool {
 	was := p.movedTo
 	p.movedTo, _ = goredis.IsMovedError(err)
 	return p.movedTo != "" && was == ""
 }
 
-// session reads the log on a connection of its own, until that fails. It reports
-// whether it has worked before.
+// session reads the log on a connection of its own, until the connection fails. worked
+// reports whether at least one read succeeded.
 func (p *partition) session(ctx context.Context) (worked bool, err error) {
 	client, err := p.connect(ctx)
 	if err != nil {
@@ -85,7 +87,7 @@ func (p *partition) session(ctx context.Context) (worked bool, err error) {
 		return false, err
 	}
 	defer client.Close()
-	// A read that blocks does not heed its context, but the end of its connection.
+	// A blocking read ignores its context. It ends with its connection.
 	defer context.AfterFunc(ctx, func() { _ = client.Close() })()
 	r := &session{partition: p, client: client}
 	if err := r.resume(ctx); err != nil {
@@ -93,14 +95,15 @@ func (p *partition) session(ctx context.Context) (worked bool, err error) {
 	}
 	r.learnNodes(ctx)
 	for ; ; worked = true {
-		if err := r.next(ctx); err != nil {
+		if err := r.step(ctx); err != nil {
 			return worked, err
 		}
 	}
 }
 
-// connect returns a client of one connection to the server that has the log: the
-// Store's own may wait longer than LogTimeout, and has better use for its connections.
+// connect returns a client with one connection to the server that has the log. The Store's
+// own client may wait longer than LogTimeout, and its connections are for the caches'
+// commands.
 func (p *partition) connect(ctx context.Context) (*lone, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.s.opts.LogTimeout)
 	defer cancel()
@@ -127,22 +130,22 @@ func (p *partition) connect(ctx context.Context) (*lone, error) {
 	return only(&o, conn), nil
 }
 
-// session is the reading of a log on one connection. It alone moves told.
+// session is the reading of a log on one connection. Only a session changes told.
 type session struct {
 	*partition
-	client *lone
-	looked time.Time // when the Store's client was last asked for the end of the log
-	ahead  place     // what it saw, until that has been told
+	client    *lone
+	checkedAt time.Time // when the Store's client last asked for the end of the log
+	expected  place     // the entry at that end, until the entry is delivered
 }
 
-// place is an entry, and where it is. Two entries at one position, of which one was
-// lost, are told apart by what they are.
+// place is the position of an entry, and the entry. When entries of a log are lost, another
+// entry can get the position of a lost entry: entry distinguishes the two.
 type place struct {
-	at    cache.Position
+	at    remote.Position
 	entry any
 }
 
-// lastOf returns the place of the only one of messages, if there is one.
+// lastOf returns the place of the only message; zero if there is none.
 func lastOf(messages []goredis.XMessage) (p place) {
 	if len(messages) > 0 {
 		p = placeOf(messages[0])
@@ -160,18 +163,19 @@ func (p place) isIn(messages []goredis.XMessage) bool {
 	return len(messages) > 0 && messages[0].Values[entryField] == p.entry
 }
 
-// bounded is a context for one command.
+// bounded returns the context of one command, which ends after LogTimeout.
 func (r *session) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, r.s.opts.LogTimeout)
 }
 
-// resume goes on where the last session stopped, if that place is still in the log:
-// then everything behind it is, too. If not, or at first, it begins at the end.
+// resume continues behind the last delivered entry, if that entry is still in the log. Then
+// every entry behind it is in the log, too. Otherwise, and in the first session, resume
+// begins at the end of the log.
 func (r *session) resume(ctx context.Context) error {
 	asked := time.Now()
 	last := r.last()
 	has := false
-	if last.at != (cache.Position{}) {
+	if last.at != (remote.Position{}) {
 		ctx, cancel := r.bounded(ctx)
 		defer cancel()
 		found, err := r.find(ctx, r.client, last).Result()
@@ -180,7 +184,7 @@ func (r *session) resume(ctx context.Context) error {
 		}
 		has = last.isIn(found)
 	}
-	end, err := r.lift(ctx)
+	end, err := r.raiseEnd(ctx)
 	if err != nil {
 		return err
 	}
@@ -192,15 +196,16 @@ func (r *session) resume(ctx context.Context) error {
 	return nil
 }
 
-// lift returns the end of the log, which is beyond all that this Store has heard of, or
-// is made so: the log may have lost entries that it has heard of, and go on with earlier
-// positions, if a server takes over whose clock is behind. Stamps and positions of tags
-// are compared.
-func (r *session) lift(ctx context.Context) (end place, err error) {
+// raiseEnd returns the end of the log, and ensures that the end is not before a position that
+// this Store knows of. If a server takes over whose clock is behind, the log may have lost
+// entries, and go on with earlier positions. Positions must not go back, because stamps are
+// compared with the positions of tags. So lift appends an entry beyond the known positions.
+// It also appends an entry to an empty log.
+func (r *session) raiseEnd(ctx context.Context) (end place, err error) {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
 	r.mu.Lock()
-	heard := r.heard // first: what is appended from now on is no reason
+	heard := r.newest // read before the end: entries appended from now on do not count
 	r.mu.Unlock()
 	messages, err := r.lastEntry(ctx)
 	if err != nil {
@@ -210,8 +215,8 @@ func (r *session) lift(ctx context.Context) (end place, err error) {
 	if end = lastOf(messages); end != (place{}) && !end.at.Before(heard) {
 		return end, nil
 	}
-	if heard != (cache.Position{}) {
-		id = formatPosition(cache.Position{Time: heard.Time + 1})
+	if heard != (remote.Position{}) {
+		id = formatPosition(remote.Position{Time: heard.Time + 1})
 	}
 	entry, _ := encodeEntry(r.s.origin, nil)
 	added, err := r.addOne(ctx, r.client, id, entry)
@@ -231,13 +236,14 @@ func isTooSmall(err error) bool {
 	return goredis.HasErrorPrefix(err, idTooSmall)
 }
 
-// follow tells everybody that the log is read on behind a place. Begun is when the place
-// was its end, if entries before may never be told; else it is zero.
+// follow calls Since of every follower: the log is read on behind from. If entries before
+// from may never be delivered, from is the end of the log, and begun is when the reader
+// asked for the end. Otherwise begun is zero.
 func (r *session) follow(ctx context.Context, from place, begun time.Time) {
 	complete := begun.IsZero()
-	r.turn.Lock()
+	r.deliverMu.Lock()
 	r.mu.Lock()
-	gap := !complete && r.told.at != (cache.Position{})
+	gap := !complete && r.delivering.at != (remote.Position{})
 	if gap {
 		r.gaps++
 	}
@@ -245,7 +251,7 @@ func (r *session) follow(ctx context.Context, from place, begun time.Time) {
 	if begins {
 		r.sessions++
 	}
-	r.told, r.heard, r.following = from, r.heard.Later(from.at), true
+	r.delivering, r.newest, r.following = from, r.newest.Later(from.at), true
 	followers := r.followers
 	r.mu.Unlock()
 	for _, f := range followers {
@@ -255,8 +261,8 @@ func (r *session) follow(ctx context.Context, from place, begun time.Time) {
 	if !complete {
 		r.know(begun)
 	}
-	r.turn.Unlock()
-	r.settle.Do(func() { close(r.settled) })
+	r.deliverMu.Unlock()
+	r.ready.Do(func() { close(r.settled) })
 	if gap {
 		r.s.outage.missed()
 	}
@@ -268,27 +274,27 @@ func (r *session) follow(ctx context.Context, from place, begun time.Time) {
 	r.report(ctx, LogInfo{Following: true, Gap: gap})
 }
 
-// lose tells everybody that the log cannot be read.
+// lose calls Lost of every follower, because the log cannot be read.
 func (p *partition) lose(ctx context.Context, err error) {
-	p.turn.Lock()
+	p.deliverMu.Lock()
 	p.mu.Lock()
 	was := p.following
 	p.following = false
 	followers := p.followers
 	p.mu.Unlock()
-	closed := ctx.Err() != nil // the Store is
+	closed := ctx.Err() != nil // the Store is closed
 	if was && !closed {
 		for _, f := range followers {
 			f.Lost()
 		}
 	}
-	p.turn.Unlock()
-	p.settle.Do(func() { close(p.settled) })
-	if (was || !p.tried) && !closed {
+	p.deliverMu.Unlock()
+	p.ready.Do(func() { close(p.settled) })
+	if (was || !p.attempted) && !closed {
 		p.s.outage.begin(p, "log", err)()
 		p.report(ctx, LogInfo{Err: err})
 	}
-	p.tried = true
+	p.attempted = true
 }
 
 func (p *partition) report(ctx context.Context, i LogInfo) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
 // killLate is mutateLate by a process that dies in the middle of its write. What the
@@ -67,11 +68,11 @@ func TestTombstoneLapsesOnTime(t *testing.T) {
 		kill := killLate(t, a)
 		kill()
 		time.Sleep(time.Second + cachetest.DefaultBudget - 1)
-		if rec := s.Record(remoteKey("k")); rec.State != cache.StateTombstone {
+		if rec := s.Record(remoteKey("k")); rec.State != remote.StateTombstone {
 			t.Errorf("the record is %v", rec.State)
 		}
 		time.Sleep(time.Nanosecond)
-		if rec := s.Record(remoteKey("k")); rec.State != cache.StateAbsent {
+		if rec := s.Record(remoteKey("k")); rec.State != remote.StateAbsent {
 			t.Errorf("the record is %v", rec.State)
 		}
 	})
@@ -110,7 +111,7 @@ func TestKilledBesideAnInvalidate(t *testing.T) {
 	}
 }
 
-// TestMutatesSideBySide: the key stays banned until the last of them ends, whichever
+// TestMutatesSideBySide: the key stays guarded until the last of them ends, whichever
 // that is.
 func TestMutatesSideBySide(t *testing.T) {
 	for _, same := range []bool{true, false} {
@@ -189,10 +190,10 @@ func TestMutateWithoutTheRemoteTier(t *testing.T) {
 		during, after func(string) cachetest.Fault
 		fails         bool
 	}{
-		"ban refused":    {during: on("bury", cachetest.Fault{Err: errDown})},
-		"ban hung":       {during: on("bury", cachetest.Fault{Delay: time.Hour})},
-		"ban not told":   {during: on("append", cachetest.Fault{Err: errDown})},
-		"ban lost":       {during: on("bury", cachetest.Fault{Err: errDown, Applied: true})},
+		"guard refused":  {during: on("guard", cachetest.Fault{Err: errDown})},
+		"guard hung":     {during: on("guard", cachetest.Fault{Delay: time.Hour})},
+		"guard not told": {during: on("append", cachetest.Fault{Err: errDown})},
+		"guard lost":     {during: on("guard", cachetest.Fault{Err: errDown, Applied: true})},
 		"comes back":     {during: down},
 		"goes":           {after: down, fails: true},
 		"down":           {during: down, after: down, fails: true},
@@ -221,7 +222,7 @@ func TestMutateWithoutTheRemoteTier(t *testing.T) {
 				if c.fails != errors.As(err, &remote) || !c.fails && err != nil {
 					t.Fatalf("Mutate: %v", err)
 				}
-				if got := a.Stats().Distrusted; (got == 1) != c.fails {
+				if got := a.Stats().Unconfirmed; (got == 1) != c.fails {
 					t.Errorf("%d keys are distrusted", got)
 				}
 				a.remote.Inject(nil)

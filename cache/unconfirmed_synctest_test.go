@@ -28,7 +28,7 @@ func TestLateSuccessDoesNotTakeBackANewerDistrust(t *testing.T) {
 		}
 		wantGet(t, b, "k", "old")
 		wantMiss(t, a, "k")
-		if n := a.Stats().Distrusted; n != 1 {
+		if n := a.Stats().Unconfirmed; n != 1 {
 			t.Fatalf("%d keys are distrusted", n)
 		}
 
@@ -36,7 +36,7 @@ func TestLateSuccessDoesNotTakeBackANewerDistrust(t *testing.T) {
 		invalidate(t, a, "k")
 		wantLoad(t, b, "other", constant("v"), "v")
 		wantGet(t, a, "other", "v")
-		if n := a.Stats().Distrusted; n != 0 {
+		if n := a.Stats().Unconfirmed; n != 0 {
 			t.Fatalf("%d keys are distrusted", n)
 		}
 	})

@@ -59,7 +59,7 @@ func enterHeldUp(t *testing.T, client goredis.UniversalClient, s redis.Options, 
 	return enterWith(t, client, s, o), h
 }
 
-// mutateLate is a Mutate whose ban is held up.
+// mutateLate is a Mutate whose guard is held up.
 func (h *holdup) mutateLate(t *testing.T, a *instance, keys []string, write func()) {
 	t.Helper()
 	h.armed.Store(true)
@@ -116,7 +116,7 @@ func TestABanThatArrivesAfterItsMutateIsTakenOff(t *testing.T) {
 	}
 }
 
-// Of a tombstone with other bans, or with a HoldOff, these are left.
+// Of a tombstone with other guards, or with a HoldOff, these are left.
 func TestWhatElseATombstoneStandsForIsLeft(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -135,7 +135,7 @@ func TestWhatElseATombstoneStandsForIsLeft(t *testing.T) {
 		err := b.Mutate(t.Context(), []string{"k"}, func(context.Context) error {
 			h.mutateLate(t, a, []string{"k"}, func() {})
 			h.arrive()
-			redistest.Eventually(t, soon, "the other ban alone is left", func() bool { return bansOf(t, "k") == 1 })
+			redistest.Eventually(t, soon, "the other guard alone is left", func() bool { return bansOf(t, "k") == 1 })
 			if left := pttl(t, server, "k"); left < 50*time.Minute {
 				t.Errorf("it stands for %v", left)
 			}
@@ -152,12 +152,12 @@ func TestWhatElseATombstoneStandsForIsLeft(t *testing.T) {
 		a, h := enterHeldUp(t, client(), redis.Options{}, cache.Options[string, string]{MutateTimeout: time.Hour, HoldOff: holdOff})
 		h.mutateLate(t, a, []string{"k"}, func() {})
 		h.arrive()
-		redistest.Eventually(t, soon, "no ban is left", func() bool { return bansOf(t, "k") == 0 })
+		redistest.Eventually(t, soon, "no guard is left", func() bool { return bansOf(t, "k") == 0 })
 		wantPTTL(t, server, "k", holdOff/2, holdOff)
 	})
 }
 
-// While the Mutate runs its ban stands, however late it came.
+// While the Mutate runs its guard stands, however late it came.
 func TestABanThatArrivesDuringItsMutateStands(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -177,7 +177,7 @@ func TestABanThatArrivesDuringItsMutateStands(t *testing.T) {
 }
 
 // A network that holds up everything holds up the lift too, which may then come before the
-// ban: they are on two connections.
+// guard: they are on two connections.
 func TestABanThatANetworkHoldsUpIsTakenOff(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)

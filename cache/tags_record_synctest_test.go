@@ -27,7 +27,7 @@ func TestTagRecordIsEvicted(t *testing.T) {
 		wantMiss(t, later, "untagged")
 		wantLoad(t, later, "k", constant("new red"), "new red")
 		wantGet(t, newTagged(t, s), "k", "new red")
-		if st := later.Stats(); st.WrongRecords != 3 || st.RemoteErrors != 0 {
+		if st := later.Stats(); st.InvalidRecords != 3 || st.RemoteErrors != 0 {
 			t.Fatalf("stats: %+v", st)
 		}
 	})
@@ -124,7 +124,7 @@ func TestTagsCannotBeRead(t *testing.T) {
 				if n := st.RemoteErrors + st.RemoteTimeouts + st.RemoteUnavailable; n < 2 || failed[0] != "tags" || failed[1] != "tags" {
 					t.Errorf("failures: %v, stats: %+v", failed, st)
 				}
-				if st.WrongRecords != 2 {
+				if st.InvalidRecords != 2 {
 					t.Errorf("stats: %+v", st)
 				}
 			})

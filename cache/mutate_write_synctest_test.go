@@ -96,7 +96,7 @@ func TestContextOfTheWrite(t *testing.T) {
 	bothTiers(t, func(t *testing.T, o cache.Options[string, string]) {
 		o.MutateTimeout = time.Second
 		if r, ok := o.Remote.(*cachetest.Remote); ok {
-			r.Inject(on("bury", cachetest.Fault{Delay: 40 * time.Millisecond}))
+			r.Inject(on("guard", cachetest.Fault{Delay: 40 * time.Millisecond}))
 		}
 		c := newCache(t, o)
 		type name struct{}

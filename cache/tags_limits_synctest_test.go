@@ -217,7 +217,7 @@ func TestWideInvalidationThatFailed(t *testing.T) {
 							} else if fault.Err != nil && !errors.Is(err, fault.Err) || time.Since(start) > cachetest.DefaultBudget {
 								t.Fatalf("%v after %v", err, time.Since(start))
 							}
-							if a.Stats().Distrusted == 0 {
+							if a.Stats().Unconfirmed == 0 {
 								t.Error("nothing is distrusted")
 							}
 							wantMiss(t, a, "k")
@@ -236,7 +236,7 @@ func TestWideInvalidationThatFailed(t *testing.T) {
 								t.Fatal(err)
 							}
 							synctest.Wait()
-							if n := a.Stats().Distrusted; n != 0 {
+							if n := a.Stats().Unconfirmed; n != 0 {
 								t.Errorf("%d names are distrusted", n)
 							}
 							wantMiss(t, a, "k")

@@ -1,0 +1,257 @@
+package cache
+
+import (
+	"context"
+	"time"
+
+	"github.com/nearside-go/nearside/cache/remote"
+	"github.com/nearside-go/nearside/loader"
+)
+
+// fetch is the work of one flight: it looks the key up in the tiers (lookup.go), loads the
+// key if it has to (load.go), and fills the tiers with the loaded value (fill.go).
+//
+// The flight is registered before the remote tier is asked, so that an Invalidate that runs
+// at the same time can doom the flight:
+//
+//  1. The flight reads the old value from the remote tier.
+//  2. Invalidate deletes the remote record and drops the local copy.
+//  3. The flight publishes the old value in the local tier.
+//
+// Without a flight to doom at step 2, step 3 would leave the old value there.
+type fetch[K comparable, V any] struct {
+	c         *Cache[K, V]
+	key       K
+	remoteKey string
+	load      func(context.Context, K) (V, error)
+	flight    *loader.Flight[answer[V]]
+	budget    budget
+	spent     time.Duration // of the budget, before the flight
+
+	// The result of the look-up.
+	lookedUp bool
+	rec      remote.Record
+	lease    remote.Lease  // of a key without a record, if the look-up took the lease
+	place    *loader.Place // for the load of that lease
+	err      error
+
+	snap snapshot // from before the remote tier was read, or the load began
+
+	// Set when the load begins.
+	began   time.Time
+	guarded bool // nothing may be stored for the key
+
+	waitUntil time.Time // the end of the waits for other instances; zero before the first
+}
+
+// snapshot is the state of this instance before it reads the remote tier or the source. The
+// value is checked against the snapshot.
+type snapshot struct {
+	turn  uint64          // the number of the snapshot
+	epoch uint64          // of the invalidations
+	stamp remote.Position // how far the log was observed
+	asOf  time.Time       // every entry of the log up to this time was delivered here
+
+	// So little time has passed since asOf that a local copy is trusted for longer. Otherwise
+	// the log may have lost its connection, and nobody has noticed yet.
+	live bool
+}
+
+func (c *Cache[K, V]) snapshot() (s snapshot) {
+	s.epoch, s.turn = c.invalidations.Epoch(), c.nextTurn()
+	if c.opts.Remote == nil {
+		return s
+	}
+	s.stamp = c.opts.Remote.Observed(c.opts.Name)
+	delivered, asOf := c.opts.Remote.Delivered(c.opts.Name)
+	s.asOf, s.live = asOf, c.logLive(asOf)
+	if c.opts.HoldOff > 0 {
+		s.stamp = delivered // this instance cannot hold off an entry that was observed and not delivered
+	}
+	return s
+}
+
+func (c *Cache[K, V]) logLive(asOf time.Time) bool { return time.Since(asOf) < c.opts.Local.TTL }
+
+// lookup asks the tiers, once, and reports whether they answer the call.
+func (t *fetch[K, V]) lookup(ctx context.Context, f *loader.Flight[answer[V]]) (a answer[V], err error, ok bool) {
+	t.flight, t.lookedUp, t.err = f, true, remote.ErrUnavailable
+	t.snap = t.c.snapshot()
+	if t.key != t.key { // no tier holds a key that does not equal itself
+		return a, nil, false
+	}
+	if t.c.opts.RemoteOnly {
+		return t.lookupRemote(ctx)
+	}
+	// The caller has missed locally, and another flight may have published and ended since:
+	// without a second look-up its load would be done twice.
+	if e, ok := t.c.local.Peek(t.key); ok && t.c.invalidations.EntryValid(e.tags, &e.epoch) {
+		return t.found(e, TierLocal), nil, true
+	}
+	if t.c.opts.Remote == nil {
+		return a, nil, false
+	}
+	return t.lookupRemote(ctx)
+}
+
+func (t *fetch[K, V]) lookupRemote(ctx context.Context) (a answer[V], err error, ok bool) {
+	t.remoteKey = t.c.remoteKey(t.key)
+	t.c.indexKey(t.key)
+	if t.c.isUnconfirmed(ctx, t.remoteKey) {
+		return a, nil, false
+	}
+	t.rec, t.err = t.get(ctx)
+	if t.err != nil || t.rec.State != remote.StateValue {
+		return a, nil, false
+	}
+	if a, ok = t.accept(ctx, t.rec); !ok {
+		t.rec.State = remote.StateCorrupt // this instance cannot use the record
+	}
+	return a, nil, ok
+}
+
+// get reads the record, and goes on when every caller has left, which takes a budget at
+// most: if Redis hangs and all callers have less time than a budget, only get sees the
+// failure.
+func (t *fetch[K, V]) get(ctx context.Context) (remote.Record, error) {
+	ctx = context.WithoutCancel(ctx)
+	t.budget.left = t.c.opts.Remote.Budget() - t.spent - t.flight.Waited()
+	if t.spent > 0 || t.flight.Waited() > 0 { // otherwise the command's own budget is the bound
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, t.budget.left, remote.ErrBudget)
+		defer cancel()
+	}
+	var rec remote.Record
+	err := t.budget.spend(func() (err error) {
+		if t.place = t.placeToLoad(ctx); t.place == nil {
+			rec, err = t.c.opts.Remote.Get(ctx, t.remoteKey, !t.snap.live)
+			return err
+		}
+		t.lease, rec, err = t.c.opts.Remote.GetOrLease(ctx, t.remoteKey, t.c.opts.LoadTimeout, !t.snap.live)
+		if t.lease == nil {
+			t.place.Leave()
+		}
+		return err
+	})
+	if rec.Complete {
+		t.snap.asOf = rec.Asked
+	}
+	if err == nil && rec.State == remote.StateAbsent {
+		t.c.absences.Add(1)
+	} else {
+		t.c.absences.Store(0)
+	}
+	return rec, t.check(ctx, "get", rec, err)
+}
+
+// expectedAbsences is how many reads in a row find no record before the next read asks for
+// the lease in the same round trip. That saves a miss a round trip, and costs a hit two
+// commands.
+const expectedAbsences = 4
+
+// placeToLoad returns the place for a load whose lease the look-up asks for, or nil if the
+// look-up asks for none. Without a place there is no lease: a holder that waits for a place
+// would hold up the other instances.
+func (t *fetch[K, V]) placeToLoad(ctx context.Context) *loader.Place {
+	if t.load == nil || t.c.opts.RemoteOnly || t.c.absences.Load() < expectedAbsences {
+		return nil
+	}
+	return t.c.limit.Try(ctx)
+}
+
+// check counts and traces a failure of the remote tier and an unreadable record, and
+// returns err.
+func (t *fetch[K, V]) check(ctx context.Context, op string, rec remote.Record, err error) error {
+	if err != nil && ctx.Err() == nil {
+		t.c.remoteFailed(ctx, op, err)
+	}
+	if err == nil && rec.State == remote.StateCorrupt {
+		t.c.corrupt(ctx, t.key, rec.Reason)
+	}
+	return err
+}
+
+// accept decodes a value, and publishes a copy in the local tier. It reports false for a
+// value that is invalid, or does not decode.
+func (t *fetch[K, V]) accept(ctx context.Context, rec remote.Record) (answer[V], bool) {
+	valid, asOf := t.validate(ctx, rec)
+	if !valid {
+		t.c.counters.invalidRecords.Add(1)
+		return answer[V]{}, false
+	}
+	e := &entry[V]{notFound: rec.NotFound, tags: rec.Tags}
+	e.epoch.Store(t.snap.epoch)
+	if !rec.NotFound {
+		var err error
+		if e.value, err = decode(t.c.opts.Codec, rec.Payload); err != nil {
+			t.c.undecodable(ctx, t.key, err)
+			return answer[V]{}, false
+		}
+	}
+	a := t.found(e, TierRemote)
+	life := t.c.copyLifetime(rec, asOf)
+	if life.RenewEvery > 0 && life.RenewIn <= 0 {
+		life.RenewIn = life.RenewEvery
+		t.c.touchLater(ctx, t.key)
+	}
+	if !t.c.opts.RemoteOnly {
+		t.publish(ctx, a, life)
+	}
+	return a, true
+}
+
+// validate reports whether a record is valid by its tags and as part of the whole cache,
+// and as of which time. For tags that this instance cannot vouch for it asks the remote
+// tier, within the budget. If the remote tier cannot answer either, the record is invalid.
+func (t *fetch[K, V]) validate(ctx context.Context, rec remote.Record) (valid bool, asOf time.Time) {
+	for _, tag := range rec.Tags {
+		if t.c.isUnconfirmed(ctx, t.c.tagPrefix+tag) {
+			return false, asOf
+		}
+	}
+	if t.c.isUnconfirmed(ctx, t.c.tagPrefix) {
+		return false, asOf
+	}
+	v := t.c.invalidations.Check(rec.Stamp, rec.Tags, rec.Complete || t.snap.live)
+	if v.Invalid || len(v.Unknown) == 0 {
+		return !v.Invalid, t.snap.asOf
+	}
+	asOf = t.snap.asOf
+	if !v.Live {
+		asOf = rec.Asked // then every tag is Unknown
+	}
+	var positions []*remote.Position
+	err := t.budget.spend(func() (err error) {
+		ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), t.budget.left, remote.ErrBudget)
+		defer cancel()
+		positions, err = t.c.opts.Remote.TagPositions(ctx, t.c.tagNames(v.Unknown)...)
+		return err
+	})
+	if t.check(ctx, "tags", remote.Record{}, err) != nil {
+		return false, asOf
+	}
+	return t.c.invalidations.Resolve(v, rec.Stamp, positions), asOf
+}
+
+// found is the answer that an entry of a tier gives.
+func (t *fetch[K, V]) found(e *entry[V], from Tier) answer[V] {
+	a := answer[V]{entry: e, from: from, epoch: t.snap.epoch, turn: t.snap.turn}
+	if e.notFound {
+		a.err = ErrNotFound
+	}
+	return a
+}
+
+// budget is the time that one call may spend on the remote tier. Its commands share it.
+type budget struct{ left time.Duration }
+
+// spend runs a command unless the budget is used up.
+func (b *budget) spend(command func() error) error {
+	if b.left <= 0 {
+		return context.DeadlineExceeded
+	}
+	start := time.Now()
+	err := command()
+	b.left -= time.Since(start)
+	return err
+}
