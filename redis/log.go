@@ -97,7 +97,7 @@ func cacheOf(name string) string {
 // called. The first follower of a partition starts the partition's reader. Follow returns
 // remote.ErrFollowed if the name has a follower.
 //
-// Follow holds turn, as the reader does when it calls followers. Otherwise f might rely on
+// Follow holds deliverMu, as the reader does when it calls followers. Otherwise f might rely on
 // a log that is not being read:
 //
 //  1. Follow finds that the log is being read.

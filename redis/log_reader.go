@@ -251,12 +251,15 @@ func (r *session) follow(ctx context.Context, from place, begun time.Time) {
 	if begins {
 		r.sessions++
 	}
-	r.delivering, r.newest, r.following = from, r.newest.Later(from.at), true
+	r.delivering, r.newest = from, r.newest.Later(from.at)
 	followers := r.followers
 	r.mu.Unlock()
 	for _, f := range followers {
 		f.Since(from.at, complete)
 	}
+	r.mu.Lock()
+	r.following = true // after Since, which drops local tiers
+	r.mu.Unlock()
 	r.began(from)
 	if !complete {
 		r.know(begun)
