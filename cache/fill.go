@@ -38,8 +38,9 @@ func (t *fetch[K, V]) encode(ctx context.Context, a answer[V], ttl time.Duration
 	return fill, true
 }
 
-// checkTags reports whether the tags of a loaded value are within the limits. It counts and
-// traces each value whose tags are over a limit, and logs the first one.
+// checkTags reports whether the number of tags of a loaded value, and the length of each
+// tag, are within the limits. It counts and traces every value that fails this check, and
+// logs only the first such value of the cache.
 func (t *fetch[K, V]) checkTags(ctx context.Context, a answer[V]) bool {
 	err := checkEntry(a.entry.tags)
 	if err == nil {

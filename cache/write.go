@@ -87,9 +87,10 @@ func (c *Cache[K, V]) remoteKeys(keys []K) []string {
 	return names
 }
 
-// settle notes that the remote tier has confirmed an invalidation of names, of keys or of
-// tags, if err is nil, and otherwise that the names are unconfirmed. It returns the error
-// for the caller.
+// settle notes the outcome of an invalidation in the remote tier. names are names of keys
+// or of tags. round is the number that unconfirmed.Round returned before the command was
+// sent. If err is nil, settle notes that the remote tier has confirmed names, and returns
+// nil. Otherwise settle notes that names are unconfirmed, and returns err in a RemoteError.
 func (c *Cache[K, V]) settle(ctx context.Context, op string, names []string, round int, err error) error {
 	if err == nil {
 		c.unconfirmed.Confirm(names, round)

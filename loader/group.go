@@ -21,10 +21,11 @@ type Group[K comparable, V any] struct {
 
 // Work is the work of a flight to find its result.
 type Work[V any] struct {
-	// Quick is tried first, if it is not nil, on the first caller's own goroutine: that
-	// saves two switches between goroutines. Quick must be fast, because that caller cannot
-	// leave while Quick runs. Its context has the values of the first caller's context, and
-	// never ends. Quick reports whether it found the result; if not, Load runs.
+	// Quick is tried before Load, unless Quick is nil. It runs on the first caller's own
+	// goroutine, which saves the switch to another goroutine and back. Quick must be fast,
+	// because the first caller cannot leave while Quick runs. The context of Quick has the
+	// values of the first caller's context, and never ends. found reports whether Quick
+	// has found the result. If not, Load runs.
 	Quick func(context.Context, *Flight[V]) (value V, err error, found bool)
 
 	// Load finds the result, on a goroutine of its own. Its context has the values of the
@@ -261,6 +262,6 @@ func (g *Group[K, V]) Has(key K) bool {
 	return g.flights[key] != nil
 }
 
-// Wait returns when no load runs any more. Call Wait when every Do has returned: a load may
-// outlive the callers that left its flight.
+// Wait returns when no Load runs. A Load may run on after all callers of its flight have
+// left. Call Wait only when every Do has returned, because a Do may start another Load.
 func (g *Group[K, V]) Wait() { g.running.Wait() }

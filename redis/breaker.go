@@ -20,10 +20,11 @@ const maxProbeFactor = 10
 // Options.MaxFailures failures in a row. A probe in the background closes the breaker. A
 // user's call never does, because the call would pay for the attempt.
 //
-// The breaker opens at once when the server's address refuses a connection of the log's
-// reader or of a probe: then nobody listens there. The commands under way end. A client
-// passed to New would otherwise dial for these commands again and again, and write a line
-// for each failed dial.
+// The breaker of the reads opens at once when a dial of the log's reader or of a probe is
+// refused (in a Cluster, by all nodes), because then no process listens. The commands under
+// way of a client passed to New are canceled. Otherwise the client would dial for these
+// commands again and again. Where New has no hook, the client would also write a line to
+// standard error for each failed dial.
 //
 // A Store has two breakers. The breaker of the writes counts separately, because a Redis
 // may answer every GET and no SET: a replica, or a server in a failover. If the GETs reset

@@ -55,9 +55,11 @@ func (n *nodes) addrs(seeds []string) []string {
 	return addrs[:min(len(addrs), maxNodes)]
 }
 
-// judge returns an error of the dials if there is no use in asking go-redis for a node.
-// This is so while no node can be dialed, and for a while longer when the nodes come back
-// one after the other: go-redis would dial the nodes that are still away.
+// judge returns one of failures, the dial errors of the nodes, if the Store must not ask
+// go-redis for a node yet. While no node can be dialed, judge returns an error. After such
+// an outage, judge goes on returning an error until all nodes can be dialed, or until
+// stragglers has passed since the first node could be dialed again. Before that, go-redis
+// would dial the nodes that are still down.
 func (n *nodes) judge(failures []error) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

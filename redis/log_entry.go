@@ -20,8 +20,9 @@ const (
 	originSize   = 8
 	nonceSize    = 8 // distinguishes entries of one position, when a log was lost and goes on
 
-	// An entry holds as many names as these bounds allow, and at least one. With the bytes
-	// that Redis adds, the entry fits into a block of 16 KiB.
+	// An entry holds as many names as these bounds allow. With the bytes that Redis adds,
+	// such an entry has less than 16 KiB. A name that is too long for maxEntryBytes has an
+	// entry of its own.
 	maxEntryNames = batchSize
 	maxEntryBytes = 16_000
 )

@@ -51,10 +51,10 @@ type reading struct {
 	depth       int64
 }
 
-// wait reads the next entries. While the last delivered entry is still in the log, no entry
-// behind it was trimmed unread. A reader that has waited for entries has missed none in any
-// case, but a reader that lags behind a short log may have. Redis looks for the last
-// delivered entry in the same pipeline, after the wait.
+// wait reads the entries behind the last delivered entry. After the wait, in the same
+// pipeline, Redis looks for the last delivered entry. While that entry is in the log, no
+// entry behind it has been trimmed, so the reader has missed none. If that entry is gone,
+// the reader may have missed entries, because it lags behind by more than the log holds.
 func (r *session) wait(ctx context.Context) (got reading, err error) {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()

@@ -58,8 +58,9 @@ func (s *Store) GetOrLease(ctx context.Context, key string, hold time.Duration, 
 	return nil, reply.rec, nil
 }
 
-// read sends a read at once and alone, or joins it with others. asked reports whether the
-// round trip asked for a lease.
+// read sends r at once and alone, or, while maxTrips round trips are under way, queues r to
+// share a round trip with other reads. A queued read asks for no lease. asked reports
+// whether the command that was sent asked for r.lease.
 func (s *Store) read(ctx context.Context, r recordRead) (reply recordReply, asked bool, err error) {
 	if s.single {
 		if waits := s.joined.enter(r); waits != nil {

@@ -8,9 +8,10 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// reply is an error reply of Redis without quotations: Redis quotes commands with their
-// arguments, and so the keys. A reply begins with a code, like the original, and continues
-// in fixed words.
+// reply is an error reply of Redis in words of this library. Redis quotes the arguments of
+// commands in its error replies, and so keys, and an error must not name keys. A reply has
+// the code of the original, or ERR if codes does not have that code, and then fixed words in
+// place of the original's text.
 type reply string
 
 func (r reply) Error() string { return string(r) }

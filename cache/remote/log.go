@@ -26,10 +26,10 @@ type Log interface {
 	// name has another follower by then.
 	Follow(cache string, f Follower) (stop func(), err error)
 
-	// Observed returns the newest position of the log of that cache that this Tier knows:
-	// the Tier has read or appended an entry there. The zero Position is the answer of a
-	// Tier that knows none. A cache without HoldOff uses the position as the stamp of a
-	// value that it is about to load.
+	// Observed returns the newest position, in the log of that cache, of an entry that this
+	// Tier has read or appended; the zero Position if there is none. A cache without
+	// HoldOff takes this position as the stamp of a value that the cache is about to load.
+	// A cache with HoldOff takes the position that Delivered returns.
 	Observed(cache string) Position
 
 	// Delivered returns the last position of the log of that cache up to which no entry is left
@@ -63,13 +63,13 @@ type Log interface {
 	// hundred tags.
 	InvalidateTags(ctx context.Context, tags []string, keep time.Duration) (Position, error)
 
-	// TagPositions returns the recorded position of each of tags, in their order: the place
-	// in the log at which the tag was last invalidated. It returns nil for a tag without a
-	// record. The caller treats values that carry such a tag as invalid, because the server
-	// may have evicted the record.
+	// TagPositions returns, for each of tags in their order, the position in the log at
+	// which the tag was last invalidated. It returns nil for a tag without a record. The
+	// server may have evicted that record, so the caller treats every value that carries
+	// the tag as invalid.
 	//
-	// A cache asks for the tags of one value and for its own, so there are at most MaxTags
-	// plus one.
+	// A cache asks for the tags of one value, at most MaxTags, and for the empty tag of the
+	// whole cache.
 	TagPositions(ctx context.Context, tags ...string) ([]*Position, error)
 
 	// RecordTags records the position at for each of tags whose recorded position is was.
@@ -104,11 +104,11 @@ type Follower interface {
 	// read the log again.
 	Lost()
 
-	// Invalidated delivers one name of the entry at that position. own reports that this
-	// very Tier appended the entry.
+	// Invalidated delivers name, which is one name of the log entry at the position at. own
+	// reports that this Tier itself appended the entry.
 	//
-	// When a key is delivered, the change of its record has been made: a read that starts
-	// during the call, or later, does not find the record that was replaced.
+	// The record of a key is changed before the key is delivered. So a read that starts
+	// during the call of Invalidated, or later, does not find the old record.
 	Invalidated(name string, at Position, own bool)
 }
 

@@ -47,10 +47,10 @@ type Tier interface {
 	// the caller calls Lease.
 	GetOrLease(ctx context.Context, key string, hold time.Duration, confirm bool) (Lease, Record, error)
 
-	// Wait returns the record of key as soon as its state is not StateLease; at once if
-	// there is no lease. If ctx ends first, Wait returns ctx's error. The caller uses a
-	// value, calls Lease where the record is absent, and loads without a lease after an
-	// error.
+	// Wait waits while the record of key is a lease, and then returns the record. Where the
+	// record is no lease, Wait returns at once. If ctx ends first, Wait returns ctx's
+	// error. The caller uses a value, calls Lease where the record is absent, and loads
+	// without a lease after an error.
 	Wait(ctx context.Context, key string) (Record, error)
 
 	// Lease takes the lease of key if there is no record, or if the record that stands is
@@ -116,14 +116,15 @@ type Lease interface {
 	// Fill replaces the lease with a value, in one atomic step, if the lease still stands.
 	// There are four outcomes:
 	//
-	//   - true and nil: the lease stood, and the value is stored. If fill.MaxAge has passed
-	//     already, there is no record.
+	//   - true and nil: the lease stood, and the value is stored. If more than fill.MaxAge
+	//     has passed since the grant of the lease, the value is not stored, and the key has
+	//     no record.
 	//   - true and an error: the lease stood, and the value could not be stored, as when
 	//     the server is full. There is neither a lease nor a value.
 	//   - false and nil: the lease was gone. Fill has changed nothing. The key may have
 	//     been invalidated, so the caller keeps the value in no tier.
-	//   - false and an error: the state of the record is unknown. The caller must call
-	//     Release, which finds out.
+	//   - false and an error: whether the value is stored is unknown. The caller must call
+	//     Release, whose result tells whether the lease still stood.
 	Fill(ctx context.Context, fill Fill) (held bool, err error)
 
 	// Release gives the lease up, and reports whether the lease still stood. If so, no Fill

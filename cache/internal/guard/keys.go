@@ -71,9 +71,10 @@ func (k *Keys) Hold(names []string, d time.Duration) {
 	k.any.Store(true)
 }
 
-// sweepLocked deletes the held names whose time has ended. The next sweep is due when the
-// last of the remaining names ends. So each name is visited at most twice, and there are
-// never more names than were held within 2 x HoldOff.
+// sweepLocked deletes the names whose time in held has passed. It sets nextSweep to the
+// latest time that remains in held. So a sweep visits a name at most twice: the next sweep
+// deletes every name that this one has left. held never has more names than Hold added
+// within 2 x HoldOff.
 func (k *Keys) sweepLocked(now time.Time) {
 	if now.Before(k.nextSweep) {
 		return

@@ -21,12 +21,13 @@ const MaxTags = 10_000
 // methods are safe for concurrent use.
 //
 // The two tiers are checked in different ways. A local entry is invalid if one of its tags
-// was dropped after the entry was last found valid. The order is that of the epoch, which
-// this instance counts up with each drop, so a local hit costs one comparison while nothing
-// is dropped. A record of the remote tier is invalid if one of its tags was invalidated
-// after the record's stamp, in the order of the log: the load of the record began when its
-// instance knew the log up to the stamp, and so read a source with every write that was
-// announced before.
+// was dropped after the entry was last found valid. Before and after are counted in epochs:
+// this instance adds one to its epoch with each drop. So while nothing is dropped, a local
+// hit costs one comparison. A record of the remote tier is invalid if one of its tags was
+// invalidated at a position of the log behind the record's stamp. The stamp is the position
+// up to which the instance that loaded the record knew the log when the load began. An
+// invalidation is announced after its write, so that load saw every write that was
+// announced up to the stamp.
 type Invalidations struct {
 	epoch atomic.Uint64 // counts the drops
 
