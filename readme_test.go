@@ -8,29 +8,36 @@ import (
 	"testing"
 )
 
-// TestReadmeShowsCodeThatRuns: the README's Go is part of an Example.
+// TestReadmeShowsCodeThatRuns: the README's Go is part of an Example, or of a test.
 func TestReadmeShowsCodeThatRuns(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	example, err := os.ReadFile("redis/example_test.go")
-	if err != nil {
-		t.Fatal(err)
+	var shown strings.Builder
+	for _, file := range []string{"redis/example_test.go", "cache/cachetest/repository_synctest_test.go"} {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown.WriteString(unindented(string(source)))
 	}
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
 	if len(blocks) == 0 {
 		t.Fatal("the README shows no Go")
 	}
 	for _, b := range blocks {
-		if !strings.Contains(string(example), b[1]) {
-			t.Errorf("this is not in redis/example_test.go:\n%s", b[1])
+		if !strings.Contains(shown.String(), unindented(b[1])) {
+			t.Errorf("no example or test has this:\n%s", b[1])
 		}
 	}
 	if lines := strings.Count(string(readme), "\n"); lines >= 200 {
 		t.Errorf("the README has %d lines", lines)
 	}
 }
+
+// unindented is code without the tabs before each line.
+func unindented(code string) string { return regexp.MustCompile(`(?m)^\t+`).ReplaceAllString(code, "") }
 
 // TestReadmeLinks: what the documents point to is there.
 func TestReadmeLinks(t *testing.T) {
