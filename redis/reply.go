@@ -63,8 +63,10 @@ var codes = map[string]string{
 var phrases = []struct{ begins, words string }{
 	{"max number of clients", "ERR max number of clients reached"},
 	{idTooSmall, "ERR " + idTooSmall},
-	{"The user executing the script", replyScriptDenied},
-	{"Unknown Redis command called from script", replyScriptUnknown},
+	{"The user executing the script", replyScriptDenied},             // Redis 7.0
+	{"ACL failure in script", replyScriptDenied},                     // Redis 7.2 and later, Valkey
+	{"Unknown Redis command called from script", replyScriptUnknown}, // Redis
+	{"Unknown command called from script", replyScriptUnknown},       // Valkey
 	{"Error running script", "ERR a script failed"},
 	{"wrong number of arguments", "ERR wrong number of arguments"},
 	{"syntax error", "ERR syntax error"},
