@@ -37,7 +37,7 @@ type joined struct {
 // atOnceLocked returns how many reads may share a round trip. It returns 1 before the first
 // replies.
 func (j *joined) atOnceLocked() int {
-	return min(maxJoined, maxJoinedBytes/cmp.Or(j.size, maxJoinedBytes))
+	return max(1, min(maxJoined, maxJoinedBytes/cmp.Or(j.size, maxJoinedBytes)))
 }
 
 // joinedRead is a read that waits for a round trip to end.
@@ -78,14 +78,14 @@ func (j *joined) leave(largest int) {
 		j.size = max(largest, j.size-j.size/16)
 	}
 	j.trips--
+	share := j.atOnceLocked()
 	for len(j.queue) > 0 {
-		n := min(len(j.queue), j.atOnceLocked())
-		alone := n == 1 && j.atOnceLocked() < 2
+		n := min(len(j.queue), share)
 		batch := slices.Clone(j.queue[:n])
 		j.queue = slices.Delete(j.queue, 0, n)
 		j.trips++
 		batch[0].lead <- batch
-		if !alone {
+		if share > 1 {
 			return
 		}
 	}

@@ -1,6 +1,9 @@
 package redis
 
-import "testing"
+import (
+	"strconv"
+	"testing"
+)
 
 // A read that comes late to its turn says nothing about Redis, unless no round trip has come
 // back since it was queued.
@@ -37,12 +40,18 @@ func TestWhetherAQueuedReadShowsThatRedisHangs(t *testing.T) {
 // A large record ends the joining of those that are queued, and of those that come later,
 // until enough small ones were read.
 func TestHowManyReadsShareARoundTrip(t *testing.T) {
+	for _, large := range []int{maxJoinedBytes/2 + 1, maxJoinedBytes, 10 * maxJoinedBytes} {
+		t.Run(strconv.Itoa(large), func(t *testing.T) { sharesAfter(t, large) })
+	}
+}
+
+func sharesAfter(t *testing.T, large int) {
 	j := joined{size: 100}
 	for range maxTrips {
 		j.enter(recordRead{})
 	}
 	waits := []*joinedRead{j.enter(recordRead{}), j.enter(recordRead{}), j.enter(recordRead{})}
-	j.leave(maxJoinedBytes)
+	j.leave(large)
 	for i, w := range waits {
 		if batch := <-w.lead; len(batch) != 1 || batch[0] != w {
 			t.Errorf("read %d is sent with %d others", i, len(batch)-1)
@@ -55,7 +64,7 @@ func TestHowManyReadsShareARoundTrip(t *testing.T) {
 	for ; j.enter(recordRead{}) == nil; small++ {
 		j.leave(100)
 	}
-	if small < 10 || small > 100 {
+	if small == 0 || small > 100 {
 		t.Errorf("reads are joined again after %d small records", small)
 	}
 }
