@@ -127,10 +127,12 @@ func (t *fetch[K, V]) get(ctx context.Context) (remote.Record, error) {
 			rec, err = t.c.opts.Remote.Get(ctx, t.remoteKey, !t.snap.live)
 			return err
 		}
+		defer func() {
+			if t.lease == nil { // also if the Remote panicked
+				t.place.Leave()
+			}
+		}()
 		t.lease, rec, err = t.c.opts.Remote.GetOrLease(ctx, t.remoteKey, t.c.opts.LoadTimeout, !t.snap.live)
-		if t.lease == nil {
-			t.place.Leave()
-		}
 		return err
 	})
 	if rec.Complete {

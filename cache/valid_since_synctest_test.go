@@ -77,6 +77,40 @@ func TestTrustCountsFromWhatWasHeard(t *testing.T) {
 	}
 }
 
+// Whether the log is live is decided when the read begins: a reply that takes longer than
+// Local.TTL costs no second round trip.
+func TestASlowReadAsksForNoTags(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const localTTL = 10 * time.Millisecond
+		s := cachetest.NewServer()
+		o := tagged(nil)
+		o.Local = local.Options{TTL: localTTL}
+		a, b := newInstanceWith(t, s, o), newInstanceWith(t, s, o)
+		wantLoad(t, a, "k", constant("v red"), "v red")
+		synctest.Wait() // its tags are recorded
+		slowLog(t, b, time.Hour) // and ends that with the test
+		b.remote.Inject(func(op string) cachetest.Fault {
+			switch op {
+			case "log":
+				return cachetest.Fault{Delay: time.Hour}
+			case "get":
+				return cachetest.Fault{Hold: 2 * localTTL}
+			}
+			return cachetest.Fault{}
+		})
+		invalidate(t, a, "another") // from now on b has not read all of the log
+		wantGet(t, b, "k", "v red")
+		if gets, tags := b.remote.Calls("get"), b.remote.Calls("tags"); gets != 1 || tags != 0 {
+			t.Errorf("%d GETs and %d reads of tags, want one and none", gets, tags)
+		}
+		time.Sleep(localTTL)
+		wantGet(t, b, "k", "v red")
+		if tags := b.remote.Calls("tags"); tags != 1 {
+			t.Errorf("%d reads of tags after Local.TTL, want one", tags)
+		}
+	})
+}
+
 // TestSilencedFlightIsNotFilledAfterAFailedInvalidate: a flight that an entry of the log has
 // silenced may still fill the remote tier, and an Invalidate finds it no more.
 //
