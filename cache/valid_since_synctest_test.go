@@ -87,7 +87,7 @@ func TestASlowReadAsksForNoTags(t *testing.T) {
 		o.Local = local.Options{TTL: localTTL}
 		a, b := newInstanceWith(t, s, o), newInstanceWith(t, s, o)
 		wantLoad(t, a, "k", constant("v red"), "v red")
-		synctest.Wait() // its tags are recorded
+		synctest.Wait()          // its tags are recorded
 		slowLog(t, b, time.Hour) // and ends that with the test
 		b.remote.Inject(func(op string) cachetest.Fault {
 			switch op {
