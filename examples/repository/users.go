@@ -1,6 +1,6 @@
 // Package repository is a repository over database/sql with a cache in front, to
-// be copied: reads go through the cache, writes go to the database and then
-// invalidate.
+// be copied. Reads go through the cache. Writes go to the database, and then
+// invalidate the key.
 package repository
 
 import (
@@ -14,11 +14,11 @@ import (
 	"github.com/nearside-go/nearside/local"
 )
 
-// Table creates what Users reads and writes.
+// Table creates the table of Users.
 const Table = `CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL)`
 
-// User is a row of the table. What Find returns is shared with other callers: if
-// User had pointers, slices or maps, what they lead to would be read-only.
+// User is a row of the table. Find returns the same User to several callers: if
+// User had pointers, slices or maps, their contents would be read-only.
 type User struct {
 	ID   int64
 	Name string
@@ -30,21 +30,22 @@ type Users struct {
 	cache *cache.Cache[int64, User]
 }
 
-// NewUsers returns a repository over db, whose remote tier is remote: a
-// redis.Store, which one service needs once, for all its repositories. The caller
-// closes db and remote, after Users.
+// NewUsers returns a repository over db with the remote tier remote, a redis.Store.
+// A service needs one Store for all its repositories. The caller closes db and
+// remote, after Users.
 func NewUsers(db *sql.DB, remote cache.Remote) (*Users, error) {
 	users, err := cache.New(cache.Options[int64, User]{
 		Name:   "users",
 		Schema: 1, // to be raised with every change of User
 		TTL:    10 * time.Minute,
-		MaxAge: time.Hour, // so old can a name be after a write that nobody announced
+		MaxAge: time.Hour, // the bound on an old name, if a write was never announced
 
-		// An id that does not exist costs a query too, and is asked for again.
-		// Create invalidates, so this can be longer than one would dare else.
+		// A read of an id that does not exist costs a query, too. Create invalidates
+		// the id, so the time can be long.
 		NotFoundTTL: time.Minute,
 
-		// The longest that this instance can miss what another one wrote.
+		// The longest time for which this instance can serve a name that another
+		// instance has changed, while this instance cannot read the log.
 		Local:  local.Options{MaxEntries: 10_000, TTL: 5 * time.Second},
 		Remote: remote,
 	})
@@ -54,7 +55,7 @@ func NewUsers(db *sql.DB, remote cache.Remote) (*Users, error) {
 	return &Users{db: db, cache: users}, nil
 }
 
-// Close waits for the loads that run.
+// Close waits for the loads that are under way.
 func (u *Users) Close() error { return u.cache.Close() }
 
 // Find returns the user of an id, or cache.ErrNotFound.
@@ -62,23 +63,23 @@ func (u *Users) Find(ctx context.Context, id int64) (User, error) {
 	return u.cache.GetOrLoad(ctx, id, u.selectByID)
 }
 
-// selectByID is what Find costs when neither tier knows the id. Its ctx is not
-// that of one caller but the load's, which all who wait share.
+// selectByID loads a user when neither tier has the id. All callers that wait share
+// the load, and ctx is the context of the load.
 //
-// It must read what is committed, from a primary: from a replica that lags, it
-// would put the old row back after an Invalidate.
+// selectByID must read committed rows from a primary. A replica that lags would put
+// the old row back into the cache after an Invalidate.
 func (u *Users) selectByID(ctx context.Context, id int64) (User, error) {
 	user := User{ID: id}
 	err := u.db.QueryRowContext(ctx, `SELECT name FROM users WHERE id = ?`, id).Scan(&user.Name)
 	if errors.Is(err, sql.ErrNoRows) {
-		return User{}, cache.ErrNotFound // which the cache remembers; every other error it only passes on
+		return User{}, cache.ErrNotFound // the cache remembers ErrNotFound, and no other error
 	}
 	return user, err
 }
 
-// Create adds a user. It invalidates because the id may be remembered as not
-// found. A *cache.RemoteError comes with the user, who exists all the same; other
-// instances may not see that before NotFoundTTL has passed.
+// Create adds a user. Create invalidates the id, because the cache may remember the
+// id as not found. If Create returns a *cache.RemoteError, the user exists, and other
+// instances may return cache.ErrNotFound until NotFoundTTL has passed.
 func (u *Users) Create(ctx context.Context, name string) (User, error) {
 	user := User{Name: name}
 	err := u.db.QueryRowContext(ctx, `INSERT INTO users (name) VALUES (?) RETURNING id`, name).Scan(&user.ID)
@@ -90,13 +91,14 @@ func (u *Users) Create(ctx context.Context, name string) (User, error) {
 
 // Rename changes a user's name, or returns cache.ErrNotFound.
 //
-// It invalidates when the transaction is over, never within: a reader between
-// the two would load the old name, and the cache would keep it. It invalidates
-// after an error too, because a commit whose reply was lost may have been made.
+// Rename invalidates after the end of the transaction. A reader between an earlier
+// invalidation and the commit would load the old name, and the cache would keep the
+// old name. Rename invalidates after an error, too, because a commit whose reply was
+// lost may have been made.
 //
-// A *cache.RemoteError and no other error means that the name is changed and
-// that Redis was not told: this instance reads the new name, others may read the
-// old one until MaxAge. To repeat the call is the remedy, and harmless.
+// If the only error is a *cache.RemoteError, the name is changed, and Redis has not
+// confirmed the invalidation: this instance reads the new name, and other instances
+// may read the old name until MaxAge. Call Rename again; that is harmless.
 func (u *Users) Rename(ctx context.Context, id int64, name string) error {
 	err := u.updateName(ctx, id, name)
 	return errors.Join(err, u.cache.Invalidate(ctx, id))

@@ -7,12 +7,11 @@ import (
 	"time"
 )
 
-// Keys are the keys that this instance stores nothing for: the keys of its own Mutates that
-// are running, and, for Options.HoldOff, keys that were invalidated. Tombstones do the same
-// in the remote tier. Keys is for an instance without a remote tier, and for when the remote
-// tier cannot be reached. Keys are identified by name, because the log names keys that this
-// instance has never seen. The zero value is ready for use, and all methods are safe for
-// concurrent use.
+// Keys are the keys for which this instance stores nothing: the keys of its running Mutates,
+// and invalidated keys, for Options.HoldOff. In the remote tier tombstones do the same. Keys
+// serves instances without a remote tier, and instances that cannot reach the remote tier.
+// Names identify the keys, because the log has names of keys that this instance has never
+// seen. The zero value is ready for use, and all methods are safe for concurrent use.
 type Keys struct {
 	any atomic.Bool // there may be a key; spares the reads the lock
 
