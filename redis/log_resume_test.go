@@ -174,3 +174,18 @@ func TestALogThatMovesIsReadWhereItsNodeSays(t *testing.T) {
 	}
 	b.wantLogGaps(t, "b", 0)
 }
+
+// A Store that says that its log is followed has told every follower since when: a cache
+// drops its local tier then, and not later.
+func TestTheLogIsFollowedWhenEveryFollowerIsTold(t *testing.T) {
+	t.Parallel()
+	store := open(t, redistest.Start(t).URL(), redis.Options{Timeout: patient.Timeout, Prefix: prefix(t)})
+	f := &slowFollower{entered: make(chan struct{}), proceed: make(chan struct{})}
+	followIn(t, store, "c", f)
+	<-f.entered
+	if store.Stats().LogFollowing {
+		t.Error("the log is followed while a follower is being told")
+	}
+	close(f.proceed)
+	follows(t, store)
+}
