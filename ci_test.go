@@ -1,0 +1,30 @@
+package nearside_test
+
+import (
+	"os"
+	"regexp"
+	"testing"
+)
+
+// TestCIRunsWhatSkipsWithoutItsFlags: the fleets of internal/consistency, and the mutants,
+// run only if a flag asks for them. CI passes those flags.
+func TestCIRunsWhatSkipsWithoutItsFlags(t *testing.T) {
+	for file, commands := range map[string][]string{
+		"Makefile": {
+			`(?m)^test: .*\bunit\b`,
+			`(?m)^unit:\n(\t.*\n)*\tgo test .*\./internal/consistency -args -for [1-9]\S* -plain [1-9]`,
+			`(?m)^mutants: .*\n\tgo test .*\./internal/mutants -args -mutants\b`,
+		},
+		".ci/run": {`(?m)^make test$`, `(?m)^exec make mutants$`},
+	} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range commands {
+			if !regexp.MustCompile(command).Match(text) {
+				t.Errorf("%s has no %s", file, command)
+			}
+		}
+	}
+}
