@@ -71,14 +71,14 @@ func (t *fetch[K, V]) fillTiers(ctx context.Context, lease remote.Lease, a answe
 // fill stores a loaded value in the remote tier, and then in the local one.
 func (t *fetch[K, V]) fill(ctx context.Context, lease remote.Lease, a answer[V], fill remote.Fill) {
 	asked := time.Now()
-	left := min(fill.TTL, remainder(fill.MaxAge, asked.Sub(t.began)))
+	left := min(fill.TTL, remainder(fill.MaxAge, asked.Sub(t.snap.taken)))
 	held, err := lease.Fill(ctx, fill)
 	if err != nil {
 		t.c.remoteFailed(ctx, "fill", err)
 	}
 	switch {
 	case err != nil && held:
-		t.keepLocal(ctx, a, t.c.unsentLifetime(fill.TTL, t.began, t.validAsOf()), FillLocal, err)
+		t.keepLocal(ctx, a, t.c.unsentLifetime(fill.TTL, t.snap.taken, t.validAsOf()), FillLocal, err)
 	case err != nil:
 		t.keepUnsent(ctx, lease, a, fill, FillLocal, err)
 	case !held:
@@ -109,7 +109,7 @@ func (t *fetch[K, V]) keepUnsent(ctx context.Context, lease remote.Lease, a answ
 		t.c.remoteFailed(ctx, "release", err)
 		t.reportFill(ctx, FillFailed, cmp.Or(cause, err))
 	case held:
-		t.keepLocal(ctx, a, t.c.unsentLifetime(fill.TTL, t.began, t.validAsOf()), outcome, cause)
+		t.keepLocal(ctx, a, t.c.unsentLifetime(fill.TTL, t.snap.taken, t.validAsOf()), outcome, cause)
 	case cause != nil:
 		t.reportFill(ctx, FillFailed, cause)
 	default:
@@ -123,7 +123,7 @@ func (t *fetch[K, V]) keepUnsent(ctx context.Context, lease remote.Lease, a answ
 // key.
 func (t *fetch[K, V]) validAsOf() time.Time {
 	_, asOf := t.c.opts.Remote.Delivered(t.c.opts.Name)
-	return latest(t.began, asOf)
+	return latest(t.snap.taken, asOf)
 }
 
 func latest(a, b time.Time) time.Time {
@@ -172,7 +172,7 @@ func (t *fetch[K, V]) publish(ctx context.Context, a answer[V], life local.Lifet
 // is no cause: the remote tier fences the fill.
 func (t *fetch[K, V]) outdated(a answer[V]) bool {
 	return t.guarded || t.c.isGuarded(t.key) || t.c.invalidations.DroppedSince(a.entry.tags, a.epoch) ||
-		t.c.invalidations.DroppedWithin(a.entry.tags, t.began, t.c.opts.HoldOff)
+		t.c.invalidations.DroppedWithin(a.entry.tags, t.snap.taken, t.c.opts.HoldOff)
 }
 
 // reportWithheld reports a value that this instance keeps from later callers, because its

@@ -24,19 +24,19 @@ func (t *fetch[K, V]) readOnly(ctx context.Context, f *loader.Flight[answer[V]])
 func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
 	t.c.flying.Add(1)
 	defer t.c.flying.Add(-1)
-	if t.lookedUp && t.flight != f { // in another flight, before this one
+	if t.seen.done && t.flight != f { // in another flight, before this one
 		t.budget.left -= f.Waited()
 		// Between the two flights this instance held nothing of the key, and the index may
 		// have forgotten its name.
 		t.c.indexKey(t.key)
 	}
 	t.flight = f
-	if !t.lookedUp {
+	if !t.seen.done {
 		if a, err, ok := t.lookup(ctx, f); ok {
 			return a, err
 		}
 	}
-	rec, err := t.rec, t.err
+	rec, err := t.seen.rec, t.seen.err
 	for err == nil {
 		var replace []byte
 		switch rec.State {
@@ -96,9 +96,9 @@ func (t *fetch[K, V]) wait(ctx context.Context) (remote.Record, error) {
 // lead reports false it has not loaded: the record stands in the way, or the remote tier
 // failed.
 func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (a answer[V], rec remote.Record, led bool, err error) {
-	lease, run := t.lease, t.c.limit.Run
+	lease, run := t.seen.lease, t.c.limit.Run
 	if lease != nil {
-		t.lease, run = nil, t.place.Run
+		t.seen.lease, run = nil, t.seen.place.Run
 	}
 	var fill remote.Fill
 	var fits bool
@@ -129,9 +129,7 @@ func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (a answer[V], re
 
 // takeLease goes on when every caller has left, like get.
 func (t *fetch[K, V]) takeLease(ctx context.Context, replace []byte) (lease remote.Lease, rec remote.Record, err error) {
-	err = t.budget.spend(func() (err error) {
-		ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), t.budget.left, remote.ErrBudget)
-		defer cancel()
+	err = t.budget.spend(ctx, func(ctx context.Context) (err error) {
 		lease, rec, err = t.c.opts.Remote.Lease(ctx, t.remoteKey, t.c.opts.LoadTimeout, replace)
 		return err
 	})
@@ -178,7 +176,7 @@ func (t *fetch[K, V]) loadUnfenced(ctx context.Context, keep bool) (a answer[V],
 			if t.c.opts.Remote != nil {
 				outcome = FillLocal
 			}
-			t.keepLocal(ctx, a, t.c.unfencedLifetime(ttl, a.notFound(), t.began), outcome, nil)
+			t.keepLocal(ctx, a, t.c.unfencedLifetime(ttl, a.notFound(), t.snap.taken), outcome, nil)
 		}
 	})
 	return a, err
@@ -190,7 +188,7 @@ func (t *fetch[K, V]) callLoader(ctx context.Context) (answer[V], time.Duration)
 	ctx, cancel := context.WithTimeout(ctx, t.c.opts.LoadTimeout)
 	defer cancel()
 	t.snap = t.c.snapshot()
-	t.began, t.guarded = time.Now(), t.c.isGuarded(t.key)
+	t.guarded = t.c.isGuarded(t.key)
 	value, err := t.observeLoad(ctx)
 	switch {
 	case err == nil:

@@ -26,27 +26,31 @@ type fetch[K comparable, V any] struct {
 	load      func(context.Context, K) (V, error)
 	flight    *loader.Flight[answer[V]]
 	budget    budget
-	spent     time.Duration // of the budget, before the flight
-
-	// The result of the look-up.
-	lookedUp bool
-	rec      remote.Record
-	lease    remote.Lease  // of a key without a record, if the look-up took the lease
-	place    *loader.Place // for the load of that lease
-	err      error
-
-	snap snapshot // from before the remote tier was read, or the load began
-
-	// Set when the load begins.
-	began   time.Time
-	guarded bool // nothing may be stored for the key
-
+	seen      seen
+	snap      snapshot  // from before the remote tier was read, or the load began
+	guarded   bool      // when the load began, nothing was to be stored for the key
 	waitUntil time.Time // the end of the waits for other instances; zero before the first
+}
+
+// newFetch returns the work of a flight that is started for a caller. The caller has already
+// spent a part of its budget. A nil load is for Get.
+func (c *Cache[K, V]) newFetch(key K, load func(context.Context, K) (V, error), spent time.Duration) *fetch[K, V] {
+	return &fetch[K, V]{c: c, key: key, load: load, budget: c.budgetLess(spent)}
+}
+
+// seen is what the look-up in the remote tier has found.
+type seen struct {
+	done  bool // the tiers were asked
+	rec   remote.Record
+	lease remote.Lease  // of a key without a record, if the look-up took the lease
+	place *loader.Place // for the load of that lease
+	err   error
 }
 
 // snapshot is the state of this instance before it reads the remote tier or the source. The
 // value is checked against the snapshot.
 type snapshot struct {
+	taken time.Time
 	turn  uint64          // the number of the snapshot
 	epoch uint64          // of the invalidations
 	stamp remote.Position // how far the log was observed
@@ -58,7 +62,7 @@ type snapshot struct {
 }
 
 func (c *Cache[K, V]) snapshot() (s snapshot) {
-	s.epoch, s.turn = c.invalidations.Epoch(), c.nextTurn()
+	s.taken, s.epoch, s.turn = time.Now(), c.invalidations.Epoch(), c.nextTurn()
 	if c.opts.Remote == nil {
 		return s
 	}
@@ -75,7 +79,7 @@ func (c *Cache[K, V]) logLive(asOf time.Time) bool { return time.Since(asOf) < c
 
 // lookup asks the tiers, once, and reports whether they answer the call.
 func (t *fetch[K, V]) lookup(ctx context.Context, f *loader.Flight[answer[V]]) (a answer[V], err error, ok bool) {
-	t.flight, t.lookedUp, t.err = f, true, remote.ErrUnavailable
+	t.flight, t.seen = f, seen{done: true, err: remote.ErrUnavailable}
 	t.snap = t.c.snapshot()
 	if t.key != t.key { // no tier holds a key that does not equal itself
 		return a, nil, false
@@ -100,12 +104,12 @@ func (t *fetch[K, V]) lookupRemote(ctx context.Context) (a answer[V], err error,
 	if t.c.isUnconfirmed(ctx, t.remoteKey) {
 		return a, nil, false
 	}
-	t.rec, t.err = t.get(ctx)
-	if t.err != nil || t.rec.State != remote.StateValue {
+	t.seen.rec, t.seen.err = t.get(ctx)
+	if t.seen.err != nil || t.seen.rec.State != remote.StateValue {
 		return a, nil, false
 	}
-	if a, ok = t.accept(ctx, t.rec); !ok {
-		t.rec.State = remote.StateCorrupt // this instance cannot use the record
+	if a, ok = t.accept(ctx, t.seen.rec); !ok {
+		t.seen.rec.State = remote.StateCorrupt // this instance cannot use the record
 	}
 	return a, nil, ok
 }
@@ -115,24 +119,19 @@ func (t *fetch[K, V]) lookupRemote(ctx context.Context) (a answer[V], err error,
 // failure.
 func (t *fetch[K, V]) get(ctx context.Context) (remote.Record, error) {
 	ctx = context.WithoutCancel(ctx)
-	t.budget.left = t.c.opts.Remote.Budget() - t.spent - t.flight.Waited()
-	if t.spent > 0 || t.flight.Waited() > 0 { // otherwise the command's own budget is the bound
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, t.budget.left, remote.ErrBudget)
-		defer cancel()
-	}
+	t.budget.left -= t.flight.Waited()
 	var rec remote.Record
-	err := t.budget.spend(func() (err error) {
-		if t.place = t.placeToLoad(ctx); t.place == nil {
+	err := t.budget.spend(ctx, func(ctx context.Context) (err error) {
+		if t.seen.place = t.placeToLoad(ctx); t.seen.place == nil {
 			rec, err = t.c.opts.Remote.Get(ctx, t.remoteKey, !t.snap.live)
 			return err
 		}
 		defer func() {
-			if t.lease == nil { // also if the Remote panicked
-				t.place.Leave()
+			if t.seen.lease == nil { // also if the Remote panicked
+				t.seen.place.Leave()
 			}
 		}()
-		t.lease, rec, err = t.c.opts.Remote.GetOrLease(ctx, t.remoteKey, t.c.opts.LoadTimeout, !t.snap.live)
+		t.seen.lease, rec, err = t.c.opts.Remote.GetOrLease(ctx, t.remoteKey, t.c.opts.LoadTimeout, !t.snap.live)
 		return err
 	})
 	if rec.Complete {
@@ -223,9 +222,7 @@ func (t *fetch[K, V]) validate(ctx context.Context, rec remote.Record) (valid bo
 		asOf = rec.Asked // then every tag is Unknown
 	}
 	var positions []*remote.Position
-	err := t.budget.spend(func() (err error) {
-		ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), t.budget.left, remote.ErrBudget)
-		defer cancel()
+	err := t.budget.spend(ctx, func(ctx context.Context) (err error) {
 		positions, err = t.c.opts.Remote.TagPositions(ctx, t.c.tagNames(v.Unknown)...)
 		return err
 	})
@@ -245,15 +242,27 @@ func (t *fetch[K, V]) found(e *entry[V], from Tier) answer[V] {
 }
 
 // budget is the time that one call may spend on the remote tier. Its commands share it.
-type budget struct{ left time.Duration }
+type budget struct{ whole, left time.Duration }
 
-// spend runs a command unless the budget is used up.
-func (b *budget) spend(command func() error) error {
+func (c *Cache[K, V]) budgetLess(spent time.Duration) budget {
+	whole := c.patience()
+	return budget{whole, whole - spent}
+}
+
+// spend runs a command unless the budget is used up. The command goes on when ctx ends, and
+// gets the time that is left of the budget.
+func (b *budget) spend(ctx context.Context, command func(context.Context) error) error {
 	if b.left <= 0 {
 		return context.DeadlineExceeded
 	}
+	ctx = context.WithoutCancel(ctx)
+	if b.left < b.whole { // the Remote itself bounds a command by the whole budget
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, b.left, remote.ErrBudget)
+		defer cancel()
+	}
 	start := time.Now()
-	err := command()
+	err := command(ctx)
 	b.left -= time.Since(start)
 	return err
 }

@@ -22,8 +22,8 @@ var errNoKeys = errors.New("cache: Mutate was given no keys")
 // After a write that succeeded Mutate returns the errors of Invalidate. Mutate without keys
 // returns an error, and does not call write. Mutate panics if write is nil.
 //
-// A failure of the remote tier does not keep write from running. Then a crash can leave an old value, and
-// Mutate is write followed by Invalidate.
+// A failure of the remote tier does not keep write from running. Then a crash can leave an
+// old value, and Mutate is write followed by Invalidate.
 func (c *Cache[K, V]) Mutate(ctx context.Context, keys []K, write func(context.Context) error) error {
 	if write == nil {
 		panic("cache: Mutate was given no function to write with")

@@ -100,7 +100,7 @@ func (c *Cache[K, V]) readFlight(ctx context.Context, key K) (V, error) {
 		}
 		spent := c.loads.Settle(ctx, key, c.patience()) // the fill of a value that was loaded here
 		return c.share(ctx, &c.reads, key, func() loader.Work[answer[V]] {
-			t := &fetch[K, V]{c: c, key: key, spent: spent}
+			t := c.newFetch(key, nil, spent)
 			return loader.Work[answer[V]]{
 				Quick: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error, bool) {
 					return t.readOnly(ctx, f), nil, true
@@ -119,7 +119,7 @@ func (c *Cache[K, V]) loadFlight(ctx context.Context, key K, load func(context.C
 			return c.loadRemote(ctx, key, load)
 		}
 		return c.share(ctx, &c.loads, key, func() loader.Work[answer[V]] {
-			t := &fetch[K, V]{c: c, key: key, load: load}
+			t := c.newFetch(key, load, 0)
 			return loader.Work[answer[V]]{Quick: t.lookup, Load: t.run, Patience: c.patience()}
 		})
 	})

@@ -21,7 +21,7 @@ func (c *Cache[K, V]) nextTurn() uint64 { return c.turns.Add(1) }
 
 // readRemote answers a call of Get.
 func (c *Cache[K, V]) readRemote(ctx context.Context, key K) (answer[V], error) {
-	t := &fetch[K, V]{c: c, key: key}
+	t := c.newFetch(key, nil, 0)
 	return c.askRemote(ctx, t)
 }
 
@@ -31,7 +31,7 @@ func (c *Cache[K, V]) readRemote(ctx context.Context, key K) (answer[V], error) 
 // after the call has to answer.
 func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.Context, K) (V, error)) (answer[V], error) {
 	asked, start := c.nextTurn(), time.Now()
-	t := &fetch[K, V]{c: c, key: key, load: load}
+	t := c.newFetch(key, load, 0)
 	a, err := c.askRemote(ctx, t)
 	if err != nil || a.entry != nil {
 		return a, err
@@ -39,8 +39,8 @@ func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.C
 	// The epoch is taken now, when the entries that the log had at the look-up are delivered.
 	complete, epoch, notBefore := a.complete, c.invalidations.Epoch(), uint64(0)
 	spent := time.Since(start)
-	if !t.lookedUp { // another caller's read answered
-		t.spent = spent
+	if !t.seen.done { // another caller's read answered
+		t.budget = c.budgetLess(spent)
 	}
 	for {
 		a, err := c.loads.Do(ctx, key, loader.Work[answer[V]]{
@@ -53,7 +53,7 @@ func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.C
 		if current && (a.epoch >= epoch || c.invalidations.EntryValid(a.entry.tags, &a.entry.epoch)) {
 			return a, nil
 		}
-		t, complete, notBefore = &fetch[K, V]{c: c, key: key, load: load, spent: spent}, false, asked
+		t, complete, notBefore = c.newFetch(key, load, spent), false, asked
 	}
 }
 
@@ -61,7 +61,7 @@ func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.C
 // here.
 func (c *Cache[K, V]) askRemote(ctx context.Context, t *fetch[K, V]) (answer[V], error) {
 	asked := c.nextTurn()
-	t.spent = c.loads.Settle(ctx, t.key, c.patience())
+	t.budget.left -= c.loads.Settle(ctx, t.key, c.patience())
 	work := loader.Work[answer[V]]{
 		Load: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
 			return t.readOnly(ctx, f), nil
@@ -78,4 +78,4 @@ func (c *Cache[K, V]) askRemote(ctx context.Context, t *fetch[K, V]) (answer[V],
 
 // complete reports whether this fetch has read the remote tier, and this instance has applied
 // every invalidation from before the read.
-func (t *fetch[K, V]) complete() bool { return t.lookedUp && t.err == nil && t.rec.Complete }
+func (t *fetch[K, V]) complete() bool { return t.seen.done && t.seen.err == nil && t.seen.rec.Complete }

@@ -144,7 +144,7 @@ func TestRemoteOnlySharesLoadsAfterASharedRead(t *testing.T) {
 		r.Inject(held("get", time.Millisecond))
 		get := func() (string, error) { return a.GetOrLoad(t.Context(), "k", loading(t)) }
 		readers := make(chan (<-chan string), 1)
-		r.once(func() { // when the second call has begun, and has not read
+		r.once(2, func() { // when the second call has begun, and has not read
 			readers <- call(t, get)
 			synctest.Wait()
 		})
@@ -233,20 +233,24 @@ func TestRemoteOnlyPaysOneBudget(t *testing.T) {
 	})
 }
 
-// hooked calls hook once, when it is asked for its Budget.
+// hooked calls hook once, when it is asked for its Budget for the nth time from now.
 type hooked struct {
 	*cachetest.Remote
 	hook atomic.Pointer[func()]
+	nth  atomic.Int32
 }
 
 func (r *hooked) Budget() time.Duration {
-	if hook := r.hook.Swap(nil); hook != nil {
-		(*hook)()
+	if r.nth.Add(-1) == 0 {
+		(*r.hook.Swap(nil))()
 	}
 	return r.Remote.Budget()
 }
 
-func (r *hooked) once(hook func()) { r.hook.Store(&hook) }
+func (r *hooked) once(nth int32, hook func()) {
+	r.hook.Store(&hook)
+	r.nth.Store(nth)
+}
 
 // With a Key function the log's names lead to keys only while they are indexed. A load is,
 // also if its name was forgotten since the remote tier was asked.
@@ -266,7 +270,7 @@ func TestRemoteOnlyIndexesItsLoads(t *testing.T) {
 		r.Inject(func(op string) cachetest.Fault {
 			if op == "get" && !asked {
 				asked = true
-				r.once(func() { _, _ = a.Get(t.Context(), key{"other"}) }) // forgets what is not held
+				r.once(1, func() { _, _ = a.Get(t.Context(), key{"other"}) }) // forgets what is not held
 			}
 			return cachetest.Fault{}
 		})

@@ -12,7 +12,7 @@ import (
 	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// maxLateBans bounds the batches of guards that may arrive late: the batches of running
+// maxLateGuards bounds the batches of guards that may arrive late: the batches of running
 // Mutates, and the batches being chased. A guard beyond the bound stands until it lapses.
 const maxLateGuards = 64
 

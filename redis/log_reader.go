@@ -130,7 +130,7 @@ func (p *partition) connect(ctx context.Context) (*lone, error) {
 	return only(&o, conn), nil
 }
 
-// session is the reading of a log on one connection. Only a session changes told.
+// session is the reading of a log on one connection. Only a session changes delivering.
 type session struct {
 	*partition
 	client    *lone
@@ -199,7 +199,7 @@ func (r *session) resume(ctx context.Context) error {
 // raiseEnd returns the end of the log, and ensures that the end is not before a position that
 // this Store knows of. If a server takes over whose clock is behind, the log may have lost
 // entries, and go on with earlier positions. Positions must not go back, because stamps are
-// compared with the positions of tags. So lift appends an entry beyond the known positions.
+// compared with the positions of tags. So raiseEnd appends an entry beyond the known positions.
 // It also appends an entry to an empty log.
 func (r *session) raiseEnd(ctx context.Context) (end place, err error) {
 	ctx, cancel := r.bounded(ctx)

@@ -104,9 +104,9 @@ func (r *session) find(ctx context.Context, c goredis.Cmdable, p place) *goredis
 //     the entry.
 //  3. This instance reads a value with the tag, and accepts the value as valid.
 //
-// So compare asks for the last entry with a command of the Store. The reader must have
-// delivered that entry by the next check; if not, compare ends the session. Records from
-// Redis are known to be valid up to the last check that passed, and not longer.
+// So checkServer asks for the last entry with a command of the Store. The reader must have
+// delivered that entry by the next check; if not, the session ends. Records from Redis are
+// known to be valid up to the last check that passed, and not longer.
 func (r *session) checkServer(ctx context.Context, got reading) error {
 	told := r.last()
 	switch reached := !told.at.Before(r.expected.at); {
@@ -116,7 +116,7 @@ func (r *session) checkServer(ctx context.Context, got reading) error {
 		r.expected = place{}
 	case reached, len(got.messages) == 0:
 		return errElsewhere
-	default: // entries before r.ahead are still to be read
+	default: // entries before r.expected are still to be read
 		return nil
 	}
 	if time.Since(r.checkedAt) < r.block() {

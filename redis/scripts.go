@@ -47,7 +47,7 @@ var (
 	tagScript        = goredis.NewScript(begin + tagSource)
 )
 
-// errIdle stands for the success of a script that changed nothing. Such a success does not
+// errNoChange stands for the success of a script that changed nothing. Such a success does not
 // show that Redis takes writes: a replica carries out such scripts, too.
 var errNoChange = errors.New("redis: the script changed nothing")
 

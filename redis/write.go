@@ -49,8 +49,8 @@ func (s *Store) Unguard(ctx context.Context, token remote.Token, keys []string, 
 	return err
 }
 
-// removeRecords removes the guard with the token guard from keys, and every record that is not a
-// tombstone. An empty guard removes no guard. Then lift appends keys to the log.
+// removeRecords removes the guard with that token from keys, and every record that is not a
+// tombstone. An empty token removes no guard. Then removeRecords appends keys to the log.
 func (s *Store) removeRecords(ctx context.Context, token string, keys []string, hold time.Duration) error {
 	return inBatches(keys, func(keys []string) error {
 		return s.replaceBatch(ctx, keys, func(b *batch, key string) { b.eval(invalidateScript, key, token, holdMillis(hold)) })

@@ -58,7 +58,7 @@ var mutants = []mutant{
 		"cache/follower.go", "		c.reads.Detach(key)\n		c.loads.Detach(key)\n", "",
 	}}, simulate, "stale"},
 	{"registering before the GET", []change{{
-		"cache/lookup.go", "	t.rec, t.err = t.get(ctx)\n", "	t.rec, t.err = t.get(ctx)\n	t.flight.Forget()\n",
+		"cache/lookup.go", "	t.seen.rec, t.seen.err = t.get(ctx)\n", "	t.seen.rec, t.seen.err = t.get(ctx)\n	t.flight.Forget()\n",
 	}, {
 		"loader/flight.go", "func (f *Flight[V]) detach(", "// Forget makes f as new.\nfunc (f *Flight[V]) Forget() {\n	f.mu.Lock()\n	defer f.mu.Unlock()\n	f.fate = 0\n}\n\nfunc (f *Flight[V]) detach(",
 	}}, simulate, "stale"},
@@ -86,7 +86,7 @@ var mutants = []mutant{
 		"cache/lookup.go", "return !v.Invalid, t.snap.asOf", "return !v.Invalid, rec.Asked",
 	}}, trust, "want a miss"},
 	{"trust in a load since the log was heard", []change{{
-		"cache/fill.go", "return latest(t.began, asOf)", "return latest(time.Now(), asOf)",
+		"cache/fill.go", "return latest(t.snap.taken, asOf)", "return latest(time.Now(), asOf)",
 	}}, trust, "want a miss"},
 	{"indexing a load", []change{{
 		"cache/load.go", "		t.c.indexKey(t.key)\n	}\n	t.flight = f\n", "	}\n	t.flight = f\n",
