@@ -67,9 +67,9 @@ func (f follower[K, V]) Invalidated(name string, at remote.Position, own bool) {
 	}
 	c.guarded.Hold([]string{name}, c.opts.HoldOff)
 	if key, ok := c.lookupKey(rest); ok {
-		c.reads.Detach(key)
-		c.loads.Detach(key)
-		c.local.Remove(key)
+		c.reads.DetachAnd(key, func() { // in one step: see doomAnd
+			c.loads.DetachAnd(key, func() { c.local.Remove(key) })
+		})
 	}
 	c.reportInvalidated(name)
 }

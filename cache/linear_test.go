@@ -1,12 +1,14 @@
 package cache_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -83,10 +85,23 @@ func TestLocalTierIsLinearizable(t *testing.T) {
 			})
 		}
 		running.Wait()
-		if !linearizable(slices.Concat(histories...)) {
-			t.Fatalf("round %d is not linearizable", round)
+		for _, part := range register.Partition(slices.Concat(histories...)) {
+			if !linearizable(part) {
+				t.Fatalf("round %d is not linearizable:\n%s", round, listed(part))
+			}
 		}
 	}
+}
+
+// listed returns the operations of one key, a line each, in the order of their calls.
+func listed(part []porcupine.Operation) string {
+	slices.SortFunc(part, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
+	var lines strings.Builder
+	for _, o := range part {
+		in := o.Input.(operation)
+		fmt.Fprintf(&lines, "%d to %d: caller %d: %s %q: %q\n", o.Call, o.Return, o.ClientId, in.kind, in.value, o.Output)
+	}
+	return lines.String()
 }
 
 var begun = time.Now()

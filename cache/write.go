@@ -118,14 +118,27 @@ func (c *Cache[K, V]) isGuarded(key K) bool {
 	return c.guarded.Any() && c.guarded.Has(c.remoteKey(key))
 }
 
-// dropLocal dooms the flights of keys, and then removes the local copies. In this order,
-// because a flight may publish a copy until it is doomed.
+// dropLocal dooms the flights of keys, and removes the local copies.
 func (c *Cache[K, V]) dropLocal(keys []K) {
 	for _, k := range keys {
-		c.reads.Doom(k)
-		c.loads.Doom(k)
-		c.local.Remove(k)
+		c.doomAnd(k, func() { c.local.Remove(k) })
 	}
+}
+
+// doomAnd dooms the flights of key, and changes its local copy, in one step. The doom comes
+// first, because a flight may publish a copy until it is doomed. In two steps a flight could
+// start in between:
+//
+//  1. The flights are doomed.
+//  2. A flight starts, and finds the copy.
+//  3. The copy is removed, and Invalidate returns.
+//  4. A call begins, misses the copy, and joins the flight.
+//
+// The call would return a value that was invalidated before the call began.
+//
+// Lock order: the lock of reads before the lock of loads.
+func (c *Cache[K, V]) doomAnd(key K, change func()) {
+	c.reads.DoomAnd(key, func() { c.loads.DoomAnd(key, change) })
 }
 
 // Set stores value under key, as if a load had returned the value, and drops the local copy,
@@ -206,13 +219,13 @@ func (c *Cache[K, V]) setRemote(ctx context.Context, remoteKey string, fill remo
 	return c.opts.Remote.Announce(ctx, remoteKey)
 }
 
-// setLocal stores e in a cache without a remote tier. Dooming and storing are one step,
-// because a load that starts between the two would publish over e. Nothing is stored for a
-// guarded key, and while the cache is being closed.
+// setLocal stores e in a cache without a remote tier. With dooming and storing in two steps,
+// a load that starts in between would publish over e. Nothing is stored for a guarded key, and
+// while the cache is being closed.
 func (c *Cache[K, V]) setLocal(ctx context.Context, key K, e *entry[V], life local.Lifetime) {
 	cost := c.cost(key, e)
 	var evicted []local.Evicted[K, *entry[V]]
-	c.loads.DoomAnd(key, func() {
+	c.doomAnd(key, func() {
 		if c.isGuarded(key) || c.gate.isClosed() {
 			c.local.Remove(key)
 		} else {

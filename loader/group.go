@@ -235,24 +235,21 @@ func (g *Group[K, V]) Doom(key K) { g.DoomAnd(key, func() {}) }
 // DoomAnd dooms key's flight, and calls store before a new flight can start. So the result
 // that store leaves is newer than everything published before, and older than everything
 // published later. store must be quick, and must not call the group.
-func (g *Group[K, V]) DoomAnd(key K, store func()) {
+func (g *Group[K, V]) DoomAnd(key K, store func()) { g.takeOut(key, doomed, store) }
+
+// DetachAnd takes key's flight out of the group without invalidating its result, and calls
+// store before a new flight can start. The flight publishes nothing. Unlike after Doom, it may
+// still store its result elsewhere: Doomed reports false. store must be quick, and must not
+// call the group.
+func (g *Group[K, V]) DetachAnd(key K, store func()) { g.takeOut(key, detached, store) }
+
+func (g *Group[K, V]) takeOut(key K, why fate, store func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if f := g.flights[key]; f != nil {
-		g.detachLocked(key, f, doomed)
+		g.detachLocked(key, f, why)
 	}
 	store()
-}
-
-// Detach takes key's flight out of the group without invalidating its result: the flight
-// publishes nothing, and later callers start a new flight. Unlike after Doom, the flight
-// may still store its result elsewhere: Doomed reports false.
-func (g *Group[K, V]) Detach(key K) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if f := g.flights[key]; f != nil {
-		g.detachLocked(key, f, detached)
-	}
 }
 
 // Has reports whether key has a flight.

@@ -35,7 +35,7 @@ func TestKeyThatDoesNotEqualItselfSharesNoFlight(t *testing.T) {
 		})
 		if i%100 == 0 {
 			g.Doom(math.NaN())
-			g.Detach(math.NaN())
+			g.DetachAnd(math.NaN(), func() {})
 			runs.Wait()
 		}
 	}

@@ -55,13 +55,20 @@ var mutants = []mutant{
 		"cache/cachetest/server.go", "	guards   []remote.Token\n", "	guards   []remote.Token\n	owner    *Remote\n",
 	}}, simulate, "stale"},
 	{"doom", []change{{
-		"cache/follower.go", "		c.reads.Detach(key)\n		c.loads.Detach(key)\n", "",
+		"cache/follower.go",
+		"		c.reads.DetachAnd(key, func() { // in one step: see doomAnd\n			c.loads.DetachAnd(key, func() { c.local.Remove(key) })\n		})\n",
+		"		c.local.Remove(key)\n",
 	}}, simulate, "stale"},
 	{"registering before the GET", []change{{
 		"cache/lookup.go", "	t.seen.rec, t.seen.err = t.get(ctx)\n", "	t.seen.rec, t.seen.err = t.get(ctx)\n	t.flight.Forget()\n",
 	}, {
 		"loader/flight.go", "func (f *Flight[V]) detach(", "// Forget makes f as new.\nfunc (f *Flight[V]) Forget() {\n	f.mu.Lock()\n	defer f.mu.Unlock()\n	f.fate = 0\n}\n\nfunc (f *Flight[V]) detach(",
 	}}, simulate, "stale"},
+	{"removing a copy while no flight starts", []change{{
+		"cache/write.go",
+		"	c.reads.DoomAnd(key, func() { c.loads.DoomAnd(key, change) })\n",
+		"	c.reads.Doom(key)\n	c.loads.Doom(key)\n	change()\n",
+	}}, []string{"./cache", "-run", "TestAFlightThatFindsACopy"}, "got"},
 	{"second drop", []change{{
 		"cache/write.go",
 		"	err := c.settle(ctx, op, remoteKeys, round, change(ctx, remoteKeys))\n	c.drop(keys)\n",
