@@ -49,7 +49,7 @@ func TestDirectionOfImports(t *testing.T) {
 		"loader":                  {},
 		"cache/remote":            {},
 		"cache/internal/validity": {"cache/remote"},
-		"cache/internal/journal":  {},
+		"cache/internal/journal":  {"cache/remote"},
 		"cache/internal/guard":    {},
 		"cache": {
 			"cache/remote", "cache/internal/validity", "cache/internal/journal", "cache/internal/guard",

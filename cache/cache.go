@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"strconv"
 	"sync/atomic"
 
@@ -38,13 +39,15 @@ type Cache[K comparable, V any] struct {
 	counters  counters
 	warned    warned
 
-	unconfirmed journal.Unconfirmed
-	retries     journal.Retries
-	recorder    validity.Recorder
-	guarded     guard.Keys
-	unfollow    func()                 // ends the delivery of the log to this cache
-	parseKey    func(string) (K, bool) // undoes opts.Key; nil if only keys can
-	keys        keyIndex[K]
+	journal  journal.Journal
+	memory   validity.Memory
+	recorder validity.Recorder
+	guarded  guard.Keys
+	unfollow func()                 // ends the delivery of the log to this cache
+	parseKey func(string) (K, bool) // undoes opts.Key; nil if only keys can
+	keys     keyIndex[K]
+	closed   chan struct{}
+	closeErr error // written before closed is closed
 }
 
 // entry is an entry of the local tier, which holds it by reference: a hit copies the value
@@ -81,9 +84,11 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		local:     store,
 		limit:     loader.NewLimit(o.MaxLoads),
 		unfollow:  func() {},
+		closed:    make(chan struct{}),
 		parseKey:  parse,
 	}
 	if o.Remote != nil {
+		c.journal.Deliver, c.journal.Everything, c.journal.MaxAge = c.deliver, c.tagPrefix, o.MaxAge
 		c.recorder.Tier, c.recorder.Invalidations = o.Remote, &c.invalidations
 		c.recorder.Cache, c.recorder.Prefix = o.Name, c.tagPrefix
 		c.recorder.Again, c.recorder.Keep = o.MaxAge/2, c.keepTags()
@@ -94,11 +99,27 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	return c, nil
 }
 
-// Close waits for the loads and the background work that are under way, empties the local
-// tier and returns nil. Calls that start after Close has begun return ErrClosed, and calls
-// that are under way are served to their end. Close leaves the Remote open. Once Close has
-// returned, another Cache may use the name on that Remote. Calling Close again does the same.
+// Close waits for the loads and the background work that are under way, and empties the local
+// tier. Calls that start after Close has begun return ErrClosed, and calls that are under way
+// are served to their end. Close leaves the Remote open. Once Close has returned, another
+// Cache may use the name on that Remote.
+//
+// If the remote tier has not confirmed every invalidation, Close attempts the others once
+// more, for a few budgets of the Remote at most. Then it hands those that are left to
+// Options.DeadLetters, and returns them as a [*Undelivered]. Otherwise Close returns nil. A
+// second Close does nothing, and returns the same.
 func (c *Cache[K, V]) Close() error {
+	if c.gate.close() {
+		defer close(c.closed) // also if a hook panics
+		c.closeErr = c.close()
+		return c.closeErr
+	}
+	<-c.closed
+	return c.closeErr
+}
+
+// close ends what is under way, once the gate is closed.
+func (c *Cache[K, V]) close() error {
 	// A local hit does not ask the gate. It misses, because every local entry is invalid:
 	//
 	//  1. A load takes a snapshot, so its entry is valid as of now.
@@ -111,7 +132,6 @@ func (c *Cache[K, V]) Close() error {
 	// snapshot after step 2 finds the gate closed at step 3, and publishes nothing. If the
 	// entries became invalid before the gate closed, a load could take its snapshot between
 	// the two, and publish a valid entry.
-	c.gate.close()
 	c.invalidations.DropEntries()
 	c.local.Clear()
 	c.gate.wait()
@@ -119,7 +139,19 @@ func (c *Cache[K, V]) Close() error {
 	c.loads.Wait()
 	c.local.Clear() // of the entries of step 3
 	c.unfollow()
+	if c.opts.Remote == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeBudgets*c.opts.Remote.Budget())
+	defer cancel()
+	if u := c.undelivered(c.journal.Close(ctx)); u != nil {
+		c.abandon(context.Background(), u)
+		return u
+	}
 	return nil
 }
+
+// closeBudgets is for how many budgets of the Remote Close attempts invalidations.
+const closeBudgets = 4
 
 func (c *Cache[K, V]) remoteKey(key K) string { return c.prefix + c.opts.Key(key) }

@@ -26,6 +26,16 @@ var (
 	// ErrUnavailable is inside the RemoteError of a call whose command was not sent,
 	// because the Remote's server does not serve at present.
 	ErrUnavailable = remote.ErrUnavailable
+
+	// ErrRefused is inside the RemoteError of a call whose command the Remote's server
+	// refuses to this user, or does not know: somebody has to change the server's
+	// configuration.
+	ErrRefused = remote.ErrRefused
+
+	// ErrQueued is inside the RemoteError of an invalidation that the Cache goes on
+	// attempting in the background, and that is expected to succeed when the remote tier
+	// serves again. It is not inside the error of an invalidation that the server refuses.
+	ErrQueued = errors.New("cache: the invalidation is queued")
 )
 
 // RemoteError is returned by Invalidate, InvalidateTags, InvalidateAll, Mutate and Set if the
@@ -35,8 +45,20 @@ type RemoteError struct {
 	Err error  // the Remote's error
 }
 
-// Error returns the operation and the cause, without keys.
-func (e *RemoteError) Error() string { return "cache: remote " + e.Op + ": " + e.Err.Error() }
+// Error returns the operation, the cause, and whether the invalidation is queued, without
+// keys.
+func (e *RemoteError) Error() string {
+	text := "cache: remote " + e.Op + ": " + e.Err.Error()
+	if e.Is(ErrQueued) {
+		text += "; the invalidation is queued"
+	}
+	return text
+}
+
+// Is reports whether target is ErrQueued and the invalidation is queued.
+func (e *RemoteError) Is(target error) bool {
+	return target == ErrQueued && !errors.Is(e.Err, ErrRefused)
+}
 
 // Unwrap returns the cause.
 func (e *RemoteError) Unwrap() error { return e.Err }

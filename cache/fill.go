@@ -23,7 +23,7 @@ func (t *fetch[K, V]) encode(ctx context.Context, a answer[V], ttl time.Duration
 	if !t.checkTags(ctx, a) {
 		return fill, false
 	}
-	if t.flight.Doomed() || t.flight.Abandoned() || t.outdated(a) || t.c.unconfirmed.Has(t.remoteKey) {
+	if t.flight.Doomed() || t.flight.Abandoned() || t.outdated(a) || t.c.journal.Has(t.remoteKey) {
 		t.reportWithheld(ctx, nil)
 		return fill, false
 	}

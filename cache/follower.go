@@ -12,6 +12,9 @@ type follower[K comparable, V any] struct{ c *Cache[K, V] }
 
 // Since drops the local tier, unless the log is complete.
 func (f follower[K, V]) Since(at remote.Position, complete bool) {
+	if !complete {
+		f.c.memory.Begin(at)
+	}
 	dropped, first := f.c.invalidations.Follow(at, complete)
 	if !dropped {
 		return
@@ -29,6 +32,9 @@ func (f follower[K, V]) Since(at remote.Position, complete bool) {
 }
 
 func (f follower[K, V]) Lost() { f.c.invalidations.Unfollow() }
+
+// Recovered makes the invalidations that the remote tier has not confirmed.
+func (f follower[K, V]) Recovered(ctx context.Context) { f.c.journal.Drain(ctx) }
 
 // Invalidated drops the local copy of a key, or of a tag, that another instance invalidated,
 // and detaches the key's flights. A flight may have read the old value from the remote tier
@@ -53,6 +59,7 @@ func (f follower[K, V]) Lost() { f.c.invalidations.Unfollow() }
 //  3. The position is noted, by which the record is invalid.
 func (f follower[K, V]) Invalidated(name string, at remote.Position, own bool) {
 	c := f.c
+	c.memory.Add(name, at)
 	if tag, ok := strings.CutPrefix(name, c.tagPrefix); ok {
 		c.invalidations.NotePosition(tag, at)
 		if !own {
@@ -61,8 +68,24 @@ func (f follower[K, V]) Invalidated(name string, at remote.Position, own bool) {
 		}
 		return
 	}
+	if !own {
+		f.dropKey(name)
+	}
+}
+
+// Replaced is Invalidated for a key whose record a Set has replaced. The key is not
+// remembered, because the new record is as old as the Set.
+func (f follower[K, V]) Replaced(name string, _ remote.Position, own bool) {
+	if !own {
+		f.dropKey(name)
+	}
+}
+
+// dropKey applies another instance's change of a key.
+func (f follower[K, V]) dropKey(name string) {
+	c := f.c
 	rest, ok := strings.CutPrefix(name, c.prefix)
-	if own || !ok {
+	if !ok { // of another Schema
 		return
 	}
 	c.guarded.Hold([]string{name}, c.opts.HoldOff)
@@ -72,6 +95,31 @@ func (f follower[K, V]) Invalidated(name string, at remote.Position, own bool) {
 		})
 	}
 	c.reportInvalidated(name)
+}
+
+// Reverted makes the invalidations again that the server has lost: those that this instance
+// remembers from after a position, and names. Where the memory does not reach back so far, it
+// invalidates the whole cache. Until then this instance does not read the names from the
+// remote tier.
+func (f follower[K, V]) Reverted(to remote.Position, names []string) {
+	c := f.c
+	lost, complete := c.memory.After(to)
+	if !complete {
+		lost = []string{c.tagPrefix}
+	}
+	lost = append(lost, names...)
+	c.counters.reverts.Add(1)
+	c.queue(context.Background(), lost)
+	for _, name := range lost {
+		if tag, ok := strings.CutPrefix(name, c.tagPrefix); ok {
+			c.invalidations.Drop(tag)
+		} else if rest, ok := strings.CutPrefix(name, c.prefix); ok {
+			if key, ok := c.lookupKey(rest); ok {
+				c.dropLocal([]K{key})
+			}
+		}
+	}
+	c.journal.Hurry()
 }
 
 func (c *Cache[K, V]) reportInvalidated(name string) {

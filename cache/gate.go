@@ -22,11 +22,13 @@ func (g *gate) enter() bool {
 
 func (g *gate) leave() { g.inside.Done() }
 
-// close closes the gate.
-func (g *gate) close() {
+// close closes the gate, and reports whether it was open.
+func (g *gate) close() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	was := g.closed
 	g.closed = true
+	return !was
 }
 
 func (g *gate) isClosed() bool {

@@ -27,8 +27,13 @@ type fetch[K comparable, V any] struct {
 	flight    *loader.Flight[answer[V]]
 	budget    budget
 	seen      seen
-	snap      snapshot  // from before the remote tier was read, or the load began
-	guarded   bool      // when the load began, nothing was to be stored for the key
+	snap      snapshot // from before the remote tier was read, or the load began
+	guarded   bool     // when the load began, nothing was to be stored for the key
+
+	// The position of the last invalidation of the key that this instance remembers from
+	// before the remote tier was asked.
+	invalidatedAt remote.Position
+
 	waitUntil time.Time // the end of the waits for other instances; zero before the first
 }
 
@@ -101,7 +106,8 @@ func (t *fetch[K, V]) lookup(ctx context.Context, f *loader.Flight[answer[V]]) (
 func (t *fetch[K, V]) lookupRemote(ctx context.Context) (a answer[V], err error, ok bool) {
 	t.remoteKey = t.c.remoteKey(t.key)
 	t.c.indexKey(t.key)
-	if t.c.isUnconfirmed(ctx, t.remoteKey) {
+	t.invalidatedAt = t.c.memory.Last(t.remoteKey)
+	if t.c.journal.Has(t.remoteKey) {
 		return a, nil, false
 	}
 	t.seen.rec, t.seen.err = t.get(ctx)
@@ -205,12 +211,15 @@ func (t *fetch[K, V]) accept(ctx context.Context, rec remote.Record) (answer[V],
 // and as of which time. For tags that this instance cannot vouch for it asks the remote
 // tier, within the budget. If the remote tier cannot answer either, the record is invalid.
 func (t *fetch[K, V]) validate(ctx context.Context, rec remote.Record) (valid bool, asOf time.Time) {
+	if rec.Stamp.Before(t.invalidatedAt) { // the server had deleted the record, and has lost that
+		return false, asOf
+	}
 	for _, tag := range rec.Tags {
-		if t.c.isUnconfirmed(ctx, t.c.tagPrefix+tag) {
+		if t.c.journal.Has(t.c.tagPrefix + tag) {
 			return false, asOf
 		}
 	}
-	if t.c.isUnconfirmed(ctx, t.c.tagPrefix) {
+	if t.c.journal.Has(t.c.tagPrefix) {
 		return false, asOf
 	}
 	v := t.c.invalidations.Check(rec.Stamp, rec.Tags, rec.Complete || t.snap.live)

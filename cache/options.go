@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -148,6 +149,12 @@ type Options[K comparable, V any] struct {
 
 	// Codec encodes values for the remote tier; nil means JSON.
 	Codec Codec[V]
+
+	// DeadLetters receives the invalidations that the Cache does not attempt any more: those
+	// that Close could not deliver, and those that were too many to be kept. In place of the
+	// latter the whole cache is invalidated. DeadLetters is called on the goroutine of the
+	// call that gave them up. nil means that only Close returns them.
+	DeadLetters func(context.Context, Undelivered)
 
 	// Trace has the functions that the Cache calls at its events; nil means none.
 	Trace *Trace

@@ -28,6 +28,7 @@ type Stats struct {
 	LogFollowed           bool   // the log is being read, and delivers the invalidations of other instances
 	InvalidationsReceived uint64 // names in the entries of other instances: see Trace.Invalidated
 	Gaps                  uint64 // times that the local tier was dropped, because invalidations may have been missed
+	Reverts               uint64 // times that the server had lost invalidations, which were made again
 	InvalidLocals         uint64 // local entries that were not served because of a tag, the whole cache or a gap
 	InvalidRecords        uint64 // records in the remote tier that were not served because of a tag or the whole cache
 
@@ -40,9 +41,9 @@ type Stats struct {
 	RemoteUnavailable uint64 // commands that were not sent, because the remote tier does not serve
 	RemoteErrors      uint64 // commands that failed in any other way
 	Unconfirmed       int    // keys whose invalidation the remote tier has not confirmed
-	AllUnconfirmed    bool   // too many keys were unconfirmed: the remote tier is not read at all
+	AllUnconfirmed    bool   // too many keys were unconfirmed: the remote tier is not read until the whole cache is invalidated
 
-	Background int // loads, fills, touches, recordings of tags and retries of invalidations under way
+	Background int // loads, fills, touches, recordings of tags and attempts to make queued invalidations under way
 
 	LocalEntries   int
 	LocalCost      int64
@@ -50,14 +51,14 @@ type Stats struct {
 }
 
 type counters struct {
-	localNotFoundHits, remoteHits, remoteNotFoundHits, misses             atomic.Uint64
-	loads, loadErrors, leaseWaits                                         atomic.Uint64
-	fills, refusedFills, doomedFills, encodeErrors                        atomic.Uint64
-	touches, corruptRecords                                               atomic.Uint64
-	abandonedFills, overMaxPayload                                        atomic.Uint64
-	lateLocalHits, lateLocalNotFoundHits                                  atomic.Uint64 // of flights' second look-ups
-	tagErrors, invalidationsReceived, gaps, invalidLocals, invalidRecords atomic.Uint64
-	remoteTimeouts, remoteUnavailable, remoteErrors                       atomic.Uint64
+	localNotFoundHits, remoteHits, remoteNotFoundHits, misses                      atomic.Uint64
+	loads, loadErrors, leaseWaits                                                  atomic.Uint64
+	fills, refusedFills, doomedFills, encodeErrors                                 atomic.Uint64
+	touches, corruptRecords                                                        atomic.Uint64
+	abandonedFills, overMaxPayload                                                 atomic.Uint64
+	lateLocalHits, lateLocalNotFoundHits                                           atomic.Uint64 // of flights' second look-ups
+	tagErrors, invalidationsReceived, gaps, reverts, invalidLocals, invalidRecords atomic.Uint64
+	remoteTimeouts, remoteUnavailable, remoteErrors                                atomic.Uint64
 }
 
 // Stats returns the cache's counts.
@@ -67,7 +68,7 @@ func (c *Cache[K, V]) Stats() Stats {
 	n := &c.counters
 	notFound, invalid := n.localNotFoundHits.Load(), n.invalidLocals.Load()
 	l := c.local.Stats()
-	unconfirmed, all := c.unconfirmed.Count()
+	unconfirmed, all := c.journal.Count()
 	return Stats{
 		LocalHits:             l.Hits - notFound - invalid + n.lateLocalHits.Load(),
 		LocalNotFoundHits:     notFound + n.lateLocalNotFoundHits.Load(),
@@ -86,6 +87,7 @@ func (c *Cache[K, V]) Stats() Stats {
 		LogFollowed:           c.invalidations.Following(),
 		InvalidationsReceived: n.invalidationsReceived.Load(),
 		Gaps:                  n.gaps.Load(),
+		Reverts:               n.reverts.Load(),
 		InvalidLocals:         invalid,
 		InvalidRecords:        n.invalidRecords.Load(),
 		AbandonedFills:        n.abandonedFills.Load(),
@@ -96,7 +98,7 @@ func (c *Cache[K, V]) Stats() Stats {
 		RemoteErrors:          n.remoteErrors.Load(),
 		Unconfirmed:           unconfirmed,
 		AllUnconfirmed:        all,
-		Background:            int(c.flying.Load()+c.touching.Load()+c.recording.Load()) + c.retries.Count(),
+		Background:            int(c.flying.Load()+c.touching.Load()+c.recording.Load()) + c.journal.Attempts(),
 		LocalEntries:          l.Entries,
 		LocalCost:             l.Cost,
 		LocalEvictions:        l.Evictions,

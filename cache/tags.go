@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nearside-go/nearside/cache/internal/validity"
@@ -66,19 +67,20 @@ func (c *Cache[K, V]) invalidateTags(ctx context.Context, tags []string) error {
 		return nil
 	}
 	names := c.tagNames(tags)
-	round := c.unconfirmed.Round()
+	round := c.journal.Round()
 	at, err := c.opts.Remote.InvalidateTags(context.WithoutCancel(ctx), names, c.keepTags())
-	if err == nil { // the positions are noted before the tags are confirmed: see retry
-		for _, tag := range tags {
-			c.invalidations.NotePosition(tag, at)
-		}
+	if err == nil { // the positions are noted before the tags are confirmed: see deliver
+		c.notePositions(names, at)
 	}
 	err = c.settle(ctx, "invalidate tags", names, round, err)
-	if err == nil && slices.Contains(tags, "") {
-		c.unconfirmed.ConfirmAll(round)
-	}
 	c.invalidations.Drop(tags...)
 	return err
+}
+
+func (c *Cache[K, V]) notePositions(names []string, at remote.Position) {
+	for _, name := range names {
+		c.invalidations.NotePosition(strings.TrimPrefix(name, c.tagPrefix), at)
+	}
 }
 
 // keepTags is how long the positions of tags are kept: as long as a value can live that was

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -152,6 +153,7 @@ func (w *walker) answers() {
 		cache.Stats{RemoteNotFoundHits: 1}, "hit remote not found")
 
 	invalidate(t, c, "k")
+	synctest.Wait() // a record of somebody who was not told would be loaded once more
 	finish := loadLate(t, w.other, &source{})
 	w.step("wait", func() {
 		time.AfterFunc(time.Second, func() { finish() })
@@ -220,6 +222,12 @@ func (w *walker) failures() {
 	w.remote.Inject(on("fill", cachetest.Fault{Err: errDown, Applied: true}))
 	w.step("fill whose reply was lost", func() { wantLoad(t, c, "l", constant("v"), "v") },
 		cache.Stats{RemoteErrors: 1, Misses: 1, Loads: 1}, "load", "error of fill", "failed", "miss")
-	w.remote.Inject(on("delete", cachetest.Fault{Err: errDown}))
+	var failed atomic.Bool
+	w.remote.Inject(func(op string) (f cachetest.Fault) {
+		if op == "delete" && !failed.Swap(true) { // it is made again in the background
+			f.Err = errDown
+		}
+		return f
+	})
 	w.step("failed Invalidate", func() { _ = c.Invalidate(t.Context(), "k") }, cache.Stats{RemoteErrors: 1}, "error of invalidate")
 }

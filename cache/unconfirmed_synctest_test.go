@@ -34,6 +34,7 @@ func TestLateSuccessDoesNotTakeBackANewerDistrust(t *testing.T) {
 
 		a.remote.Inject(nil)
 		invalidate(t, a, "k")
+		deliver(0)
 		wantLoad(t, b, "other", constant("v"), "v")
 		wantGet(t, a, "other", "v")
 		if n := a.Stats().Unconfirmed; n != 0 {

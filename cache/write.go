@@ -19,10 +19,12 @@ import (
 // them to the other instances, which drop their local copies within milliseconds. While an
 // instance cannot read the log, its copies expire at most Options.Local.TTL after they were
 // read. If Invalidate returns a [*RemoteError], other instances may go on reading the old
-// values from the remote tier. This instance does not read these keys there until a later
-// Invalidate of them succeeds, or MaxAge has passed. Reads of the keys on this instance
-// start retries in the background, with pauses of up to 5 s. Call Invalidate again too,
-// because nobody may read the keys. An Invalidate can be repeated any number of times.
+// values from the remote tier until the invalidation is made. The keys are queued: this
+// instance attempts their invalidation in the background until it succeeds, or MaxAge has
+// passed, and until then does not read the keys from the remote tier. The pauses between the
+// attempts are up to 5 s, and end when the Remote serves again. errors.Is tells ErrQueued from
+// ErrRefused, for which somebody has to change the server's configuration. What is queued is
+// in the process only: see Close. An Invalidate can be repeated any number of times.
 //
 // Invalidate does not stop at ctx's end, because the write has been made. It takes the
 // Remote's budget at most, or one budget for each few hundred keys while the Remote answers.
@@ -61,7 +63,7 @@ func (c *Cache[K, V]) overwrite(ctx context.Context, op string, keys []K, change
 	}
 	remoteKeys := c.remoteKeys(keys)
 	ctx = context.WithoutCancel(ctx)
-	round := c.unconfirmed.Round()
+	round := c.journal.Round()
 	// Settled before the second drop: a flight that the drop does not doom starts after the
 	// drop, and sees the unconfirmed keys.
 	err := c.settle(ctx, op, remoteKeys, round, change(ctx, remoteKeys))
@@ -88,20 +90,41 @@ func (c *Cache[K, V]) remoteKeys(keys []K) []string {
 }
 
 // settle notes the outcome of an invalidation in the remote tier. names are names of keys
-// or of tags. round is the number that unconfirmed.Round returned before the command was
+// or of tags. round is the number that journal.Round returned before the command was
 // sent. If err is nil, settle notes that the remote tier has confirmed names, and returns
 // nil. Otherwise settle notes that names are unconfirmed, and returns err in a RemoteError.
 func (c *Cache[K, V]) settle(ctx context.Context, op string, names []string, round int, err error) error {
 	if err == nil {
-		c.unconfirmed.Confirm(names, round)
+		c.journal.Confirm(names, round)
+		if op != opSet {
+			c.remember(names)
+		}
 		return nil
 	}
-	if c.unconfirmed.Add(names, c.opts.MaxAge) {
-		c.opts.Logger.WarnContext(ctx, "too many invalidations failed; the remote tier is not read until the oldest values have gone",
-			"cache", c.opts.Name, "for", c.opts.MaxAge)
-	}
+	c.queue(ctx, names)
 	c.remoteFailed(ctx, op, err)
 	return &RemoteError{Op: op, Err: err}
+}
+
+// queue notes that names are unconfirmed.
+func (c *Cache[K, V]) queue(ctx context.Context, names []string) {
+	if replaced := c.journal.Add(names); replaced != nil {
+		c.opts.Logger.WarnContext(ctx, "too many invalidations failed; the whole cache is invalidated in their place", "cache", c.opts.Name)
+		c.abandon(ctx, c.undelivered(replaced))
+	}
+}
+
+// opSet is the operation of Set, whose record is not older than its entry in the log.
+const opSet = "set"
+
+// remember notes that names were invalidated, at the latest at the end of the log as this
+// instance knows it. The log delivers the very position a moment later, unless the server
+// loses the entry first.
+func (c *Cache[K, V]) remember(names []string) {
+	at := c.opts.Remote.Observed(c.opts.Name)
+	for _, name := range names {
+		c.memory.Add(name, at)
+	}
 }
 
 // drop applies an invalidation of keys to this instance: the instance drops the keys, and
@@ -188,7 +211,7 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 		return c.invalidate(ctx, []K{key})
 	}
 	fill := remote.Fill{Payload: payload, TTL: ttl, MaxAge: c.opts.MaxAge, Stamp: stamp, Tags: e.tags}
-	err = c.overwrite(ctx, "set", []K{key}, func(ctx context.Context, remoteKeys []string) error {
+	err = c.overwrite(ctx, opSet, []K{key}, func(ctx context.Context, remoteKeys []string) error {
 		return c.setRemote(ctx, remoteKeys[0], fill)
 	})
 	if err == nil {

@@ -13,8 +13,15 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// maxProbeFactor times Options.ProbeInterval is the longest wait between probes.
-const maxProbeFactor = 10
+const (
+	// In the first minute of an outage the waits between probes are at most
+	// promptProbeWait, unless Options.ProbeInterval is longer.
+	promptProbes    = time.Minute
+	promptProbeWait = 250 * time.Millisecond
+
+	// Later maxProbeFactor times Options.ProbeInterval is the longest wait.
+	maxProbeFactor = 10
+)
 
 // breaker sends no commands to a Redis that does not serve. It opens after
 // Options.MaxFailures failures in a row. A probe in the background closes the breaker. A
@@ -37,8 +44,13 @@ type breaker struct {
 	probe   func(context.Context, goredis.Cmdable) error
 	open    atomic.Bool
 	refused atomic.Uint64
-	woken   chan struct{} // receives an element when the log is read again
-	sent    atomic.Pointer[sending]
+
+	// draining is true while the breaker is open and the followers make the invalidations
+	// that they had queued. Commands that write are sent then.
+	draining atomic.Bool
+
+	woken chan struct{} // receives an element when the log is read again
+	sent  atomic.Pointer[sending]
 
 	mu       sync.Mutex // guards all below
 	shutting bool
@@ -78,12 +90,20 @@ func newBreakers(s *Store) (reads, writes *breaker) {
 
 // allows reports whether a command may be sent.
 func (b *breaker) allows() bool {
-	if b.open.Load() {
-		b.refused.Add(1)
-		return false
+	stops := b
+	switch {
+	case b.within == nil && b.open.Load():
+	case b.within != nil && b.stopsWrites():
+	case b.within != nil && b.within.stopsWrites():
+		stops = b.within
+	default:
+		return true
 	}
-	return b.within == nil || b.within.allows()
+	stops.refused.Add(1)
+	return false
 }
+
+func (b *breaker) stopsWrites() bool { return b.open.Load() && !b.draining.Load() }
 
 // learn counts the outcome of a command sent while the breaker was closed.
 func (b *breaker) learn(err error) {
@@ -143,8 +163,7 @@ func (b *breaker) openLocked(err error) (report func()) {
 
 // probeUntilUp probes from time to time, until Redis serves.
 func (b *breaker) probeUntilUp(ctx context.Context) {
-	wait := b.s.opts.ProbeInterval
-	longest := max(wait, maxProbeFactor*min(wait, math.MaxInt64/maxProbeFactor))
+	wait, began := b.s.opts.ProbeInterval, time.Now()
 	for {
 		woken := false
 		select {
@@ -156,14 +175,46 @@ func (b *breaker) probeUntilUp(ctx context.Context) {
 		}
 		listens := woken || b.reached(ctx)
 		if listens && b.clientServes(ctx) {
+			b.drain(ctx)
 			b.close()
 			return
 		}
-		wait = 2 * min(wait, longest/2)
+		longest := b.longestWait(time.Since(began))
+		wait = min(2*min(wait, longest), longest)
 		if listens && b.within == nil { // the client needs another moment
 			wait = b.s.opts.ProbeInterval
 		}
 	}
+}
+
+// longestWait returns the longest wait between two probes, after an outage of that length. A
+// short outage is over for the callers soon after the server is back. A long one costs the
+// server and the network fewer probes.
+func (b *breaker) longestWait(outage time.Duration) time.Duration {
+	interval := b.s.opts.ProbeInterval
+	if outage < promptProbes {
+		return max(interval, promptProbeWait)
+	}
+	return max(interval, maxProbeFactor*min(interval, math.MaxInt64/maxProbeFactor))
+}
+
+// drainBudgets is for how many budgets a breaker waits for the invalidations that are queued.
+const drainBudgets = 4
+
+// drain lets the followers make the invalidations that they have queued, before commands that
+// read are sent again: other instances may read the keys.
+func (b *breaker) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainBudgets*min(b.s.opts.Timeout, math.MaxInt64/drainBudgets))
+	defer cancel()
+	b.draining.Store(true)
+	defer b.draining.Store(false)
+	var followers sync.WaitGroup
+	for _, p := range b.s.logs {
+		for _, f := range p.currentFollowers() {
+			followers.Go(func() { f.Recovered(ctx) })
+		}
+	}
+	followers.Wait()
 }
 
 // wake ends the wait for the next probe, because the log is read again.
@@ -196,6 +247,7 @@ func (b *breaker) close() {
 	b.mu.Unlock()
 	b.trace(false, nil)
 	if b.within == nil {
+		b.s.writes.wake()
 		for _, p := range b.s.logs {
 			p.wake()
 		}
@@ -226,14 +278,41 @@ func (b *breaker) reached(ctx context.Context) bool {
 	return true
 }
 
-// clientServes reports whether the Store's client can carry out a command.
+// maxProbes bounds the probes that are sent at once.
+const maxProbes = 100
+
+// clientServes reports whether the Store's client can carry out a command. The idle
+// connections of the client's pool may all be dead, as after an address has moved, although
+// new connections work. Each of them would cost a probe its time. So there are as many probes
+// at once as connections: a connection that does not answer leaves the pool, and a second
+// round finds new ones.
 func (b *breaker) clientServes(ctx context.Context) bool {
+	for range 2 {
+		if b.probeAll(ctx) {
+			return true
+		}
+	}
+	return false
+}
+
+// probeAll sends a probe for each idle connection, and reports whether one was answered.
+func (b *breaker) probeAll(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, b.s.opts.Timeout)
 	defer cancel()
-	_, err := abandonable(ctx, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, b.probe(ctx, b.s.client)
-	})
-	return !isOutage(err)
+	var serves atomic.Bool
+	var probes sync.WaitGroup
+	for range min(max(1, int(b.s.client.PoolStats().IdleConns)), maxProbes) {
+		probes.Go(func() {
+			_, err := abandonable(ctx, func(ctx context.Context) (struct{}, error) {
+				return struct{}{}, b.probe(ctx, b.s.client)
+			})
+			if !isOutage(err) {
+				serves.Store(true)
+			}
+		})
+	}
+	probes.Wait()
+	return serves.Load()
 }
 
 // shut opens the breaker permanently.

@@ -38,6 +38,9 @@ type partition struct {
 	delivering   place           // the last entry delivered, or being delivered; zero at first
 	delivered    remote.Position // the last position up to which every entry is delivered
 	recent       recent          // the last delivered entries
+	history      history         // their places, for longer
+	unseen       unseen
+	jumps        uint64 // how often the reader went to the end of the log without reading up to it
 	marked       marked
 	tells        uint64        // how often more was delivered
 	lastTell     time.Time     // when more was last delivered
@@ -47,7 +50,7 @@ type partition struct {
 	following    bool          // the reader is connected, and delivers entries
 	followers    []*follower
 
-	entries, malformed, sessions, gaps uint64
+	entries, malformed, sessions, gaps, reverts uint64
 
 	depth         int64
 	lag           time.Duration
@@ -126,6 +129,12 @@ func (s *Store) Follow(name string, f remote.Follower) (stop func(), err error) 
 	return func() { p.unfollow(own) }, nil
 }
 
+func (p *partition) currentFollowers() []*follower {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.followers
+}
+
 func (p *partition) unfollow(f *follower) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -194,15 +203,19 @@ func (p *partition) end(ctx context.Context) (place, error) {
 // appendAfter sends the commands that fill adds to a batch, and behind them entries of
 // names. It returns the position of the last entry.
 func (s *Store) appendAfter(ctx context.Context, names []string, fill func(*batch)) (at remote.Position, err error) {
-	if len(names) == 0 {
+	return s.appendEntry(ctx, newEntry(s.origin, false, names), fill)
+}
+
+func (s *Store) appendEntry(ctx context.Context, e logEntry, fill func(*batch)) (at remote.Position, err error) {
+	if len(e.names) == 0 {
 		return at, nil
 	}
-	p := s.log(names[0])
-	before := s.Observed(names[0])
-	at, err = p.send(ctx, names, fill)
+	p := s.log(e.names[0])
+	before := s.Observed(e.names[0])
+	at, err = p.send(ctx, e, fill)
 	if err == nil && !before.Before(at) {
 		// The log was lost, and goes on with positions before the newest known one.
-		at, err = p.appendBeyond(ctx, before, names)
+		at, err = p.appendBeyond(ctx, before, e)
 	}
 	if err == nil {
 		p.hear(at)
@@ -210,57 +223,68 @@ func (s *Store) appendAfter(ctx context.Context, names []string, fill func(*batc
 	return at, err
 }
 
-// appendBeyond raises the end of the log beyond a position, and then appends names.
-func (p *partition) appendBeyond(ctx context.Context, before remote.Position, names []string) (remote.Position, error) {
-	lift, _ := encodeEntry(p.s.origin, nil)
+// appendBeyond raises the end of the log beyond a position, and then appends e.
+func (p *partition) appendBeyond(ctx context.Context, before remote.Position, e logEntry) (remote.Position, error) {
+	lift, _ := newEntry(p.s.origin, false, nil).encode()
 	_, err := send(ctx, p.s.writes, func(ctx context.Context) (string, error) {
 		return p.addOne(ctx, p.s.client, formatPosition(remote.Position{Time: before.Time + 1}), lift)
 	})
 	if err != nil && !isTooSmall(err) {
 		return remote.Position{}, err
 	}
-	return p.send(ctx, names, func(*batch) {})
+	return p.send(ctx, e, func(*batch) {})
 }
 
-func (p *partition) send(ctx context.Context, names []string, fill func(*batch)) (remote.Position, error) {
-	at, err := send(ctx, p.s.writes, func(ctx context.Context) (at remote.Position, err error) {
+func (p *partition) send(ctx context.Context, e logEntry, fill func(*batch)) (remote.Position, error) {
+	type end struct {
+		at    remote.Position
+		nonce nonce
+	}
+	got, err := send(ctx, p.s.writes, func(ctx context.Context) (got end, err error) {
 		var added *goredis.StringCmd
-		commands := func(b *batch) {
+		commands := func(b *batch) { // again if the server does not have a script
 			fill(b)
-			added = p.addAll(ctx, b.pipe, names)
+			p.unexpect(got.nonce)
+			added, got.nonce = p.addAll(ctx, b.pipe, e)
+			p.expect(got.nonce, e.names)
 		}
 		if err := p.s.exec(ctx, commands); err != nil {
-			return at, err
+			p.unexpect(got.nonce)
+			return got, err
 		}
-		at, ok := parsePosition(added.Val())
-		if !ok {
-			return at, errReply
+		var ok bool
+		if got.at, ok = parsePosition(added.Val()); !ok {
+			p.unexpect(got.nonce)
+			return got, errReply
 		}
-		return at, nil
+		return got, nil
 	})
 	if err == nil {
 		p.noteRenewal()
+		p.acknowledge(got.nonce, got.at)
 	}
-	return at, err
+	return got.at, err
 }
 
-// addAll adds to a pipeline the commands that append entries of names, and returns the last
-// XADD. Readers ask for the last entry of the log again and again. So a short entry without
-// names follows a long entry.
-func (p *partition) addAll(ctx context.Context, pipe goredis.Pipeliner, names []string) (added *goredis.StringCmd) {
+// addAll adds to a pipeline the commands that append e, as several entries if it has too many
+// names for one. It returns the last XADD, and the nonce of its entry. Readers ask for the
+// last entry of the log again and again. So a short entry without names follows a long entry.
+func (p *partition) addAll(ctx context.Context, pipe goredis.Pipeliner, e logEntry) (added *goredis.StringCmd, last nonce) {
 	size := 0
-	for rest := names; len(rest) > 0; {
-		var entry []byte
-		entry, rest = encodeEntry(p.s.origin, rest)
-		added, size = p.add(ctx, pipe, "*", entry), len(entry)
+	for len(e.names) > 0 {
+		e = newEntry(e.from, e.replaced, e.names)
+		entry, rest := e.encode()
+		added, size, last = p.add(ctx, pipe, "*", entry), len(entry), e.nonce
+		e.names = rest
 	}
 	if size > maxLastEntry {
-		end, _ := encodeEntry(p.s.origin, nil)
-		added = p.add(ctx, pipe, "*", end)
+		end := newEntry(p.s.origin, false, nil)
+		entry, _ := end.encode()
+		added, last = p.add(ctx, pipe, "*", entry), end.nonce
 	}
 	p.mark(ctx, pipe)
 	pipe.PExpire(ctx, p.key, logTTL)
-	return added
+	return added, last
 }
 
 // addOne appends one entry, replaces the mark of the log, and renews the TTL of the log.
@@ -300,6 +324,7 @@ func (p *partition) addTo(s *Stats) (started, following int) {
 	s.LogMalformed += p.malformed
 	s.LogSessions += p.sessions
 	s.LogGaps += p.gaps
+	s.LogReverts += p.reverts
 	s.LogDepth += p.depth
 	lag := p.lag
 	if !p.appended.IsZero() {

@@ -15,10 +15,11 @@ import (
 )
 
 const (
-	entryVersion = 1
-	entryField   = "e" // the only field of an entry of the stream
-	originSize   = 8
-	nonceSize    = 8 // distinguishes entries of one position, when a log was lost and goes on
+	entryVersion  = 1
+	entryReplaced = 0x80 // added to the version of an entry whose names were replaced
+	entryField    = "e"  // the only field of an entry of the stream
+	originSize    = 8
+	nonceSize     = 8
 
 	// An entry holds as many names as these bounds allow. With the bytes that Redis adds,
 	// such an entry has less than 16 KiB. A name that is too long for maxEntryBytes has an
@@ -40,13 +41,33 @@ func newOrigin() (o origin) {
 	return o
 }
 
-// encodeEntry returns an entry of names, and the names that did not fit.
-func encodeEntry(from origin, names []string) (entry []byte, rest []string) {
-	entry = append([]byte{entryVersion}, from[:]...)
-	entry = binary.BigEndian.AppendUint64(entry, mrand.Uint64())
-	for i, name := range names {
+// nonce distinguishes the entries of one origin and one position.
+type nonce uint64
+
+// logEntry is an entry of the log, decoded.
+type logEntry struct {
+	from     origin
+	nonce    nonce
+	replaced bool // the records of names were replaced, and not invalidated
+	names    []string
+}
+
+// newEntry returns an entry of names, which may be too many for one.
+func newEntry(from origin, replaced bool, names []string) logEntry {
+	return logEntry{from, nonce(mrand.Uint64()), replaced, names}
+}
+
+// encode returns e with as many names as one entry takes, and the other names.
+func (e logEntry) encode() (entry []byte, rest []string) {
+	kind := byte(entryVersion)
+	if e.replaced {
+		kind |= entryReplaced
+	}
+	entry = append([]byte{kind}, e.from[:]...)
+	entry = binary.BigEndian.AppendUint64(entry, uint64(e.nonce))
+	for i, name := range e.names {
 		if i > 0 && (i == maxEntryNames || len(entry)+len(name) > maxEntryBytes) {
-			return entry, names[i:]
+			return entry, e.names[i:]
 		}
 		entry = binary.AppendUvarint(entry, uint64(len(name)))
 		entry = append(entry, name...)
@@ -54,35 +75,37 @@ func encodeEntry(from origin, names []string) (entry []byte, rest []string) {
 	return entry, nil
 }
 
-// decodeEntry returns the origin and the names of an entry made by encodeEntry.
-func decodeEntry(b []byte) (from origin, names []string, err error) {
-	if len(b) > 0 && b[0] != entryVersion {
-		return from, nil, fmt.Errorf("%w: %d", errEntryVersion, b[0])
+// decodeEntry decodes an entry made by encode.
+func decodeEntry(b []byte) (e logEntry, err error) {
+	if len(b) > 0 && b[0]&^entryReplaced != entryVersion {
+		return e, fmt.Errorf("%w: %d", errEntryVersion, b[0]&^entryReplaced)
 	}
 	if len(b) < 1+originSize+nonceSize {
-		return from, nil, errEntry
+		return e, errEntry
 	}
-	copy(from[:], b[1:])
+	e.replaced = b[0]&entryReplaced != 0
+	copy(e.from[:], b[1:])
+	e.nonce = nonce(binary.BigEndian.Uint64(b[1+originSize:]))
 	for b = b[1+originSize+nonceSize:]; len(b) > 0; {
 		size, n := binary.Uvarint(b)
 		if n <= 0 || size > uint64(len(b)-n) {
-			return from, nil, errEntry
+			return e, errEntry
 		}
-		names = append(names, string(b[n:n+int(size)]))
+		e.names = append(e.names, string(b[n:n+int(size)]))
 		b = b[n+int(size):]
 	}
-	return from, names, nil
+	return e, nil
 }
 
 // decodeMessage decodes an entry in the form in which the stream holds the entry.
-func decodeMessage(m goredis.XMessage) (at remote.Position, from origin, names []string, err error) {
+func decodeMessage(m goredis.XMessage) (at remote.Position, e logEntry, err error) {
 	at, ok := parsePosition(m.ID)
 	text, isText := m.Values[entryField].(string)
 	if !ok || !isText || len(m.Values) != 1 {
-		return at, from, nil, errEntry
+		return at, e, errEntry
 	}
-	from, names, err = decodeEntry([]byte(text))
-	return at, from, names, err
+	e, err = decodeEntry([]byte(text))
+	return at, e, err
 }
 
 // Positions are IDs of the stream's entries.

@@ -196,11 +196,21 @@ func misses(t *testing.T, i *instance, keys ...string) {
 	}
 }
 
-// marks follows the entries that mark a place in the log.
-type marks struct{ last atomic.Pointer[string] }
+// deaf is a follower that does nothing.
+type deaf struct{}
 
-func (m *marks) Since(remote.Position, bool) {}
-func (m *marks) Lost()                       {}
+func (deaf) Since(remote.Position, bool)               {}
+func (deaf) Lost()                                     {}
+func (deaf) Invalidated(string, remote.Position, bool) {}
+func (deaf) Replaced(string, remote.Position, bool)    {}
+func (deaf) Reverted(remote.Position, []string)        {}
+func (deaf) Recovered(context.Context)                 {}
+
+// marks follows the entries that mark a place in the log.
+type marks struct {
+	deaf
+	last atomic.Pointer[string]
+}
 
 func (m *marks) Invalidated(name string, _ remote.Position, _ bool) { m.last.Store(&name) }
 

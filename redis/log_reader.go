@@ -170,30 +170,51 @@ func (r *session) bounded(ctx context.Context) (context.Context, context.CancelF
 
 // resume continues behind the last delivered entry, if that entry is still in the log. Then
 // every entry behind it is in the log, too. Otherwise, and in the first session, resume
-// begins at the end of the log.
+// jumps to the end of the log.
 func (r *session) resume(ctx context.Context) error {
 	asked := time.Now()
 	last := r.last()
-	has := false
-	if last.at != (remote.Position{}) {
-		ctx, cancel := r.bounded(ctx)
-		defer cancel()
-		found, err := r.find(ctx, r.client, last).Result()
-		if err != nil {
-			return err
-		}
-		has = last.isIn(found)
+	if last.at == (remote.Position{}) {
+		return r.jump(ctx, asked)
 	}
-	end, err := r.raiseEnd(ctx)
+	bounded, cancel := r.bounded(ctx)
+	defer cancel()
+	found, err := r.find(bounded, r.client, last).Result()
 	if err != nil {
 		return err
 	}
-	if has {
-		r.follow(ctx, last, time.Time{})
-	} else {
-		r.follow(ctx, end, asked)
+	if !last.isIn(found) {
+		return r.jump(ctx, asked)
 	}
+	if _, err := r.raiseEnd(ctx); err != nil {
+		return err
+	}
+	r.follow(ctx, last, nil)
 	return nil
+}
+
+// jump goes on at the end of the log, because the entries behind the last delivered one are
+// not known. The reader has asked for the log at the given time.
+func (r *session) jump(ctx context.Context, asked time.Time) error {
+	over := &jump{asked: asked}
+	if r.last().at != (remote.Position{}) {
+		var err error
+		if over.lost, over.to, err = r.loss(ctx); err != nil {
+			return err
+		}
+	}
+	end, err := r.raiseEnd(ctx)
+	if err == nil {
+		r.follow(ctx, end, over)
+	}
+	return err
+}
+
+// jump is a step of the reader over entries that it does not know.
+type jump struct {
+	asked time.Time       // when the reader asked for the log
+	lost  bool            // the server has lost entries that were delivered,
+	to    remote.Position // those behind this position
 }
 
 // raiseEnd returns the end of the log, and ensures that the end is not before a position that
@@ -211,17 +232,17 @@ func (r *session) raiseEnd(ctx context.Context) (end place, err error) {
 	if err != nil {
 		return end, err
 	}
-	id := "*"
 	if end = lastOf(messages); end != (place{}) && !end.at.Before(heard) {
 		return end, nil
 	}
-	if heard != (remote.Position{}) {
-		id = formatPosition(remote.Position{Time: heard.Time + 1})
-	}
-	entry, _ := encodeEntry(r.s.origin, nil)
-	added, err := r.addOne(ctx, r.client, id, entry)
-	if err != nil && isTooSmall(err) { // another Store was quicker
-		added, err = r.addOne(ctx, r.client, "*", entry)
+	entry, _ := newEntry(r.s.origin, false, nil).encode()
+	// First at Redis' time: other Stores may know of later positions than this one does.
+	added, err := r.addOne(ctx, r.client, "*", entry)
+	if at, _ := parsePosition(added); err == nil && !heard.Before(at) {
+		added, err = r.addOne(ctx, r.client, formatPosition(remote.Position{Time: heard.Time + 1}), entry)
+		if err != nil && isTooSmall(err) { // another Store was quicker
+			added, err = r.addOne(ctx, r.client, "*", entry)
+		}
 	}
 	if err != nil {
 		return end, err
@@ -237,10 +258,10 @@ func isTooSmall(err error) bool {
 }
 
 // follow calls Since of every follower: the log is read on behind from. If entries before
-// from may never be delivered, from is the end of the log, and begun is when the reader
-// asked for the end. Otherwise begun is zero.
-func (r *session) follow(ctx context.Context, from place, begun time.Time) {
-	complete := begun.IsZero()
+// from may never be delivered, from is the end of the log, and over is the jump. Otherwise
+// over is nil.
+func (r *session) follow(ctx context.Context, from place, over *jump) {
+	complete := over == nil
 	r.deliverMu.Lock()
 	r.mu.Lock()
 	gap := !complete && r.delivering.at != (remote.Position{})
@@ -254,15 +275,18 @@ func (r *session) follow(ctx context.Context, from place, begun time.Time) {
 	r.delivering, r.newest = from, r.newest.Later(from.at)
 	followers := r.followers
 	r.mu.Unlock()
+	if gap && over.lost {
+		r.revert(over.to, nil)
+	}
 	for _, f := range followers {
 		f.Since(from.at, complete)
 	}
 	r.mu.Lock()
 	r.following = true // after Since, which drops local tiers
 	r.mu.Unlock()
-	r.began(from)
+	r.began(from, !complete)
 	if !complete {
-		r.know(begun)
+		r.know(over.asked)
 	}
 	r.deliverMu.Unlock()
 	r.ready.Do(func() { close(r.settled) })

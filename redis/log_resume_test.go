@@ -90,6 +90,7 @@ func TestALogThatLostOnlyWhatWasNotToldIsLifted(t *testing.T) {
 
 // slowFollower notes what it is told. Its first Since takes until go is closed.
 type slowFollower struct {
+	deaf
 	entered, proceed chan struct{}
 	once             sync.Once
 

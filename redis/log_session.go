@@ -22,11 +22,7 @@ func (r *session) step(ctx context.Context) error {
 	}
 	if !got.contiguous {
 		r.expected = place{}
-		end, err := r.raiseEnd(ctx)
-		if err == nil {
-			r.follow(ctx, end, asked)
-		}
-		return err
+		return r.jump(ctx, asked)
 	}
 	if n := len(got.messages); n > 0 {
 		r.count = min(2*r.count, readCount)
@@ -163,7 +159,7 @@ func (r *session) apply(ctx context.Context, messages []goredis.XMessage) (lag t
 // applyOne delivers one entry. It skips an entry that it cannot decode: the writer is
 // another release, or not this library.
 func (r *session) applyOne(ctx context.Context, m goredis.XMessage, followers []*follower) {
-	at, from, names, err := decodeMessage(m)
+	at, e, err := decodeMessage(m)
 	if err != nil {
 		r.mu.Lock()
 		r.malformed++
@@ -171,11 +167,19 @@ func (r *session) applyOne(ctx context.Context, m goredis.XMessage, followers []
 		r.warnMalformed.Do(func() { r.s.opts.Logger.WarnContext(ctx, "a log entry is not understood", "error", err) })
 		return
 	}
-	for _, name := range names {
+	own := e.from == r.s.origin
+	if own {
+		r.unexpect(e.nonce)
+	}
+	for _, name := range e.names {
 		of := cacheOf(name)
 		for _, f := range followers {
-			if f.cache == of {
-				f.Invalidated(name, at, from == r.s.origin)
+			switch {
+			case f.cache != of:
+			case e.replaced:
+				f.Replaced(name, at, own)
+			default:
+				f.Invalidated(name, at, own)
 			}
 		}
 	}
@@ -185,21 +189,31 @@ func (r *session) applyOne(ctx context.Context, m goredis.XMessage, followers []
 func (p *partition) done(messages ...goredis.XMessage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, m := range messages[max(len(messages)-len(p.recent.places), 0):] {
-		p.recent.add(placeOf(m))
+	for _, m := range messages {
+		place := placeOf(m)
+		p.recent.add(place)
+		p.history.add(place)
 	}
 	p.delivered = p.recent.last().at
+	p.findLostLocked()
 	p.tellProgressLocked()
 }
 
 // began notes that the followers read on behind from. It drops the recent entries and the
-// mark: entries delivered before from prove nothing about entries behind from.
-func (p *partition) began(from place) {
+// mark: entries delivered before from prove nothing about entries behind from. jumped reports
+// that entries before from were not delivered.
+func (p *partition) began(from place, jumped bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.recent, p.marked = recent{}, marked{}
 	p.recent.add(from)
 	p.delivered = from.at
+	if jumped {
+		p.jumps++
+		p.history = nil
+		p.history.add(from)
+	}
+	p.findLostLocked()
 	p.tellProgressLocked()
 }
 

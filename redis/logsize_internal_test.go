@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"context"
 	"math"
 	"strings"
 	"testing"
@@ -74,8 +75,9 @@ func TestEntriesAreOfAtMostSoManyBytes(t *testing.T) {
 		var decoded []string
 		for rest := names; len(rest) > 0; {
 			var entry []byte
-			entry, rest = encodeEntry(origin{}, rest)
-			_, got, err := decodeEntry(entry)
+			entry, rest = newEntry(origin{}, false, rest).encode()
+			e, err := decodeEntry(entry)
+			got := e.names
 			if err != nil || len(got) == 0 {
 				t.Fatalf("an entry of %d names: %v", len(got), err)
 			}
@@ -95,7 +97,10 @@ type noFollower struct{}
 
 func (noFollower) Since(remote.Position, bool)               {}
 func (noFollower) Lost()                                     {}
+func (noFollower) Recovered(context.Context)                 {}
 func (noFollower) Invalidated(string, remote.Position, bool) {}
+func (noFollower) Replaced(string, remote.Position, bool)    {}
+func (noFollower) Reverted(remote.Position, []string)        {}
 
 // A reader renews the TTL of a log to which nothing is appended when it begins, and again
 // after an eighth of it.

@@ -2,7 +2,10 @@ package redis
 
 import (
 	"errors"
+	"slices"
 	"strings"
+
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
 // needs are the commands that the server must have and the Store's user must be allowed to
@@ -19,15 +22,18 @@ func (s *Store) noteRefusal(err error) {
 		return
 	}
 	var said reply
-	if !errors.As(err, &said) {
+	if !errors.As(err, &said) || !said.refuses() {
 		return
 	}
-	for _, lack := range lacks {
-		if strings.HasPrefix(string(said), lack) {
-			s.refusal.Do(func() {
-				s.opts.Logger.WarnContext(s.background, "redis refuses a command that the Store needs", "error", said, "needs", needs)
-			})
-			return
-		}
-	}
+	s.refusal.Do(func() {
+		s.opts.Logger.WarnContext(s.background, "redis refuses a command that the Store needs", "error", said, "needs", needs)
+	})
 }
+
+// refuses reports whether a needed command is lacking.
+func (r reply) refuses() bool {
+	return slices.ContainsFunc(lacks, func(lack string) bool { return strings.HasPrefix(string(r), lack) })
+}
+
+// Is reports whether target is remote.ErrRefused and a needed command is lacking.
+func (r reply) Is(target error) bool { return target == remote.ErrRefused && r.refuses() }

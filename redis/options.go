@@ -63,7 +63,8 @@ type Options struct {
 	MaxFailures int
 
 	// ProbeInterval is the wait between the opening of the breaker and the first probe. The
-	// wait doubles after each probe, with jitter, up to 10 times ProbeInterval. A wait ends
+	// wait doubles after each probe, with jitter: in the first minute up to 250 ms, or
+	// ProbeInterval if that is longer, and later up to 10 times ProbeInterval. A wait ends
 	// early when the log can be read again. 0 means DefaultProbeInterval.
 	ProbeInterval time.Duration
 

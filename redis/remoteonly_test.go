@@ -30,13 +30,14 @@ func versionOf(t *testing.T, value string) int64 {
 
 // stuck is a follower that holds up the reader of the log.
 type stuck struct {
+	deaf
 	is    sync.Once
 	began chan struct{} // closed when the reader stands still
 	end   chan struct{} // lets it go on
 }
 
-func (s *stuck) Since(remote.Position, bool) {}
-func (s *stuck) Lost()                       {}
+func (s *stuck) Replaced(name string, at remote.Position, own bool) { s.Invalidated(name, at, own) }
+
 func (s *stuck) Invalidated(string, remote.Position, bool) {
 	s.is.Do(func() { close(s.began) })
 	<-s.end

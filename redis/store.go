@@ -214,6 +214,7 @@ type Stats struct {
 	LogMalformed uint64        // of LogEntries, entries that could not be decoded
 	LogSessions  uint64        // connections on which the log was read
 	LogGaps      uint64        // times that entries may have been missed
+	LogReverts   uint64        // times that the server had lost entries that it had acknowledged
 	LogDepth     int64         // entries in the log when the log was last read
 	LogLag       time.Duration // recent time from the append of an own entry to its delivery
 }

@@ -14,11 +14,11 @@ import (
 // tagRecord begins the record of a tag. The position follows.
 const tagRecord = "P\x02"
 
-// Announce appends keys to the log.
+// Announce appends keys to the log, as replaced.
 func (s *Store) Announce(ctx context.Context, keys ...string) error {
 	ctx, cancel := s.oneBudget(ctx)
 	defer cancel()
-	_, err := s.appendAfter(ctx, keys, func(*batch) {})
+	_, err := s.appendEntry(ctx, newEntry(s.origin, true, keys), func(*batch) {})
 	return err
 }
 

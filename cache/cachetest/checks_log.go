@@ -23,7 +23,7 @@ type listener struct {
 	told  []told
 }
 
-// told is one call of Invalidated.
+// told is one call of Invalidated or Replaced.
 type told struct {
 	name string
 	at   remote.Position
@@ -40,6 +40,12 @@ func (l *listener) Since(at remote.Position, complete bool) {
 }
 
 func (l *listener) Lost() {}
+
+func (l *listener) Recovered(context.Context) {}
+
+func (l *listener) Reverted(remote.Position, []string) {}
+
+func (l *listener) Replaced(name string, at remote.Position, own bool) { l.Invalidated(name, at, own) }
 
 func (l *listener) Invalidated(name string, at remote.Position, own bool) {
 	if !l.busy.CompareAndSwap(false, true) {

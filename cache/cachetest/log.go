@@ -12,9 +12,10 @@ import (
 
 // logEntry is one entry of the log.
 type logEntry struct {
-	at    remote.Position
-	from  *Remote
-	names []string
+	at       remote.Position
+	from     *Remote
+	names    []string
+	replaced bool
 }
 
 // tagRecord is the record of a tag: the position of the last invalidation.
@@ -60,9 +61,9 @@ func (s *Server) EvictTags() {
 	clear(s.tags)
 }
 
-func (s *Server) appendLocked(from *Remote, names []string) remote.Position {
+func (s *Server) appendLocked(from *Remote, names []string, replaced bool) remote.Position {
 	s.end.Time++
-	s.log = append(s.log, logEntry{s.end, from, names})
+	s.log = append(s.log, logEntry{s.end, from, names, replaced})
 	return s.end
 }
 
@@ -139,6 +140,13 @@ func (r *Remote) MendLog() {
 	r.wake()
 }
 
+// Recover tells the caches of this Remote that the server serves again, as a Tier with a
+// circuit breaker does, and returns when they have made the invalidations that they had
+// queued. A Remote whose faults end does not tell by itself.
+func (r *Remote) Recover(ctx context.Context) {
+	r.tell(func(f *follower) { f.Recovered(ctx) })
+}
+
 func (r *Remote) tell(what func(*follower)) {
 	r.reader.mu.Lock()
 	followers := r.reader.followers
@@ -206,7 +214,11 @@ func (r *Remote) tellEntry(e logEntry) {
 	for _, name := range e.names {
 		of, _, _ := strings.Cut(name, ":")
 		r.tell(func(f *follower) {
-			if f.cache == of {
+			switch {
+			case f.cache != of:
+			case e.replaced:
+				f.Replaced(name, e.at, e.from == r)
+			default:
 				f.Invalidated(name, e.at, e.from == r)
 			}
 		})
@@ -245,10 +257,10 @@ func (r *Remote) Observed(string) remote.Position {
 }
 
 // append appends names to the log.
-func (r *Remote) append(ctx context.Context, names []string) (at remote.Position, err error) {
+func (r *Remote) append(ctx context.Context, names []string, replaced bool) (at remote.Position, err error) {
 	var readers []*Remote
 	err = r.do(ctx, "append", func(s *Server) {
-		at, readers = s.appendLocked(r, names), s.remotes
+		at, readers = s.appendLocked(r, names, replaced), s.remotes
 	})
 	for _, reader := range readers {
 		reader.wake()
@@ -262,15 +274,15 @@ func (r *Remote) append(ctx context.Context, names []string) (at remote.Position
 	return at, nil
 }
 
-// Announce appends keys to the log.
+// Announce appends keys to the log, as replaced.
 func (r *Remote) Announce(ctx context.Context, keys ...string) error {
-	_, err := r.append(ctx, keys)
+	_, err := r.append(ctx, keys, true)
 	return err
 }
 
 // InvalidateTags appends tags, records the position of that entry, and appends tags again.
 func (r *Remote) InvalidateTags(ctx context.Context, tags []string, keep time.Duration) (remote.Position, error) {
-	at, err := r.append(ctx, tags)
+	at, err := r.append(ctx, tags, false)
 	if err != nil {
 		return at, err
 	}
@@ -286,7 +298,7 @@ func (r *Remote) InvalidateTags(ctx context.Context, tags []string, keep time.Du
 	if err != nil {
 		return remote.Position{}, err
 	}
-	return r.append(ctx, tags)
+	return r.append(ctx, tags, false)
 }
 
 // TagPositions returns the recorded positions of tags.

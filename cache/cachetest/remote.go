@@ -255,7 +255,8 @@ func (r *Remote) replace(ctx context.Context, op string, keys []string, change f
 	if err != nil || len(keys) == 0 {
 		return err
 	}
-	return r.Announce(ctx, keys...)
+	_, err = r.append(ctx, keys, false)
+	return err
 }
 
 // Touch starts the TTL of a value again.

@@ -10,6 +10,10 @@ var (
 	// failed a short time ago. The command was not carried out.
 	ErrUnavailable = errors.New("cache: the remote tier is unavailable")
 
+	// ErrRefused is inside the error of a command that the server refuses to this user, or
+	// does not know. It fails until somebody changes the server's configuration.
+	ErrRefused = errors.New("cache: the remote tier refuses the command")
+
 	// ErrBudget is the cause (see context.Cause) of a context that ends because a call has
 	// spent its budget on the remote tier. A Tier that counts the failures of its server,
 	// as a circuit breaker does, counts a command that ended with this cause. It does not

@@ -42,7 +42,8 @@ type Log interface {
 	// if the log has no entry.
 	End(ctx context.Context, cache string) (Position, error)
 
-	// Announce appends keys to the log, and changes no record.
+	// Announce appends keys to the log as replaced, and changes no record: the followers'
+	// Replaced is called, and not Invalidated.
 	Announce(ctx context.Context, keys ...string) error
 
 	// InvalidateTags appends tags to the log, and records for each tag the position at
@@ -90,8 +91,8 @@ type Log interface {
 }
 
 // Follower receives the entries of a log. The Tier calls the methods of a follower one
-// after the other, and Invalidated in the order of the log. The methods must be fast, and
-// must not call Follow.
+// after the other, and Invalidated in the order of the log. The methods must be fast, except
+// Recovered, and must not call Follow.
 type Follower interface {
 	// Since reports that every entry after the position at will be delivered. The Tier
 	// calls Since when the log is first read, when the log is read again after Lost, and
@@ -103,6 +104,25 @@ type Follower interface {
 	// Lost reports that the log cannot be read at present. The Tier calls Since when it can
 	// read the log again.
 	Lost()
+
+	// Replaced is Invalidated for a key that Announce has appended: a Set has replaced the
+	// record, and the record may have a stamp from before the entry.
+	Replaced(name string, at Position, own bool)
+
+	// Reverted reports that the server has lost entries of the log, and with them changes of
+	// records, although it had acknowledged them: all entries after the position to, and
+	// entries of this Tier with names. It may have failed over to a replica that was behind,
+	// or have been restarted with an old dump. If the Tier does not know the last entry that
+	// was not lost, to is zero. The follower makes the invalidations again. If the Tier has
+	// missed entries, too, it calls Since after Reverted.
+	Reverted(to Position, names []string)
+
+	// Recovered reports that the server serves again, after a time in which the Tier did not
+	// send it all commands. The Tier waits for Recovered, until ctx ends, before it sends
+	// commands that read. Commands that write are sent meanwhile: a follower makes the
+	// invalidations that the server has missed. Unlike the other methods, Recovered may be
+	// called at the same time as any of them.
+	Recovered(ctx context.Context)
 
 	// Invalidated delivers name, which is one name of the log entry at the position at. own
 	// reports that this Tier itself appended the entry.

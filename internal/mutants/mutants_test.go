@@ -53,7 +53,7 @@ var mutants = []mutant{
 		"record{Record: remote.Record{State: remote.StateLease}, owner: r}",
 	}, {
 		"cache/cachetest/server.go", "	guards   []remote.Token\n", "	guards   []remote.Token\n	owner    *Remote\n",
-	}}, simulate, "stale"},
+	}}, []string{"./cache/cachetest", "-run", "TestServerConforms"}, "held true"},
 	{"doom", []change{{
 		"cache/follower.go",
 		"		c.reads.DetachAnd(key, func() { // in one step: see doomAnd\n			c.loads.DetachAnd(key, func() { c.local.Remove(key) })\n		})\n",
@@ -69,6 +69,12 @@ var mutants = []mutant{
 		"	c.reads.DoomAnd(key, func() { c.loads.DoomAnd(key, change) })\n",
 		"	c.reads.Doom(key)\n	c.loads.Doom(key)\n	change()\n",
 	}}, []string{"./cache", "-run", "TestAFlightThatFindsACopy"}, "got"},
+	{"memory of invalidations", []change{{
+		"cache/lookup.go", "	if rec.Stamp.Before(t.invalidatedAt) {", "	if false {",
+	}}, []string{"./cache", "-run", "TestARecordFromBeforeARememberedInvalidation"}, "want a miss"},
+	{"rounds of the journal", []change{{
+		"cache/internal/journal/journal.go", "e != nil && e.round <= round {", "e != nil {",
+	}}, []string{"./cache/internal/journal", "-run", "TestALateConfirmation"}, "is not unconfirmed"},
 	{"second drop", []change{{
 		"cache/write.go",
 		"	err := c.settle(ctx, op, remoteKeys, round, change(ctx, remoteKeys))\n	c.drop(keys)\n",
@@ -100,9 +106,9 @@ var mutants = []mutant{
 	}}, []string{"./cache", "-run", "TestRemoteOnlyIndexesItsLoads"}, "got"},
 	{"deletion before the entry", []change{{
 		"cache/cachetest/remote.go",
-		"	err := r.do(ctx, op, func(s *Server) {\n		for _, key := range keys {\n			change(s, key)\n		}\n	})\n	if err != nil || len(keys) == 0 {\n		return err\n	}\n	return r.Announce(ctx, keys...)\n",
-		"	if err := r.Announce(ctx, keys...); err != nil {\n		return err\n	}\n	return r.do(ctx, op, func(s *Server) {\n		for _, key := range keys {\n			change(s, key)\n		}\n	})\n",
-	}}, simulate, "stale"},
+		"	err := r.do(ctx, op, func(s *Server) {\n		for _, key := range keys {\n			change(s, key)\n		}\n	})\n	if err != nil || len(keys) == 0 {\n		return err\n	}\n	_, err = r.append(ctx, keys, false)\n	return err\n",
+		"	if _, err := r.append(ctx, keys, false); err != nil {\n		return err\n	}\n	return r.do(ctx, op, func(s *Server) {\n		for _, key := range keys {\n			change(s, key)\n		}\n	})\n",
+	}}, []string{"./cache", "-run", "TestAnInstanceThatStartsDuringAnInvalidate"}, "want a miss"},
 }
 
 // trust is the checker of what is trusted since when, which a fleet shows by chance.
@@ -110,6 +116,15 @@ var trust = []string{"./cache", "-run", "TestTrustCountsFromWhatWasHeard"}
 
 // onRedis has the guards of the log on Redis, which the simulation has no part in.
 var onRedis = []mutant{
+	{"making lost invalidations again", []change{{
+		"redis/log_reader.go", "		r.revert(over.to, nil)\n", "		_ = over.to\n",
+	}}, tests("TestAFailoverThatLosesWritesLosesNoInvalidation"), "old values are served"},
+	{"own entries that were lost", []change{{
+		"redis/log_loss.go", "names = append(names, a.names...)", "names = append(names, a.names[:0]...)",
+	}}, tests("TestAnEntryThatNobodyHasReadIsMadeAgain"), "the instance misses"},
+	{"draining before reads", []change{{
+		"redis/breaker.go", "			b.drain(ctx)\n", "",
+	}}, tests("TestAFailedInvalidateIsMadeBeforeReadsAreSentAgain"), "reads were sent again"},
 	{"telling", []change{{
 		"redis/log_session.go", "		r.applyOne(ctx, m, followers)\n", "		_, _ = m, followers\n",
 	}}, fleet, "late"},
@@ -121,12 +136,12 @@ var onRedis = []mutant{
 	}}, tests("TestAnotherEntryAtTheSamePositionIsAGap"), "want a miss"},
 	{"deletion before the entry on Redis", []change{{
 		"redis/log.go",
-		"			fill(b)\n			added = p.addAll(ctx, b.pipe, names)\n",
-		"			added = p.addAll(ctx, b.pipe, names)\n			fill(b)\n",
+		"			fill(b)\n			p.unexpect(got.nonce)\n			added, got.nonce = p.addAll(ctx, b.pipe, e)\n",
+		"			p.unexpect(got.nonce)\n			added, got.nonce = p.addAll(ctx, b.pipe, e)\n			fill(b)\n",
 	}}, tests("TestWhatIsInvalidatedIsGoneBeforeItIsTold"), "sends"},
 	{"tombstone on Redis", []change{{
 		"redis/scripts/guard.lua", "local set = redis.pcall('SET', KEYS[1], tombstone(tokens), 'PX', string.format('%.0f', ttl))", "local set = {ok = 1}",
-	}}, tests("TestAProcessThatIsKilledInAMutateLeavesNoOldValue"), "misses k"},
+	}}, tests("TestAProcessThatIsKilledInAMutateLeavesNoOldValue"), "the tombstones stood"},
 	{"the lift of the log", []change{{
 		"redis/log_reader.go", "end != (place{}) && !end.at.Before(heard) {", "end != (place{}) {",
 	}}, tests("TestALogThatBeginsAnewIsLifted|TestALogThatLostOnly"), "lifted"},

@@ -62,6 +62,11 @@ func (s *Server) launch() error {
 	if err := os.RemoveAll(filepath.Join(s.dir, dumpName)); err != nil {
 		return err
 	}
+	if s.dump != nil {
+		if err := os.WriteFile(filepath.Join(s.dir, dumpName), s.dump, 0o600); err != nil {
+			return err
+		}
+	}
 	p, err := spawn(args, filepath.Join(s.dir, logName))
 	if err != nil {
 		return err

@@ -2,6 +2,8 @@ package redistest
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 )
 
 // Pause stops the server with SIGSTOP, and returns when the process is stopped. Until
@@ -35,6 +37,25 @@ func (s *Server) Resume() {
 // connections to the server's address are refused. A paused server can be killed. To kill a
 // server again does nothing.
 func (s *Server) Kill() { s.process().kill() }
+
+// Save returns a dump of what the server has.
+func (s *Server) Save() []byte {
+	s.t.Helper()
+	s.do("save")
+	dump, err := os.ReadFile(filepath.Join(s.dir, dumpName))
+	if err != nil {
+		s.t.Fatal("redistest: save:", err)
+	}
+	return dump
+}
+
+// RestartFrom is Restart with what a dump of Save has.
+func (s *Server) RestartFrom(dump []byte) {
+	s.t.Helper()
+	s.dump = dump
+	defer func() { s.dump = nil }()
+	s.Restart()
+}
 
 // Restart starts a killed server again, with the same command line, on the same port and
 // socket, and returns when the server answers PING. The new server is empty and has no

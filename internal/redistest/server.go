@@ -34,6 +34,7 @@ type Server struct {
 	port   int
 	line   func(*Server) ([]string, error) // makes the command line for the current port
 	client *goredis.Client
+	dump   []byte // what the next process reads; nil for an empty server
 
 	mu     sync.Mutex // guards proc and paused
 	proc   *process

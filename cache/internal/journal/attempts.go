@@ -1,0 +1,170 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nearside-go/nearside/cache/remote"
+)
+
+// startLocked starts the worker, or wakes it.
+func (j *Journal) startLocked() {
+	switch {
+	case j.stopped:
+		return
+	case j.cancel != nil:
+		select {
+		case j.woken <- struct{}{}: // a name may be due earlier than those before
+		default:
+		}
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	j.cancel = cancel
+	j.worker.Go(func() { j.work(ctx) })
+}
+
+// work makes the attempts that are due, until no name is left or ctx ends.
+func (j *Journal) work(ctx context.Context) {
+	for {
+		names, wait := j.due()
+		switch {
+		case wait < 0:
+			return
+		case len(names) > 0:
+			j.attempt(ctx, names)
+			continue
+		}
+		select {
+		case <-time.After(wait):
+		case <-j.woken:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// due returns names whose next attempt may begin, and otherwise the time until there is one.
+// Without any name due ends the worker, and returns a negative time.
+func (j *Journal) due() (names []string, wait time.Duration) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	now := time.Now()
+	j.forgetLocked(now)
+	if len(j.names) == 0 {
+		j.cancel()
+		j.cancel = nil
+		return nil, -1
+	}
+	wait = maxPause
+	for name, e := range j.names {
+		if d := e.next.Sub(now); d > 0 {
+			wait = min(wait, d)
+		} else if names = append(names, name); len(names) == maxAtOnce {
+			break
+		}
+	}
+	return names, wait
+}
+
+// attempt tries to invalidate names: all of them at once and, if that fails, each of them
+// alone, so that a name that cannot be invalidated does not hold up the others. Where the
+// remote tier sends nothing at present, attempt does not go on.
+func (j *Journal) attempt(ctx context.Context, names []string) {
+	j.attempting.Lock()
+	defer j.attempting.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
+	if slices.Contains(names, j.Everything) { // covers the others
+		names = []string{j.Everything}
+	}
+	err := j.deliver(ctx, names)
+	if err == nil || len(names) == 1 || errors.Is(err, remote.ErrUnavailable) {
+		return
+	}
+	var alone sync.WaitGroup
+	places := make(chan struct{}, maxAlone)
+	for _, name := range names {
+		if ctx.Err() != nil {
+			break
+		}
+		places <- struct{}{}
+		alone.Go(func() {
+			defer func() { <-places }()
+			_ = j.deliver(ctx, []string{name})
+		})
+	}
+	alone.Wait()
+}
+
+// deliver makes one attempt, and confirms names, or delays their next attempt.
+func (j *Journal) deliver(ctx context.Context, names []string) error {
+	j.attempts.Add(1)
+	defer j.attempts.Add(-1)
+	round := j.Round()
+	err := j.Deliver(ctx, names)
+	if err == nil {
+		j.Confirm(names, round)
+		return nil
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	now := time.Now()
+	for _, name := range names {
+		if e := j.names[name]; e != nil {
+			e.delay(now)
+		}
+	}
+	return err
+}
+
+// Drain attempts to invalidate every name, whether due or not, once, and returns when the
+// attempts have ended. It begins none after the end of ctx.
+func (j *Journal) Drain(ctx context.Context) {
+	if !j.any.Load() {
+		return
+	}
+	for names := range slices.Chunk(j.all(), maxAtOnce) {
+		j.attempt(ctx, names)
+	}
+}
+
+func (j *Journal) all() (names []string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.forgetLocked(time.Now())
+	for name := range j.names {
+		names = append(names, name)
+	}
+	return names
+}
+
+// Hurry makes every name due.
+func (j *Journal) Hurry() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, e := range j.names {
+		e.next = time.Time{}
+	}
+	if len(j.names) > 0 {
+		j.startLocked()
+	}
+}
+
+// Close ends the attempts in the background, drains the journal, and returns the names that
+// are left. Names that are added later are kept, and not attempted.
+func (j *Journal) Close(ctx context.Context) (left []string) {
+	j.mu.Lock()
+	j.stopped = true
+	if j.cancel != nil {
+		j.cancel()
+	}
+	j.mu.Unlock()
+	j.worker.Wait()
+	j.Drain(ctx)
+	return j.all()
+}

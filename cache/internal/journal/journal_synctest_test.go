@@ -1,0 +1,273 @@
+package journal_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nearside-go/nearside/cache/internal/journal"
+	"github.com/nearside-go/nearside/cache/remote"
+)
+
+const maxAge = time.Minute
+
+var errDown = errors.New("down")
+
+// tier is a remote tier that counts the attempts for each name.
+type tier struct {
+	mu       sync.Mutex
+	err      func(name string) error // nil: all is well
+	calls    int
+	attempts map[string][]time.Duration // since the start
+	start    time.Time
+	under    int
+	most     int
+	takes    time.Duration
+}
+
+func (t *tier) deliver(ctx context.Context, names []string) (err error) {
+	t.mu.Lock()
+	t.calls++
+	t.under++
+	t.most = max(t.most, t.under)
+	for _, name := range names {
+		t.attempts[name] = append(t.attempts[name], time.Since(t.start))
+		if t.err != nil {
+			err = errors.Join(err, t.err(name))
+		}
+	}
+	takes := t.takes
+	t.mu.Unlock()
+	time.Sleep(takes)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.under--
+	return err
+}
+
+func (t *tier) fail(err func(string) error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.err = err
+}
+
+func down(string) error { return errDown }
+
+func begin(t *testing.T, err func(string) error) (*journal.Journal, *tier) {
+	to := &tier{err: err, attempts: make(map[string][]time.Duration), start: time.Now()}
+	j := &journal.Journal{Deliver: to.deliver, Everything: "*", MaxAge: maxAge}
+	t.Cleanup(func() { j.Close(t.Context()) })
+	return j, to
+}
+
+// want wants names to be unconfirmed, and others not to be.
+func want(t *testing.T, j *journal.Journal, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if !j.Has(name) {
+			t.Errorf("%q is not unconfirmed", name)
+		}
+	}
+	if j.Has("another") {
+		t.Error("a name that was never added is unconfirmed")
+	}
+	if n, all := j.Count(); n != len(names) || all {
+		t.Errorf("Count is %d, %v; want %d", n, all, len(names))
+	}
+}
+
+func TestANameLeavesWhenItIsConfirmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j, _ := begin(t, down)
+		want(t, j)
+		j.Add([]string{"a", "b"})
+		want(t, j, "a", "b")
+		j.Confirm([]string{"a"}, j.Round())
+		want(t, j, "b")
+		time.Sleep(maxAge - 1)
+		want(t, j, "b")
+		time.Sleep(time.Nanosecond)
+		want(t, j)
+	})
+}
+
+// A confirmation by a command that was sent before the name was added.
+func TestALateConfirmationLeavesANewerName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j, _ := begin(t, down)
+		j.Add([]string{"a", "b"})
+		round := j.Round()
+		j.Add([]string{"a"})
+		j.Confirm([]string{"a"}, round)
+		want(t, j, "a", "b")
+		j.Confirm([]string{"*"}, round)
+		want(t, j, "a")
+		j.Confirm([]string{"a"}, j.Round())
+		want(t, j)
+	})
+}
+
+// Nobody has to read or to invalidate the names again.
+func TestNamesAreAttemptedUntilTheyAreConfirmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j, to := begin(t, down)
+		j.Add([]string{"a"})
+		time.Sleep(30 * time.Second)
+		want(t, j, "a")
+		pause, last := 100*time.Millisecond, time.Duration(0)
+		for i, at := range to.attempts["a"] {
+			if at-last < pause/2 || at-last > pause {
+				t.Errorf("attempt %d begins %v after the one before, want a pause of %v to %v", i+1, at-last, pause/2, pause)
+			}
+			pause, last = min(2*pause, 5*time.Second), at
+		}
+		to.fail(nil)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		want(t, j)
+		n := to.calls
+		time.Sleep(time.Hour)
+		if to.calls != n {
+			t.Errorf("%d attempts when all is confirmed", to.calls-n)
+		}
+		j.Add([]string{"b"}) // the worker has ended
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		want(t, j)
+	})
+}
+
+// A new name does not wait for the pause of an old one.
+func TestANewNameIsAttemptedSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j, to := begin(t, down)
+		j.Add([]string{"old"})
+		time.Sleep(30 * time.Second)
+		to.fail(func(name string) error {
+			if name == "old" {
+				return errDown
+			}
+			return nil
+		})
+		j.Add([]string{"new"})
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		want(t, j, "old")
+	})
+}
+
+func TestAStuckNameDoesNotHoldUpOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := map[string]bool{"17": true, "170": true}
+		j, to := begin(t, func(name string) error {
+			if stuck[name] {
+				return errDown
+			}
+			return nil
+		})
+		to.takes = 10 * time.Millisecond
+		var names []string
+		for i := range 400 {
+			names = append(names, fmt.Sprint(i))
+		}
+		j.Add(names)
+		time.Sleep(time.Second)
+		want(t, j, "17", "170")
+		if to.most > 16 {
+			t.Errorf("%d attempts at the same time", to.most)
+		}
+		for _, name := range names {
+			if n := len(to.attempts[name]); n > 4 && !stuck[name] {
+				t.Errorf("%d attempts for %q", n, name)
+			}
+		}
+	})
+}
+
+// A remote tier that sends nothing is not asked name by name.
+func TestAnUnavailableTierIsAskedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j, to := begin(t, func(string) error { return remote.ErrUnavailable })
+		j.Add([]string{"a", "b", "c"})
+		j.Drain(t.Context())
+		if to.calls != 1 {
+			t.Errorf("%d calls, want 1", to.calls)
+		}
+		to.fail(nil)
+		j.Drain(t.Context())
+		want(t, j)
+		if to.calls != 2 {
+			t.Errorf("%d calls, want 2", to.calls)
+		}
+	})
+}
+
+func TestTooManyNamesAreAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j, to := begin(t, func(string) error { return remote.ErrUnavailable })
+		names := make([]string, 10_001)
+		for i := range names {
+			names[i] = fmt.Sprint(i)
+		}
+		before := j.Round()
+		if replaced := j.Add(names[:10_000]); replaced != nil || j.Has("another") {
+			t.Error("10,000 names are too many")
+		}
+		replaced := j.Add(names[10_000:])
+		slices.Sort(replaced)
+		slices.Sort(names)
+		if !slices.Equal(replaced, names) || !j.Has("another") {
+			t.Errorf("10,001 names are not too many; %d were replaced", len(replaced))
+		}
+		if n, all := j.Count(); n != 1 || !all {
+			t.Errorf("Count is %d, %v", n, all)
+		}
+		j.Confirm([]string{"*"}, before)
+		if !j.Has("another") {
+			t.Error("an invalidation that was sent before confirms all")
+		}
+		to.fail(nil)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		want(t, j)
+		if n := len(to.attempts["*"]); n == 0 {
+			t.Error("nothing stands for the names that were too many")
+		}
+	})
+}
+
+// An invalidation of everything that failed says nothing about the names.
+func TestEverythingIsAName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j, _ := begin(t, down)
+		j.Add([]string{"*"})
+		want(t, j, "*")
+	})
+}
+
+func TestCloseReturnsWhatIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j, to := begin(t, down)
+		j.Add([]string{"a", "b"})
+		to.fail(func(name string) error {
+			if name == "a" {
+				return errDown
+			}
+			return nil
+		})
+		if left := j.Close(t.Context()); !slices.Equal(left, []string{"a"}) {
+			t.Errorf("%q are left, want a", left)
+		}
+		n := to.calls
+		j.Add([]string{"c"})
+		time.Sleep(maxAge / 2)
+		if to.calls != n {
+			t.Error("attempts after Close")
+		}
+	})
+}

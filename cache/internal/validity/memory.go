@@ -1,0 +1,88 @@
+package validity
+
+import (
+	"sync"
+	"time"
+
+	"github.com/nearside-go/nearside/cache/remote"
+)
+
+const (
+	// memorySpan is how long an invalidation is remembered, and longer until the next one.
+	memorySpan = time.Minute
+
+	// MaxRemembered bounds the invalidations that are remembered. With more in a minute the
+	// span is shorter.
+	MaxRemembered = 10_000
+)
+
+// Memory remembers the recent invalidations, of keys and of tags, with their positions. Each
+// instance that was told of an invalidation is a copy of the log, which a failover of the
+// server does not lose. The zero value is ready for use. All methods are safe for concurrent
+// use.
+type Memory struct {
+	mu        sync.Mutex // guards all below
+	last      map[string]remote.Position
+	queue     []remembered    // in the order of Add
+	forgotten remote.Position // an invalidation up to here may be forgotten
+}
+
+type remembered struct {
+	name  string
+	at    remote.Position
+	added time.Time
+}
+
+// Begin notes that the entries of the log up to at may not have been delivered.
+func (m *Memory) Begin(at remote.Position) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forgotten = m.forgotten.Later(at)
+}
+
+// Add remembers the invalidation of name at the position at, or before.
+func (m *Memory) Add(name string, at remote.Position) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.last == nil {
+		m.last = make(map[string]remote.Position)
+	}
+	now := time.Now()
+	m.last[name] = m.last[name].Later(at)
+	m.queue = append(m.queue, remembered{name, at, now})
+	for len(m.queue) > MaxRemembered || now.Sub(m.queue[0].added) > memorySpan {
+		m.forgetLocked()
+	}
+}
+
+func (m *Memory) forgetLocked() {
+	first := m.queue[0]
+	m.queue[0] = remembered{}
+	m.queue = m.queue[1:]
+	m.forgotten = m.forgotten.Later(first.at)
+	if m.last[first.name] == first.at {
+		delete(m.last, first.name)
+	}
+}
+
+// Last returns the position of the last invalidation of name that is remembered; zero if
+// there is none. If the server holds a record with an earlier stamp, it had deleted the record
+// and has lost that, or the record is of an instance that was not told of the invalidation yet.
+func (m *Memory) Last(name string) remote.Position {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.last[name]
+}
+
+// After returns the names that were invalidated after a position. complete reports that no
+// other name was.
+func (m *Memory) After(at remote.Position) (names []string, complete bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, last := range m.last {
+		if at.Before(last) {
+			names = append(names, name)
+		}
+	}
+	return names, !at.Before(m.forgotten)
+}

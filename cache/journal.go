@@ -1,0 +1,91 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// deliver makes invalidations again that the remote tier has not confirmed. The position of
+// a tag is noted before the journal confirms the tag, because the call that failed has
+// returned. In the other order:
+//
+//  1. The tag is confirmed.
+//  2. A call begins, and reads a record with the tag. The record passes the check.
+//  3. The position is noted, by which the record is invalid.
+//
+// deliver drops nothing: the local entries went when the call failed, and this instance has
+// used no record of the names since.
+func (c *Cache[K, V]) deliver(ctx context.Context, names []string) error {
+	var keys, tags []string
+	for _, name := range names {
+		if strings.HasPrefix(name, c.tagPrefix) {
+			tags = append(tags, name)
+		} else {
+			keys = append(keys, name)
+		}
+	}
+	var keysErr, tagsErr error
+	if len(keys) > 0 {
+		if keysErr = c.opts.Remote.Invalidate(ctx, keys, c.opts.HoldOff); keysErr != nil {
+			c.remoteFailed(ctx, "invalidate", keysErr)
+		}
+	}
+	if len(tags) > 0 {
+		at, err := c.opts.Remote.InvalidateTags(ctx, tags, c.keepTags())
+		if tagsErr = err; err != nil {
+			c.remoteFailed(ctx, "invalidate tags", err)
+		} else {
+			c.notePositions(tags, at)
+		}
+	}
+	return errors.Join(keysErr, tagsErr)
+}
+
+// Undelivered are invalidations that the remote tier has not confirmed, and that the Cache
+// does not attempt any more. Other instances may go on reading the old values for MaxAge.
+// Another instance, or a later process, can make the invalidations, for example from a queue.
+//
+// As an error, Undelivered is returned by Close.
+type Undelivered struct {
+	Keys []string // as Options.Key writes them
+	Tags []string
+	All  bool // the whole cache, because of InvalidateAll or of too many keys and tags
+}
+
+// Error returns how many invalidations there are. It names no keys.
+func (u *Undelivered) Error() string {
+	if u.All {
+		return "cache: closed before the remote tier has confirmed an invalidation of the whole cache"
+	}
+	return fmt.Sprintf("cache: closed before the remote tier has confirmed the invalidation of %d keys and %d tags", len(u.Keys), len(u.Tags))
+}
+
+// undelivered returns the Undelivered of names; nil if there are none.
+func (c *Cache[K, V]) undelivered(names []string) *Undelivered {
+	if len(names) == 0 {
+		return nil
+	}
+	u := &Undelivered{}
+	for _, name := range names {
+		tag, isTag := strings.CutPrefix(name, c.tagPrefix)
+		switch {
+		case !isTag:
+			u.Keys = append(u.Keys, strings.TrimPrefix(name, c.prefix))
+		case tag == "":
+			u.All = true
+		default:
+			u.Tags = append(u.Tags, tag)
+		}
+	}
+	return u
+}
+
+// abandon hands the hook the invalidations that are not attempted any more, or not one by
+// one.
+func (c *Cache[K, V]) abandon(ctx context.Context, u *Undelivered) {
+	if u != nil && c.opts.DeadLetters != nil {
+		c.opts.DeadLetters(ctx, *u)
+	}
+}

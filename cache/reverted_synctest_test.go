@@ -1,0 +1,155 @@
+package cache_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/cache/remote"
+)
+
+// captured is a Remote that keeps the follower of its cache.
+type captured struct {
+	*cachetest.Remote
+	follower remote.Follower
+}
+
+func (r *captured) Follow(name string, f remote.Follower) (func(), error) {
+	r.follower = f
+	return r.Remote.Follow(name, f)
+}
+
+// newCaptured adds an instance whose follower the test may call.
+func newCaptured(t *testing.T, s *cachetest.Server, change ...func(*cache.Options[string, string])) (*cache.Cache[string, string], *captured) {
+	r := &captured{Remote: s.Remote()}
+	o := tagged(r)
+	for _, f := range change {
+		f(&o)
+	}
+	return newCache(t, o), r
+}
+
+// A record that is older than an invalidation of its key which an instance remembers has
+// come back with a server that had lost the deletion. Here it comes from an instance that
+// does not hear of the invalidation.
+func TestARecordFromBeforeARememberedInvalidationIsAMiss(t *testing.T) {
+	for name, own := range map[string]bool{"own": true, "another instance's": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := cachetest.NewServer()
+				a, b, cut := newInstance(t, s), newInstance(t, s), newInstance(t, s)
+				invalidate(t, a, "before") // so that there is a position
+				deliver(0)
+				cut.remote.CutLog()
+				if own {
+					invalidate(t, a, "k")
+				} else {
+					invalidate(t, b, "k")
+				}
+				deliver(0)
+				wantLoad(t, cut, "k", constant("old"), "old")
+				synctest.Wait()
+				wantMiss(t, a, "k")
+				wantLoad(t, a, "k", constant("new"), "new")
+				if n := a.Stats().InvalidRecords; n != 2 {
+					t.Errorf("%d invalid records, want 2", n)
+				}
+				synctest.Wait()
+				wantLoad(t, newInstance(t, s), "k", loading(t), "new")
+			})
+		})
+	}
+}
+
+// The record of a Set is older than its entry of the log, and valid.
+func TestTheRecordOfASetIsValid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := pair(t)
+		invalidate(t, a, "before")
+		deliver(0)
+		if err := a.Set(t.Context(), "k", "v"); err != nil {
+			t.Fatal(err)
+		}
+		deliver(0)
+		wantLoad(t, a, "k", loading(t), "v")
+		wantLoad(t, b, "k", loading(t), "v")
+	})
+}
+
+// What the server has lost is invalidated again, and until then not read from the remote
+// tier.
+func TestWhatTheServerHasLostIsInvalidatedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := cachetest.NewServer()
+		a, r := newCaptured(t, s)
+		b := newInstanceWith(t, s, tagged(nil))
+		deliver(0)
+		start := r.Observed("test")
+		for _, key := range []string{"1", "2"} {
+			if err := a.Invalidate(t.Context(), key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := a.InvalidateTags(t.Context(), "t"); err != nil {
+			t.Fatal(err)
+		}
+		deliver(0)
+		wantLoad(t, b, "1", constant("old"), "old")
+		wantLoad(t, b, "other", constant("v"), "v")
+		wantGet(t, a, "1", "old") // valid by all that this instance knows
+		r.Inject(down)
+		r.follower.Reverted(start, []string{"test:0:3"})
+		if n := a.Stats().Unconfirmed; n != 4 {
+			t.Errorf("%d names are unconfirmed, want 3 keys and a tag", n)
+		}
+		wantMiss(t, a, "1")
+		r.Inject(nil)
+		time.Sleep(5 * time.Second)
+		deliver(0)
+		if st := a.Stats(); st.Unconfirmed != 0 || st.Reverts != 1 {
+			t.Errorf("stats: %+v", st)
+		}
+		wantMiss(t, b, "1")
+		wantGet(t, b, "other", "v")
+	})
+}
+
+// Where the memory does not reach back, the whole cache is invalid.
+func TestALossFromBeforeTheMemoryInvalidatesAll(t *testing.T) {
+	for name, forget := range map[string]func(*cachetest.Server, *captured){
+		"from before it began": func(*cachetest.Server, *captured) {},
+		"from before a gap": func(s *cachetest.Server, r *captured) {
+			r.CutLog()
+			_ = s.Remote().Announce(context.Background(), "test:0:missed")
+			s.TrimLog()
+			r.MendLog()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := cachetest.NewServer()
+				b := newInstanceWith(t, s, tagged(nil))
+				invalidate(t, b, "before")
+				a, r := newCaptured(t, s)
+				deliver(0)
+				at := r.Observed("test")
+				forget(s, r)
+				deliver(0)
+				wantLoad(t, b, "k", constant("old"), "old")
+				if name == "from before it began" {
+					at = remote.Position{}
+				}
+				r.follower.Reverted(at, nil)
+				time.Sleep(time.Second)
+				deliver(0)
+				if n := a.Stats().Unconfirmed; n != 0 {
+					t.Errorf("%d names are unconfirmed", n)
+				}
+				wantMiss(t, b, "k")
+			})
+		})
+	}
+}
