@@ -21,7 +21,7 @@ type Result struct {
 	Fills   int // late fills that were forced
 	Refused int // of these, fills that the lease kept out
 	Doomed  int // of these, fills that a local Invalidate kept out
-	Stale   int // reads afterwards, on either instance, that returned the old value
+	Stale   int // reads afterwards, on either instance or a new one, that returned the old value
 }
 
 // String returns the counts as one line.
@@ -31,7 +31,7 @@ func (r Result) String() string {
 }
 
 // instance is a process: a cache, and a twin of the same name on the same remote tier. The
-// twin takes leases as a second load of the process would.
+// twin takes leases as a second load of the process would, and is not told of invalidations.
 type instance struct {
 	*cache.Cache[string, int]
 	twin *cache.Cache[string, int]

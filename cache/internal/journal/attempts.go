@@ -29,7 +29,7 @@ func (j *Journal) startLocked() {
 
 // work makes the attempts that are due, until no name is left or ctx ends.
 func (j *Journal) work(ctx context.Context) {
-	for {
+	for ctx.Err() == nil {
 		names, wait := j.due()
 		switch {
 		case wait < 0:
@@ -42,7 +42,6 @@ func (j *Journal) work(ctx context.Context) {
 		case <-time.After(wait):
 		case <-j.woken:
 		case <-ctx.Done():
-			return
 		}
 	}
 }
@@ -74,9 +73,10 @@ func (j *Journal) due() (names []string, wait time.Duration) {
 // alone, so that a name that cannot be invalidated does not hold up the others. Where the
 // remote tier sends nothing at present, attempt does not go on.
 func (j *Journal) attempt(ctx context.Context, names []string) {
-	j.attempting.Lock()
-	defer j.attempting.Unlock()
-	if ctx.Err() != nil {
+	select {
+	case j.attempting <- struct{}{}:
+		defer func() { <-j.attempting }()
+	case <-ctx.Done():
 		return
 	}
 	if slices.Contains(names, j.Everything) { // covers the others

@@ -47,12 +47,13 @@ type Journal struct {
 	any      atomic.Bool  // there may be a name; spares the reads the lock
 	attempts atomic.Int32 // attempts under way
 
-	attempting sync.Mutex // held during the attempts of one round; locked before mu
+	mu    sync.Mutex // guards all below
+	round int        // counts the calls of Add
+	names map[string]*entry
+	woken chan struct{} // receives an element when names are added
 
-	mu      sync.Mutex // guards all below
-	round   int        // counts the calls of Add
-	names   map[string]*entry
-	woken   chan struct{} // receives an element when names are added
+	attempting chan struct{} // has an element during the attempts of one round
+
 	cancel  context.CancelFunc
 	worker  sync.WaitGroup // has a worker while cancel is not nil
 	stopped bool
@@ -74,7 +75,8 @@ func (j *Journal) Add(names []string) (replaced []string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.names == nil {
-		j.names, j.woken = make(map[string]*entry), make(chan struct{}, 1)
+		j.names = make(map[string]*entry)
+		j.woken, j.attempting = make(chan struct{}, 1), make(chan struct{}, 1)
 	}
 	j.round++
 	now := time.Now()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -270,4 +272,43 @@ func TestCloseReturnsWhatIsLeft(t *testing.T) {
 			t.Error("attempts after Close")
 		}
 	})
+}
+
+// The worker is about to begin an attempt when the journal is closed.
+func TestCloseEndsAWorkerThatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j, to := begin(t, down)
+		to.takes = time.Second
+		j.Add([]string{"a"})
+		drained := make(chan struct{})
+		go func() {
+			j.Drain(t.Context())
+			close(drained)
+		}()
+		time.Sleep(500 * time.Millisecond) // the worker waits for the drain to end
+		start := time.Now()
+		j.Close(t.Context())
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("Close took %v", took)
+		}
+		<-drained
+	})
+}
+
+// Close may come at any moment of an attempt.
+func TestCloseDuringAttempts(t *testing.T) {
+	for range 500 {
+		j := &journal.Journal{
+			Deliver:    func(context.Context, []string) error { return errDown },
+			Everything: "*", MaxAge: time.Hour,
+		}
+		j.Add([]string{"a", "b"})
+		j.Hurry()
+		for range rand.IntN(20) {
+			runtime.Gosched()
+		}
+		if left := j.Close(t.Context()); len(left) != 2 {
+			t.Fatalf("%q are left", left)
+		}
+	}
 }
