@@ -142,7 +142,7 @@ func (c *Cache[K, V]) close() error {
 	if c.opts.Remote == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeBudgets*c.opts.Remote.Budget())
+	ctx, cancel := context.WithTimeout(context.Background(), times(c.opts.Remote.Budget(), closeBudgets))
 	defer cancel()
 	if u := c.undelivered(c.journal.Close(ctx)); u != nil {
 		c.abandon(context.Background(), u)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/nearside-go/nearside/cache/internal/validity"
 	"github.com/nearside-go/nearside/cache/remote"
 )
 
@@ -59,7 +60,7 @@ func (f follower[K, V]) Recovered(ctx context.Context) { f.c.journal.Drain(ctx) 
 //  3. The position is noted, by which the record is invalid.
 func (f follower[K, V]) Invalidated(name string, at remote.Position, own bool) {
 	c := f.c
-	c.memory.Add(name, at)
+	f.remember(name, at, false)
 	if tag, ok := strings.CutPrefix(name, c.tagPrefix); ok {
 		c.invalidations.NotePosition(tag, at)
 		if !own {
@@ -73,11 +74,19 @@ func (f follower[K, V]) Invalidated(name string, at remote.Position, own bool) {
 	}
 }
 
-// Replaced is Invalidated for a key whose record a Set has replaced. The key is not
-// remembered, because the new record is as old as the Set.
-func (f follower[K, V]) Replaced(name string, _ remote.Position, own bool) {
+// Replaced is Invalidated for a key whose record a Set has replaced. The new record may have
+// a stamp from before the entry.
+func (f follower[K, V]) Replaced(name string, at remote.Position, own bool) {
+	f.remember(name, at, true)
 	if !own {
 		f.dropKey(name)
+	}
+}
+
+// remember remembers a name, unless it is of another Schema.
+func (f follower[K, V]) remember(name string, at remote.Position, replaced bool) {
+	if strings.HasPrefix(name, f.c.prefix) || strings.HasPrefix(name, f.c.tagPrefix) {
+		f.c.memory.Add(name, at, replaced)
 	}
 }
 
@@ -103,11 +112,14 @@ func (f follower[K, V]) dropKey(name string) {
 // remote tier.
 func (f follower[K, V]) Reverted(to remote.Position, names []string) {
 	c := f.c
+	if c.gate.isClosed() {
+		return
+	}
 	lost, complete := c.memory.After(to)
-	if !complete {
+	lost = append(lost, names...)
+	if !complete || len(lost) > validity.MaxRemembered/2 { // the journal has to hold them
 		lost = []string{c.tagPrefix}
 	}
-	lost = append(lost, names...)
 	c.counters.reverts.Add(1)
 	c.queue(context.Background(), lost)
 	for _, name := range lost {

@@ -30,6 +30,8 @@ func (c *Cache[K, V]) deliver(ctx context.Context, names []string) error {
 	if len(keys) > 0 {
 		if keysErr = c.opts.Remote.Invalidate(ctx, keys, c.opts.HoldOff); keysErr != nil {
 			c.remoteFailed(ctx, "invalidate", keysErr)
+		} else {
+			c.remember(keys)
 		}
 	}
 	if len(tags) > 0 {
@@ -38,6 +40,7 @@ func (c *Cache[K, V]) deliver(ctx context.Context, names []string) error {
 			c.remoteFailed(ctx, "invalidate tags", err)
 		} else {
 			c.notePositions(tags, at)
+			c.remember(tags)
 		}
 	}
 	return errors.Join(keysErr, tagsErr)

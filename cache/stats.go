@@ -28,9 +28,9 @@ type Stats struct {
 	LogFollowed           bool   // the log is being read, and delivers the invalidations of other instances
 	InvalidationsReceived uint64 // names in the entries of other instances: see Trace.Invalidated
 	Gaps                  uint64 // times that the local tier was dropped, because invalidations may have been missed
-	Reverts               uint64 // times that the server had lost invalidations, which were made again
+	Reverts               uint64 // times that the server had lost entries of the log; the invalidations of this cache among them were made again
 	InvalidLocals         uint64 // local entries that were not served because of a tag, the whole cache or a gap
-	InvalidRecords        uint64 // records in the remote tier that were not served because of a tag or the whole cache
+	InvalidRecords        uint64 // records in the remote tier that were not served because of their key, a tag or the whole cache
 
 	AbandonedFills uint64 // not stored locally: the load ended after its last caller had left
 
@@ -40,7 +40,7 @@ type Stats struct {
 	RemoteTimeouts    uint64 // commands that did not return within their budget
 	RemoteUnavailable uint64 // commands that were not sent, because the remote tier does not serve
 	RemoteErrors      uint64 // commands that failed in any other way
-	Unconfirmed       int    // keys whose invalidation the remote tier has not confirmed
+	Unconfirmed       int    // keys and tags whose invalidation the remote tier has not confirmed
 	AllUnconfirmed    bool   // too many keys were unconfirmed: the remote tier is not read until the whole cache is invalidated
 
 	Background int // loads, fills, touches, recordings of tags and attempts to make queued invalidations under way

@@ -36,7 +36,8 @@ const (
 // A Store has two breakers. The breaker of the writes counts separately, because a Redis
 // may answer every GET and no SET: a replica, or a server in a failover. If the GETs reset
 // the count, every miss would pay for a command that fails. While the breaker of the reads
-// is open, no command is sent at all.
+// is open, no command is sent at all. There is one exception: before a breaker closes, the
+// followers make the invalidations that they have queued.
 type breaker struct {
 	s       *Store
 	what    string
@@ -45,9 +46,9 @@ type breaker struct {
 	open    atomic.Bool
 	refused atomic.Uint64
 
-	// draining is true while the breaker is open and the followers make the invalidations
-	// that they had queued. Commands that write are sent then.
-	draining atomic.Bool
+	// draining is positive while the followers make the invalidations that they had queued,
+	// because one of the breakers is about to close. Commands that write are sent then.
+	draining atomic.Int32
 
 	woken chan struct{} // receives an element when the log is read again
 	sent  atomic.Pointer[sending]
@@ -103,7 +104,7 @@ func (b *breaker) allows() bool {
 	return false
 }
 
-func (b *breaker) stopsWrites() bool { return b.open.Load() && !b.draining.Load() }
+func (b *breaker) stopsWrites() bool { return b.open.Load() && b.draining.Load() == 0 }
 
 // learn counts the outcome of a command sent while the breaker was closed.
 func (b *breaker) learn(err error) {
@@ -206,8 +207,10 @@ const drainBudgets = 4
 func (b *breaker) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, drainBudgets*min(b.s.opts.Timeout, math.MaxInt64/drainBudgets))
 	defer cancel()
-	b.draining.Store(true)
-	defer b.draining.Store(false)
+	for _, b := range []*breaker{b.s.reads, b.s.writes} {
+		b.draining.Add(1)
+		defer b.draining.Add(-1)
+	}
 	var followers sync.WaitGroup
 	for _, p := range b.s.logs {
 		for _, f := range p.currentFollowers() {
@@ -282,10 +285,11 @@ func (b *breaker) reached(ctx context.Context) bool {
 const maxProbes = 100
 
 // clientServes reports whether the Store's client can carry out a command. The idle
-// connections of the client's pool may all be dead, as after an address has moved, although
-// new connections work. Each of them would cost a probe its time. So there are as many probes
-// at once as connections: a connection that does not answer leaves the pool, and a second
-// round finds new ones.
+// connections of the client's pools may all be dead, as after an address has moved, although
+// new connections work. Each of them would cost a probe, or a caller, its time. So there are
+// as many probes at once as connections: a connection that does not answer leaves its pool,
+// and a second round finds new ones. A Cluster gets one probe, because its connections lead
+// to many nodes.
 func (b *breaker) clientServes(ctx context.Context) bool {
 	for range 2 {
 		if b.probeAll(ctx) {
@@ -295,24 +299,39 @@ func (b *breaker) clientServes(ctx context.Context) bool {
 	return false
 }
 
-// probeAll sends a probe for each idle connection, and reports whether one was answered.
+// probeAll sends a probe for each idle connection, and reports whether one was answered in
+// each pool. Pipelines have a pool of their own.
 func (b *breaker) probeAll(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, b.s.opts.Timeout)
 	defer cancel()
-	var serves atomic.Bool
-	var probes sync.WaitGroup
-	for range min(max(1, int(b.s.client.PoolStats().IdleConns)), maxProbes) {
-		probes.Go(func() {
-			_, err := abandonable(ctx, func(ctx context.Context) (struct{}, error) {
-				return struct{}{}, b.probe(ctx, b.s.client)
-			})
-			if !isOutage(err) {
-				serves.Store(true)
-			}
-		})
+	commands, pipelines := 1, 0
+	if stats := b.s.client.PoolStats(); b.s.single {
+		commands = max(1, int(stats.IdleConns))
+		if stats.PipelineStats != nil {
+			pipelines = int(stats.PipelineStats.IdleConns)
+		}
 	}
+	var ofCommands, ofPipelines atomic.Bool
+	var probes sync.WaitGroup
+	probe := func(n int, serves *atomic.Bool, send func(context.Context) error) {
+		for range min(n, maxProbes) {
+			probes.Go(func() {
+				_, err := abandonable(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, send(ctx) })
+				if !isOutage(err) {
+					serves.Store(true)
+				}
+			})
+		}
+	}
+	probe(commands, &ofCommands, func(ctx context.Context) error { return b.probe(ctx, b.s.client) })
+	probe(pipelines, &ofPipelines, func(ctx context.Context) error {
+		pipe := b.s.client.Pipeline()
+		_ = b.probe(ctx, pipe)
+		_, err := pipe.Exec(ctx)
+		return err
+	})
 	probes.Wait()
-	return serves.Load()
+	return ofCommands.Load() && (pipelines == 0 || ofPipelines.Load())
 }
 
 // shut opens the breaker permanently.

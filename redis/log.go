@@ -40,6 +40,7 @@ type partition struct {
 	recent       recent          // the last delivered entries
 	history      history         // their places, for longer
 	unseen       unseen
+	unseenNames  int
 	jumps        uint64 // how often the reader went to the end of the log without reading up to it
 	marked       marked
 	tells        uint64        // how often more was delivered

@@ -23,11 +23,11 @@ import (
 
 const (
 	// historySpan and maxHistory bound the places of delivered entries that are kept, to
-	// find out how many entries were lost.
+	// find out how many entries were lost. The last recentPlaces are kept for longer.
 	historySpan = time.Minute
 	maxHistory  = 4096
 
-	// maxUnseen bounds the own entries that are waited for.
+	// maxUnseen bounds the names of own entries that are waited for.
 	maxUnseen = 10_000
 )
 
@@ -51,7 +51,7 @@ func (h *history) add(p place) {
 	now := time.Now()
 	*h = append(*h, passed{p.at, sumOf(p.entry), now})
 	old := max(0, len(*h)-maxHistory)
-	for old < len(*h) && now.Sub((*h)[old].when) > historySpan {
+	for old < len(*h)-recentPlaces && now.Sub((*h)[old].when) > historySpan {
 		old++
 	}
 	*h = (*h)[old:]
@@ -69,11 +69,12 @@ func (r *session) loss(ctx context.Context) (lost bool, to remote.Position, err 
 	if err != nil {
 		return false, to, err
 	}
-	if begins := lastOf(first); begins == (place{}) || r.last().at.Before(begins.at) {
+	begins := lastOf(first)
+	if begins == (place{}) || r.last().at.Before(begins.at) {
 		return false, to, nil
 	}
 	r.mu.Lock()
-	delivered := slices.Clone(r.history)
+	delivered := slices.DeleteFunc(slices.Clone(r.history), func(p passed) bool { return p.at.Before(begins.at) })
 	r.mu.Unlock()
 	// The log has the entries of the history up to some place, and none behind it.
 	var failed error
@@ -118,16 +119,36 @@ func (p *partition) expect(n nonce, names []string) {
 	if p.unseen == nil {
 		p.unseen = make(unseen)
 	}
-	if p.started && len(p.unseen) < maxUnseen {
+	if p.started && p.unseenNames+len(names) <= maxUnseen {
 		p.unseen[n] = &appended{names: names, sent: time.Now(), jumps: p.jumps}
+		p.unseenNames += len(names)
 	}
+}
+
+func (p *partition) dropUnseenLocked(n nonce) {
+	if a := p.unseen[n]; a != nil {
+		delete(p.unseen, n)
+		p.unseenNames -= len(a.names)
+	}
+}
+
+// takeUnseen returns the names of all entries that are waited for, and waits for them no
+// more: the server has lost entries, and these may be among them.
+func (p *partition) takeUnseen() (names []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for n, a := range p.unseen {
+		names = append(names, a.names...)
+		p.dropUnseenLocked(n)
+	}
+	return names
 }
 
 // unexpect notes that an entry was delivered, or that its append has failed.
 func (p *partition) unexpect(n nonce) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.unseen, n)
+	p.dropUnseenLocked(n)
 }
 
 // acknowledge notes that the server has appended an entry at a position.
@@ -148,14 +169,13 @@ func (p *partition) findLostLocked() {
 	to, now := remote.Position{Time: math.MaxUint64}, time.Now()
 	for n, a := range p.unseen {
 		switch {
+		case now.Sub(a.sent) > historySpan: // its command was abandoned, or the log cannot be read
+			p.dropUnseenLocked(n)
 		case a.at == (remote.Position{}): // not acknowledged yet
-			if now.Sub(a.sent) > historySpan {
-				delete(p.unseen, n) // its command was abandoned
-			}
 		case a.jumps != p.jumps:
-			delete(p.unseen, n) // the reader has jumped over it
+			p.dropUnseenLocked(n) // the reader has jumped over it
 		case !p.delivered.Before(a.at):
-			delete(p.unseen, n)
+			p.dropUnseenLocked(n)
 			names = append(names, a.names...)
 			if a.at.Before(to) {
 				to = a.at

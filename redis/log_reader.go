@@ -276,7 +276,7 @@ func (r *session) follow(ctx context.Context, from place, over *jump) {
 	followers := r.followers
 	r.mu.Unlock()
 	if gap && over.lost {
-		r.revert(over.to, nil)
+		r.revert(over.to, r.takeUnseen())
 	}
 	for _, f := range followers {
 		f.Since(from.at, complete)

@@ -65,49 +65,58 @@ func TestInvalidateOfManyKeysTakesOneBudget(t *testing.T) {
 // Invalidate sends a command that reads.
 func TestAFailedInvalidateIsMadeBeforeReadsAreSentAgain(t *testing.T) {
 	for with, store := range makers {
-		t.Run(with, func(t *testing.T) {
-			t.Parallel()
-			server := redistest.Start(t)
-			atClose := make(chan int64, 1)
-			a := suffer(t, store(t, server.Addr(), redis.Options{Timeout: sendable, Trace: &redis.Trace{
-				Breaker: func(ctx context.Context, i redis.BreakerInfo) {
-					if !i.Open && !i.Writes {
-						select {
-						case atClose <- server.Client().Exists(ctx, "nearside:ill:0:k").Val():
-						default:
-						}
-					}
-				},
-			}}), copiesLast(10*time.Millisecond))
-			b := suffer(t, opened(t, server.Addr(), patient), copiesLast(10*time.Millisecond))
-			b.wantLoaded(t, "k", "old")
-			a.wantLoaded(t, "k", "old")
-
-			server.Pause()
-			for i := 0; !a.store.Stats().BreakerOpen; i++ {
-				a.wantLoaded(t, fmt.Sprint("other-", i), "v")
-			}
-			a.wantFailed(t, "k") // not sent: nothing deletes the key later
-			<-time.After(12 * time.Millisecond)
-			if n := a.Stats().Unconfirmed; n != 1 {
-				t.Errorf("%d keys are unconfirmed, want 1", n)
-			}
-			if v, err := a.Get(t.Context(), "k"); err != cache.ErrMiss {
-				t.Errorf("Get after a failed Invalidate = %q, %v; want a miss", v, err)
-			}
-			v, err := a.GetOrLoad(t.Context(), "k", func(context.Context, string) (string, error) { return "new", nil })
-			if v != "new" || err != nil {
-				t.Errorf("GetOrLoad after a failed Invalidate = %q, %v; want what was loaded since", v, err)
-			}
-			server.Resume()
-			redistest.Eventually(t, 10*time.Second, "the breaker is closed", func() bool { return !a.store.Stats().BreakerOpen })
-			if n := <-atClose; n != 0 {
-				t.Error("reads were sent again while Redis held the old value")
-			}
-			redistest.Eventually(t, 10*time.Second, "the key is confirmed", func() bool { return a.Stats().Unconfirmed == 0 })
-			wantTrustRegained(t, a, b)
-		})
+		for name, writesFail := range map[string]bool{with: false, with + ", with both breakers open": true} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				invalidatedBeforeReads(t, store, writesFail)
+			})
+		}
 	}
+}
+
+func invalidatedBeforeReads(t *testing.T, store func(*testing.T, string, redis.Options) *redis.Store, writesFail bool) {
+	server := redistest.Start(t)
+	atClose := make(chan int64, 1)
+	a := suffer(t, store(t, server.Addr(), redis.Options{Timeout: sendable, Trace: &redis.Trace{
+		Breaker: func(ctx context.Context, i redis.BreakerInfo) {
+			if !i.Open && !i.Writes {
+				select {
+				case atClose <- server.Client().Exists(ctx, "nearside:ill:0:k").Val():
+				default:
+				}
+			}
+		},
+	}}), copiesLast(10*time.Millisecond))
+	b := suffer(t, opened(t, server.Addr(), patient), copiesLast(10*time.Millisecond))
+	b.wantLoaded(t, "k", "old")
+	a.wantLoaded(t, "k", "old")
+
+	server.Pause()
+	for writesFail && !a.store.Stats().WriteBreakerOpen {
+		a.wantFailed(t, "another")
+	}
+	for i := 0; !a.store.Stats().BreakerOpen; i++ {
+		a.wantLoaded(t, fmt.Sprint("other-", i), "v")
+	}
+	a.wantFailed(t, "k") // not sent: nothing deletes the key later
+	<-time.After(12 * time.Millisecond)
+	if n := a.Stats().Unconfirmed; n == 0 {
+		t.Error("nothing is unconfirmed")
+	}
+	if v, err := a.Get(t.Context(), "k"); err != cache.ErrMiss {
+		t.Errorf("Get after a failed Invalidate = %q, %v; want a miss", v, err)
+	}
+	v, err := a.GetOrLoad(t.Context(), "k", func(context.Context, string) (string, error) { return "new", nil })
+	if v != "new" || err != nil {
+		t.Errorf("GetOrLoad after a failed Invalidate = %q, %v; want what was loaded since", v, err)
+	}
+	server.Resume()
+	redistest.Eventually(t, 10*time.Second, "the breaker is closed", func() bool { return !a.store.Stats().BreakerOpen })
+	if n := <-atClose; n != 0 {
+		t.Error("reads were sent again while Redis held the old value")
+	}
+	redistest.Eventually(t, 10*time.Second, "the key is confirmed", func() bool { return a.Stats().Unconfirmed == 0 })
+	wantTrustRegained(t, a, b)
 }
 
 // wantTrustRegained invalidates k on a, with success, and wants a to read from

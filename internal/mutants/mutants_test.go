@@ -117,14 +117,20 @@ var trust = []string{"./cache", "-run", "TestTrustCountsFromWhatWasHeard"}
 // onRedis has the guards of the log on Redis, which the simulation has no part in.
 var onRedis = []mutant{
 	{"making lost invalidations again", []change{{
-		"redis/log_reader.go", "		r.revert(over.to, nil)\n", "		_ = over.to\n",
+		"redis/log_reader.go", "		r.revert(over.to, r.takeUnseen())\n", "		_ = over.to\n",
 	}}, tests("TestAFailoverThatLosesWritesLosesNoInvalidation"), "old values are served"},
 	{"own entries that were lost", []change{{
-		"redis/log_loss.go", "names = append(names, a.names...)", "names = append(names, a.names[:0]...)",
+		"redis/log_loss.go", "			names = append(names, a.names...)\n			if", "			names = append(names, a.names[:0]...)\n			if",
 	}}, tests("TestAnEntryThatNobodyHasReadIsMadeAgain"), "the instance misses"},
 	{"draining before reads", []change{{
 		"redis/breaker.go", "			b.drain(ctx)\n", "",
 	}}, tests("TestAFailedInvalidateIsMadeBeforeReadsAreSentAgain"), "reads were sent again"},
+	{"a command that got little time", []change{{
+		"redis/command.go", "proves := !hurried || !timedOut(err)", "proves := hurried || true",
+	}}, tests("TestACommandThatGotLittleTimeProvesNothing"), "the breaker opened"},
+	{"probing all connections", []change{{
+		"redis/breaker.go", "commands = max(1, int(stats.IdleConns))", "commands = min(1, int(stats.IdleConns))",
+	}}, tests("TestDeadConnectionsAreLeftAtOnce"), "the first hit"},
 	{"telling", []change{{
 		"redis/log_session.go", "		r.applyOne(ctx, m, followers)\n", "		_, _ = m, followers\n",
 	}}, fleet, "late"},

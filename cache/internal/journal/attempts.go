@@ -71,20 +71,24 @@ func (j *Journal) due() (names []string, wait time.Duration) {
 
 // attempt tries to invalidate names: all of them at once and, if that fails, each of them
 // alone, so that a name that cannot be invalidated does not hold up the others. Where the
-// remote tier sends nothing at present, attempt does not go on.
-func (j *Journal) attempt(ctx context.Context, names []string) {
+// remote tier sends nothing at present, attempt does not go on. It reports false, and does
+// nothing, when ctx has ended or the journal is closed.
+func (j *Journal) attempt(ctx context.Context, names []string) bool {
 	select {
 	case j.attempting <- struct{}{}:
 		defer func() { <-j.attempting }()
 	case <-ctx.Done():
-		return
+		return false
+	}
+	if j.closed.Load() {
+		return false
 	}
 	if slices.Contains(names, j.Everything) { // covers the others
 		names = []string{j.Everything}
 	}
 	err := j.deliver(ctx, names)
 	if err == nil || len(names) == 1 || errors.Is(err, remote.ErrUnavailable) {
-		return
+		return true
 	}
 	var alone sync.WaitGroup
 	places := make(chan struct{}, maxAlone)
@@ -99,6 +103,7 @@ func (j *Journal) attempt(ctx context.Context, names []string) {
 		})
 	}
 	alone.Wait()
+	return true
 }
 
 // deliver makes one attempt, and confirms names, or delays their next attempt.
@@ -129,7 +134,9 @@ func (j *Journal) Drain(ctx context.Context) {
 		return
 	}
 	for names := range slices.Chunk(j.all(), maxAtOnce) {
-		j.attempt(ctx, names)
+		if !j.attempt(ctx, names) {
+			return
+		}
 	}
 }
 
@@ -166,5 +173,13 @@ func (j *Journal) Close(ctx context.Context) (left []string) {
 	j.mu.Unlock()
 	j.worker.Wait()
 	j.Drain(ctx)
+	j.closed.Store(true)
+	if j.any.Load() {
+		select { // an attempt of another Drain ends
+		case j.attempting <- struct{}{}:
+			<-j.attempting
+		case <-ctx.Done():
+		}
+	}
 	return j.all()
 }

@@ -46,6 +46,7 @@ type Journal struct {
 
 	any      atomic.Bool  // there may be a name; spares the reads the lock
 	attempts atomic.Int32 // attempts under way
+	closed   atomic.Bool  // no attempt begins any more
 
 	mu    sync.Mutex // guards all below
 	round int        // counts the calls of Add

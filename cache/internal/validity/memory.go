@@ -21,10 +21,11 @@ const (
 // server does not lose. The zero value is ready for use. All methods are safe for concurrent
 // use.
 type Memory struct {
-	mu        sync.Mutex // guards all below
-	last      map[string]remote.Position
-	queue     []remembered    // in the order of Add
-	forgotten remote.Position // an invalidation up to here may be forgotten
+	mu        sync.Mutex                 // guards all below
+	last      map[string]remote.Position // of each name, by which the queue is searched
+	stamps    map[string]remote.Position // the same, without the names that were replaced
+	queue     []remembered               // in the order of Add
+	forgotten remote.Position            // an invalidation up to here may be forgotten
 }
 
 type remembered struct {
@@ -40,15 +41,22 @@ func (m *Memory) Begin(at remote.Position) {
 	m.forgotten = m.forgotten.Later(at)
 }
 
-// Add remembers the invalidation of name at the position at, or before.
-func (m *Memory) Add(name string, at remote.Position) {
+// Add remembers the invalidation of name at the position at, or before. replaced means that a
+// Set has replaced the record of name: After returns the name, and Last does not know of it.
+func (m *Memory) Add(name string, at remote.Position, replaced bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.last == nil {
-		m.last = make(map[string]remote.Position)
+		m.last, m.stamps = make(map[string]remote.Position), make(map[string]remote.Position)
+	}
+	if !replaced {
+		m.stamps[name] = m.stamps[name].Later(at)
+	}
+	if known, ok := m.last[name]; ok && !known.Before(at) {
+		return // as for an own name, which the log delivers too
 	}
 	now := time.Now()
-	m.last[name] = m.last[name].Later(at)
+	m.last[name] = at
 	m.queue = append(m.queue, remembered{name, at, now})
 	for len(m.queue) > MaxRemembered || now.Sub(m.queue[0].added) > memorySpan {
 		m.forgetLocked()
@@ -62,6 +70,7 @@ func (m *Memory) forgetLocked() {
 	m.forgotten = m.forgotten.Later(first.at)
 	if m.last[first.name] == first.at {
 		delete(m.last, first.name)
+		delete(m.stamps, first.name)
 	}
 }
 
@@ -71,7 +80,7 @@ func (m *Memory) forgetLocked() {
 func (m *Memory) Last(name string) remote.Position {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.last[name]
+	return m.stamps[name]
 }
 
 // After returns the names that were invalidated after a position. complete reports that no
