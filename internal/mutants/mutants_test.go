@@ -129,7 +129,7 @@ var onRedis = []mutant{
 		"redis/command.go", "proves := !hurried || !timedOut(err)", "proves := hurried || true",
 	}}, tests("TestACommandThatGotLittleTimeProvesNothing"), "the breaker opened"},
 	{"probing all connections", []change{{
-		"redis/breaker.go", "commands = max(1, int(stats.IdleConns))", "commands = min(1, int(stats.IdleConns))",
+		"redis/breaker.go", "commands = max(1, int(stats.IdleConns))", "commands = max(1, 0*int(stats.IdleConns))",
 	}}, tests("TestDeadConnectionsAreLeftAtOnce"), "the first hit"},
 	{"telling", []change{{
 		"redis/log_session.go", "		r.applyOne(ctx, m, followers)\n", "		_, _ = m, followers\n",
