@@ -81,7 +81,7 @@ func TestDeadConnectionsAreLeftAtOnce(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	link := lineTo(t, server)
-	const connections = 20
+	const connections = 40
 	client := oneClient(t, link, connections)
 	s := suffer(t, borrow(t, client, redis.Options{}), func(o *cache.Options[string, string]) { o.RemoteOnly = true })
 	s.warm(t)
