@@ -3,24 +3,11 @@ package redis
 import (
 	"context"
 	"errors"
-	"math"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	goredis "github.com/redis/go-redis/v9"
-)
-
-const (
-	// In the first minute of an outage the waits between probes are at most
-	// promptProbeWait, unless Options.ProbeInterval is longer.
-	promptProbes    = time.Minute
-	promptProbeWait = 250 * time.Millisecond
-
-	// Later maxProbeFactor times Options.ProbeInterval is the longest wait.
-	maxProbeFactor = 10
 )
 
 // breaker sends no commands to a Redis that does not serve. It opens after
@@ -162,64 +149,6 @@ func (b *breaker) openLocked(err error) (report func()) {
 	}
 }
 
-// probeUntilUp probes from time to time, until Redis serves.
-func (b *breaker) probeUntilUp(ctx context.Context) {
-	wait, began := b.s.opts.ProbeInterval, time.Now()
-	for {
-		woken := false
-		select {
-		case <-time.After(wait/2 + rand.N(wait/2+1)):
-		case <-b.woken:
-			woken = true
-		case <-ctx.Done():
-			return
-		}
-		listens := woken || b.reached(ctx)
-		if listens && b.clientServes(ctx) {
-			b.drain(ctx)
-			b.close()
-			return
-		}
-		longest := b.longestWait(time.Since(began))
-		wait = min(2*min(wait, longest), longest)
-		if listens && b.within == nil { // the client needs another moment
-			wait = b.s.opts.ProbeInterval
-		}
-	}
-}
-
-// longestWait returns the longest wait between two probes, after an outage of that length. A
-// short outage is over for the callers soon after the server is back. A long one costs the
-// server and the network fewer probes.
-func (b *breaker) longestWait(outage time.Duration) time.Duration {
-	interval := b.s.opts.ProbeInterval
-	if outage < promptProbes {
-		return max(interval, promptProbeWait)
-	}
-	return max(interval, maxProbeFactor*min(interval, math.MaxInt64/maxProbeFactor))
-}
-
-// drainBudgets is for how many budgets a breaker waits for the invalidations that are queued.
-const drainBudgets = 4
-
-// drain lets the followers make the invalidations that they have queued, before commands that
-// read are sent again: other instances may read the keys.
-func (b *breaker) drain(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, drainBudgets*min(b.s.opts.Timeout, math.MaxInt64/drainBudgets))
-	defer cancel()
-	for _, b := range []*breaker{b.s.reads, b.s.writes} {
-		b.draining.Add(1)
-		defer b.draining.Add(-1)
-	}
-	var followers sync.WaitGroup
-	for _, p := range b.s.logs {
-		for _, f := range p.currentFollowers() {
-			followers.Go(func() { f.Recovered(ctx) })
-		}
-	}
-	followers.Wait()
-}
-
 // wake ends the wait for the next probe, because the log is read again.
 func (b *breaker) wake() {
 	if !b.open.Load() {
@@ -255,83 +184,6 @@ func (b *breaker) close() {
 			p.wake()
 		}
 	}
-}
-
-// reached makes a first attempt on a connection of its own, without the pool of go-redis.
-// While the attempts fail, the Store's client is not used.
-func (b *breaker) reached(ctx context.Context) bool {
-	budget := b.s.opts.Timeout
-	ctx, cancel := context.WithTimeout(ctx, max(budget, min(4*budget, time.Second)))
-	defer cancel()
-	switch c := b.s.client.(type) {
-	case *goredis.ClusterClient:
-		return b.s.reach(ctx, c) == nil
-	case *goredis.Client:
-		conn, err := dial(ctx, c.Options())
-		if err != nil {
-			if refused(err) {
-				b.s.reads.gone(err)
-			}
-			return false
-		}
-		client := only(c.Options(), conn)
-		defer client.Close()
-		return !isOutage(b.probe(ctx, client.Client))
-	}
-	return true
-}
-
-// maxProbes bounds the probes that are sent at once.
-const maxProbes = 100
-
-// clientServes reports whether the Store's client can carry out a command. The idle
-// connections of the client's pools may all be dead, as after an address has moved, although
-// new connections work. Each of them would cost a probe, or a caller, its time. So there are
-// as many probes at once as connections: a connection that does not answer leaves its pool,
-// and a second round finds new ones. A Cluster gets one probe, because its connections lead
-// to many nodes.
-func (b *breaker) clientServes(ctx context.Context) bool {
-	for range 2 {
-		if b.probeAll(ctx) {
-			return true
-		}
-	}
-	return false
-}
-
-// probeAll sends a probe for each idle connection, and reports whether one was answered in
-// each pool. Pipelines have a pool of their own.
-func (b *breaker) probeAll(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, b.s.opts.Timeout)
-	defer cancel()
-	commands, pipelines := 1, 0
-	if stats := b.s.client.PoolStats(); b.s.single {
-		commands = max(1, int(stats.IdleConns))
-		if stats.PipelineStats != nil {
-			pipelines = int(stats.PipelineStats.IdleConns)
-		}
-	}
-	var ofCommands, ofPipelines atomic.Bool
-	var probes sync.WaitGroup
-	probe := func(n int, serves *atomic.Bool, send func(context.Context) error) {
-		for range min(n, maxProbes) {
-			probes.Go(func() {
-				_, err := abandonable(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, send(ctx) })
-				if !isOutage(err) {
-					serves.Store(true)
-				}
-			})
-		}
-	}
-	probe(commands, &ofCommands, func(ctx context.Context) error { return b.probe(ctx, b.s.client) })
-	probe(pipelines, &ofPipelines, func(ctx context.Context) error {
-		pipe := b.s.client.Pipeline()
-		_ = b.probe(ctx, pipe)
-		_, err := pipe.Exec(ctx)
-		return err
-	})
-	probes.Wait()
-	return ofCommands.Load() && (pipelines == 0 || ofPipelines.Load())
 }
 
 // shut opens the breaker permanently.

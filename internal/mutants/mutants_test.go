@@ -123,13 +123,13 @@ var onRedis = []mutant{
 		"redis/log_loss.go", "			names = append(names, a.names...)\n			if", "			names = append(names, a.names[:0]...)\n			if",
 	}}, tests("TestAnEntryThatNobodyHasReadIsMadeAgain"), "the instance misses"},
 	{"draining before reads", []change{{
-		"redis/breaker.go", "			b.drain(ctx)\n", "",
+		"redis/probe.go", "			b.drain(ctx)\n", "",
 	}}, tests("TestAFailedInvalidateIsMadeBeforeReadsAreSentAgain"), "reads were sent again"},
 	{"a command that got little time", []change{{
 		"redis/command.go", "proves := !hurried || !timedOut(err)", "proves := hurried || true",
 	}}, tests("TestACommandThatGotLittleTimeProvesNothing"), "the breaker opened"},
 	{"probing all connections", []change{{
-		"redis/breaker.go", "commands = max(1, int(stats.IdleConns))", "commands = max(1, 0*int(stats.IdleConns))",
+		"redis/probe.go", "commands = max(1, int(stats.IdleConns))", "commands = max(1, 0*int(stats.IdleConns))",
 	}}, tests("TestDeadConnectionsAreLeftAtOnce"), "the first hit"},
 	{"telling", []change{{
 		"redis/log_session.go", "		r.applyOne(ctx, m, followers)\n", "		_, _ = m, followers\n",
