@@ -126,9 +126,7 @@ func TestLogsAreLostApart(t *testing.T) {
 		if logs[name] == lost {
 			want = 1
 		}
-		if n := c.Stats().Gaps; n != want {
-			t.Errorf("%s, with %s: %d gaps, want %d", name, logs[name], n, want)
-		}
+		redistest.Eventually(t, soon, fmt.Sprintf("%s, with %s, has %d gaps", name, logs[name], want), func() bool { return c.Stats().Gaps == want })
 	}
 	// One that cannot be read.
 	del(t, server, lost)

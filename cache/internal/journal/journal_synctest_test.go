@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -56,6 +57,20 @@ func (t *tier) fail(err func(string) error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.err = err
+}
+
+// asked returns the number of calls so far, and when each name was attempted.
+func (t *tier) asked() (calls int, attempts map[string][]time.Duration) {
+	synctest.Wait()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.calls, maps.Clone(t.attempts)
+}
+
+func (t *tier) atMost() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.most
 }
 
 func down(string) error { return errDown }
@@ -122,7 +137,8 @@ func TestNamesAreAttemptedUntilTheyAreConfirmed(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		want(t, j, "a")
 		pause, last := 100*time.Millisecond, time.Duration(0)
-		for i, at := range to.attempts["a"] {
+		_, attempts := to.asked()
+		for i, at := range attempts["a"] {
 			if at-last < pause/2 || at-last > pause {
 				t.Errorf("attempt %d begins %v after the one before, want a pause of %v to %v", i+1, at-last, pause/2, pause)
 			}
@@ -132,10 +148,10 @@ func TestNamesAreAttemptedUntilTheyAreConfirmed(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		want(t, j)
-		n := to.calls
+		before, _ := to.asked()
 		time.Sleep(time.Hour)
-		if to.calls != n {
-			t.Errorf("%d attempts when all is confirmed", to.calls-n)
+		if n, _ := to.asked(); n != before {
+			t.Errorf("%d attempts when all is confirmed", n-before)
 		}
 		j.Add([]string{"b"}) // the worker has ended
 		time.Sleep(100 * time.Millisecond)
@@ -180,11 +196,12 @@ func TestAStuckNameDoesNotHoldUpOthers(t *testing.T) {
 		j.Add(names)
 		time.Sleep(time.Second)
 		want(t, j, "17", "170")
-		if to.most > 16 {
-			t.Errorf("%d attempts at the same time", to.most)
+		if n := to.atMost(); n > 16 {
+			t.Errorf("%d attempts at the same time", n)
 		}
+		_, attempts := to.asked()
 		for _, name := range names {
-			if n := len(to.attempts[name]); n > 4 && !stuck[name] {
+			if n := len(attempts[name]); n > 4 && !stuck[name] {
 				t.Errorf("%d attempts for %q", n, name)
 			}
 		}
@@ -197,14 +214,14 @@ func TestAnUnavailableTierIsAskedOnce(t *testing.T) {
 		j, to := begin(t, func(string) error { return remote.ErrUnavailable })
 		j.Add([]string{"a", "b", "c"})
 		j.Drain(t.Context())
-		if to.calls != 1 {
-			t.Errorf("%d calls, want 1", to.calls)
+		if n, _ := to.asked(); n != 1 {
+			t.Errorf("%d calls, want 1", n)
 		}
 		to.fail(nil)
 		j.Drain(t.Context())
 		want(t, j)
-		if to.calls != 2 {
-			t.Errorf("%d calls, want 2", to.calls)
+		if n, _ := to.asked(); n != 2 {
+			t.Errorf("%d calls, want 2", n)
 		}
 	})
 }
@@ -237,7 +254,7 @@ func TestTooManyNamesAreAll(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		want(t, j)
-		if n := len(to.attempts["*"]); n == 0 {
+		if _, attempts := to.asked(); len(attempts["*"]) == 0 {
 			t.Error("nothing stands for the names that were too many")
 		}
 	})
@@ -265,10 +282,10 @@ func TestCloseReturnsWhatIsLeft(t *testing.T) {
 		if left := j.Close(t.Context()); !slices.Equal(left, []string{"a"}) {
 			t.Errorf("%q are left, want a", left)
 		}
-		n := to.calls
+		before, _ := to.asked()
 		j.Add([]string{"c"})
 		time.Sleep(maxAge / 2)
-		if to.calls != n {
+		if n, _ := to.asked(); n != before {
 			t.Error("attempts after Close")
 		}
 	})
