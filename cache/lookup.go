@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/nearside-go/nearside/cache/internal/validity"
 	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/loader"
 )
@@ -30,9 +31,9 @@ type fetch[K comparable, V any] struct {
 	snap      snapshot // from before the remote tier was read, or the load began
 	guarded   bool     // when the load began, nothing was to be stored for the key
 
-	// The position of the last invalidation of the key that this instance remembers from
-	// before the remote tier was asked.
-	invalidatedAt remote.Position
+	// The last invalidation of the key that this instance remembers from before the remote
+	// tier was asked.
+	invalidated validity.Remembered
 
 	waitUntil time.Time // the end of the waits for other instances; zero before the first
 }
@@ -106,7 +107,7 @@ func (t *fetch[K, V]) lookup(ctx context.Context, f *loader.Flight[answer[V]]) (
 func (t *fetch[K, V]) lookupRemote(ctx context.Context) (a answer[V], err error, ok bool) {
 	t.remoteKey = t.c.remoteKey(t.key)
 	t.c.indexKey(t.key)
-	t.invalidatedAt = t.c.memory.Last(t.remoteKey)
+	t.invalidated = t.c.memory.Last(t.remoteKey)
 	if t.c.journal.Has(t.remoteKey) {
 		return a, nil, false
 	}
@@ -211,7 +212,7 @@ func (t *fetch[K, V]) accept(ctx context.Context, rec remote.Record) (answer[V],
 // and as of which time. For tags that this instance cannot vouch for it asks the remote
 // tier, within the budget. If the remote tier cannot answer either, the record is invalid.
 func (t *fetch[K, V]) validate(ctx context.Context, rec remote.Record) (valid bool, asOf time.Time) {
-	if rec.Stamp.Before(t.invalidatedAt) { // the server had deleted the record, and has lost that
+	if t.cameBack(rec) {
 		return false, asOf
 	}
 	for _, tag := range rec.Tags {
@@ -239,6 +240,18 @@ func (t *fetch[K, V]) validate(ctx context.Context, rec remote.Record) (valid bo
 		return false, asOf
 	}
 	return t.c.invalidations.Resolve(v, rec.Stamp, positions), asOf
+}
+
+// clockSteps is more than the steps of Redis' clock add to the age of a record.
+const clockSteps = 2 * time.Millisecond
+
+// cameBack reports whether the server had deleted a record, and has lost that: the record has
+// a stamp from before an invalidation of its key, and was there when this instance learned of
+// the invalidation. A record that was filled later is of a load that began after the
+// deletion, on an instance that was not told yet.
+func (t *fetch[K, V]) cameBack(rec remote.Record) bool {
+	return rec.Stamp.Before(t.invalidated.At) &&
+		rec.TTL-rec.Left > rec.Asked.Sub(t.invalidated.Since)+clockSteps
 }
 
 // found is the answer that an entry of a tier gives.

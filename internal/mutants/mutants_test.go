@@ -70,7 +70,7 @@ var mutants = []mutant{
 		"	c.reads.Doom(key)\n	c.loads.Doom(key)\n	change()\n",
 	}}, []string{"./cache", "-run", "TestAFlightThatFindsACopy"}, "got"},
 	{"memory of invalidations", []change{{
-		"cache/lookup.go", "	if rec.Stamp.Before(t.invalidatedAt) {", "	if false {",
+		"cache/lookup.go", "	if t.cameBack(rec) {", "	if false {",
 	}}, []string{"./cache", "-run", "TestARecordFromBeforeARememberedInvalidation"}, "want a miss"},
 	{"rounds of the journal", []change{{
 		"cache/internal/journal/journal.go", "e != nil && e.round <= round {", "e != nil {",

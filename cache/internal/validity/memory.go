@@ -23,9 +23,16 @@ const (
 type Memory struct {
 	mu        sync.Mutex                 // guards all below
 	last      map[string]remote.Position // of each name, by which the queue is searched
-	stamps    map[string]remote.Position // the same, without the names that were replaced
+	stamps    map[string]Remembered      // the same, without the names that were replaced
 	queue     []remembered               // in the order of Add
 	forgotten remote.Position            // an invalidation up to here may be forgotten
+}
+
+// Remembered is an invalidation: its position in the log, or a later one, and when this
+// instance learned of it.
+type Remembered struct {
+	At    remote.Position
+	Since time.Time
 }
 
 type remembered struct {
@@ -47,15 +54,15 @@ func (m *Memory) Add(name string, at remote.Position, replaced bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.last == nil {
-		m.last, m.stamps = make(map[string]remote.Position), make(map[string]remote.Position)
+		m.last, m.stamps = make(map[string]remote.Position), make(map[string]Remembered)
 	}
-	if !replaced {
-		m.stamps[name] = m.stamps[name].Later(at)
+	now := time.Now()
+	if !replaced && m.stamps[name].At.Before(at) {
+		m.stamps[name] = Remembered{at, now}
 	}
 	if known, ok := m.last[name]; ok && !known.Before(at) {
 		return // as for an own name, which the log delivers too
 	}
-	now := time.Now()
 	m.last[name] = at
 	m.queue = append(m.queue, remembered{name, at, now})
 	for len(m.queue) > MaxRemembered || now.Sub(m.queue[0].added) > memorySpan {
@@ -74,10 +81,8 @@ func (m *Memory) forgetLocked() {
 	}
 }
 
-// Last returns the position of the last invalidation of name that is remembered; zero if
-// there is none. If the server holds a record with an earlier stamp, it had deleted the record
-// and has lost that, or the record is of an instance that was not told of the invalidation yet.
-func (m *Memory) Last(name string) remote.Position {
+// Last returns the last invalidation of name that is remembered; zero if there is none.
+func (m *Memory) Last(name string) Remembered {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.stamps[name]

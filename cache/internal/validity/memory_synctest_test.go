@@ -34,8 +34,8 @@ func TestTheMemoryLastsAMinute(t *testing.T) {
 		wantAfter(t, &m, 5, true, "a", "b")
 		wantAfter(t, &m, 7, true, "a")
 		wantAfter(t, &m, 8, true)
-		if m.Last("a") != position(8) || m.Last("c") != position(0) {
-			t.Errorf("the last invalidations are at %v and %v", m.Last("a"), m.Last("c"))
+		if m.Last("a").At != position(8) || m.Last("c").At != position(0) {
+			t.Errorf("the last invalidations are at %v and %v", m.Last("a").At, m.Last("c").At)
 		}
 		time.Sleep(memorySpan/2 + 1)
 		m.Add("c", position(9), false)
@@ -45,7 +45,7 @@ func TestTheMemoryLastsAMinute(t *testing.T) {
 		m.Add("d", position(10), false)
 		wantAfter(t, &m, 9, true, "d")
 		wantAfter(t, &m, 8, false, "d")
-		if m.Last("a") != position(0) {
+		if m.Last("a").At != position(0) {
 			t.Error("an invalidation is remembered for longer than a minute")
 		}
 	})
@@ -73,11 +73,11 @@ func TestAReplacedNameOutdatesNoRecord(t *testing.T) {
 	var m Memory
 	m.Add("a", position(3), true)
 	wantAfter(t, &m, 2, true, "a")
-	if at := m.Last("a"); at != position(0) {
+	if at := m.Last("a").At; at != position(0) {
 		t.Errorf("the last invalidation is at %v", at)
 	}
 	m.Add("a", position(2), false)
-	if at := m.Last("a"); at != position(2) {
+	if at := m.Last("a").At; at != position(2) {
 		t.Errorf("the last invalidation is at %v, want 2", at)
 	}
 	wantAfter(t, &m, 2, true, "a")
