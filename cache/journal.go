@@ -7,16 +7,9 @@ import (
 	"strings"
 )
 
-// deliver makes invalidations again that the remote tier has not confirmed. The position of
-// a tag is noted before the journal confirms the tag, because the call that failed has
-// returned. In the other order:
-//
-//  1. The tag is confirmed.
-//  2. A call begins, and reads a record with the tag. The record passes the check.
-//  3. The position is noted, by which the record is invalid.
-//
-// deliver drops nothing: the local entries went when the call failed, and this instance has
-// used no record of the names since.
+// deliver makes invalidations again that the remote tier has not confirmed. It drops nothing:
+// the local entries went when the call failed, and this instance has used no record of the
+// names since.
 func (c *Cache[K, V]) deliver(ctx context.Context, names []string) error {
 	var keys, tags []string
 	for _, name := range names {
@@ -26,22 +19,20 @@ func (c *Cache[K, V]) deliver(ctx context.Context, names []string) error {
 			keys = append(keys, name)
 		}
 	}
+	outcome := func(op string, names []string, err error) error {
+		if err != nil {
+			c.remoteFailed(ctx, op, err)
+			return err
+		}
+		c.remember(names, false)
+		return nil
+	}
 	var keysErr, tagsErr error
 	if len(keys) > 0 {
-		if keysErr = c.opts.Remote.Invalidate(ctx, keys, c.opts.HoldOff); keysErr != nil {
-			c.remoteFailed(ctx, "invalidate", keysErr)
-		} else {
-			c.remember(keys)
-		}
+		keysErr = outcome("invalidate", keys, c.opts.Remote.Invalidate(ctx, keys, c.opts.HoldOff))
 	}
 	if len(tags) > 0 {
-		at, err := c.opts.Remote.InvalidateTags(ctx, tags, c.keepTags())
-		if tagsErr = err; err != nil {
-			c.remoteFailed(ctx, "invalidate tags", err)
-		} else {
-			c.notePositions(tags, at)
-			c.remember(tags)
-		}
+		tagsErr = outcome("invalidate tags", tags, c.declare(ctx, tags))
 	}
 	return errors.Join(keysErr, tagsErr)
 }

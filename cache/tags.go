@@ -68,19 +68,26 @@ func (c *Cache[K, V]) invalidateTags(ctx context.Context, tags []string) error {
 	}
 	names := c.tagNames(tags)
 	round := c.journal.Round()
-	at, err := c.opts.Remote.InvalidateTags(context.WithoutCancel(ctx), names, c.keepTags())
-	if err == nil { // the positions are noted before the tags are confirmed: see deliver
-		c.notePositions(names, at)
-	}
-	err = c.settle(ctx, "invalidate tags", names, round, err)
+	err := c.settle(ctx, "invalidate tags", names, round, c.declare(context.WithoutCancel(ctx), names))
 	c.invalidations.Drop(tags...)
 	return err
 }
 
-func (c *Cache[K, V]) notePositions(names []string, at remote.Position) {
+// declare invalidates tags in the remote tier, and notes their position. So the position is
+// noted before the tags are confirmed. In the other order:
+//
+//  1. The tag is confirmed.
+//  2. A call begins, and reads a record with the tag. The record passes the check.
+//  3. The position is noted, by which the record is invalid.
+func (c *Cache[K, V]) declare(ctx context.Context, names []string) error {
+	at, err := c.opts.Remote.InvalidateTags(ctx, names, c.keepTags())
+	if err != nil {
+		return err
+	}
 	for _, name := range names {
 		c.invalidations.NotePosition(strings.TrimPrefix(name, c.tagPrefix), at)
 	}
+	return nil
 }
 
 // keepTags is how long the positions of tags are kept: as long as a value can live that was

@@ -96,7 +96,7 @@ func (c *Cache[K, V]) remoteKeys(keys []K) []string {
 func (c *Cache[K, V]) settle(ctx context.Context, op string, names []string, round int, err error) error {
 	if err == nil {
 		c.journal.Confirm(names, round)
-		c.rememberAs(names, op == opSet)
+		c.remember(names, op == opSet)
 		return nil
 	}
 	c.queue(ctx, names)
@@ -117,10 +117,8 @@ const opSet = "set"
 
 // remember notes that names were invalidated, at the latest at the end of the log as this
 // instance knows it. The log delivers the very position a moment later, unless the server
-// loses the entry first.
-func (c *Cache[K, V]) remember(names []string) { c.rememberAs(names, false) }
-
-func (c *Cache[K, V]) rememberAs(names []string, replaced bool) {
+// loses the entry first. replaced means that a Set has replaced the records.
+func (c *Cache[K, V]) remember(names []string, replaced bool) {
 	at := c.opts.Remote.Observed(c.opts.Name)
 	for _, name := range names {
 		c.memory.Add(name, at, replaced)

@@ -19,8 +19,8 @@ func send[T any](ctx context.Context, b *breaker, command func(context.Context) 
 	var zero T
 	bounded, cancel := context.WithTimeout(ctx, b.s.opts.Timeout)
 	defer cancel()
-	end, _ := bounded.Deadline()
-	hurried := time.Until(end) < b.s.opts.Timeout*enoughTime/100
+	deadline, ok := ctx.Deadline()
+	hurried := ok && time.Until(deadline) < b.s.opts.Timeout/4*3
 	if !b.s.owned {
 		b.s.steady(bounded)
 	}
@@ -42,22 +42,19 @@ func send[T any](ctx context.Context, b *breaker, command func(context.Context) 
 	if err != nil && err != errNoChange && ended(ctx) && context.Cause(ctx) != remote.ErrBudget {
 		return zero, ctx.Err() // the caller's context ended: no failure of Redis
 	}
-	if timedOut(err) {
+	late := timedOut(err)
+	if late {
 		err = fmt.Errorf("redis: no answer in time: %w", context.DeadlineExceeded)
 	}
-	proves := !hurried || !timedOut(err)
 	err = unquote(err)
 	b.s.noteRefusal(err)
-	if proves {
+	// A command that shares a budget with others may have got only a rest of it. Its timeout
+	// says nothing about Redis.
+	if !late || !hurried {
 		b.learn(err)
 	}
 	return reply, err
 }
-
-// enoughTime is the percentage of the budget that a command must have been given for its
-// timeout to say something about Redis. A command that shares a budget with others may have
-// got what these left over.
-const enoughTime = 75
 
 // ended reports whether ctx has ended. A connection's deadline, which is taken from ctx,
 // can pass a moment before the timer of ctx fires; ended waits for the timer.

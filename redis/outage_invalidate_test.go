@@ -115,7 +115,9 @@ func invalidatedBeforeReads(t *testing.T, store func(*testing.T, string, redis.O
 	if n := <-atClose; n != 0 {
 		t.Error("reads were sent again while Redis held the old value")
 	}
-	redistest.Eventually(t, 10*time.Second, "the key is confirmed", func() bool { return a.Stats().Unconfirmed == 0 })
+	redistest.Eventually(t, 10*time.Second, "the keys are confirmed, and the breaker of the writes is closed", func() bool {
+		return a.Stats().Unconfirmed == 0 && !a.store.Stats().WriteBreakerOpen
+	})
 	wantTrustRegained(t, a, b)
 }
 

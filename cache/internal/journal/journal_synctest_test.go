@@ -75,6 +75,16 @@ func (t *tier) atMost() int {
 
 func down(string) error { return errDown }
 
+// downFor fails the attempts of names.
+func downFor(names ...string) func(string) error {
+	return func(name string) error {
+		if slices.Contains(names, name) {
+			return errDown
+		}
+		return nil
+	}
+}
+
 func begin(t *testing.T, err func(string) error) (*journal.Journal, *tier) {
 	to := &tier{err: err, attempts: make(map[string][]time.Duration), start: time.Now()}
 	j := &journal.Journal{Deliver: to.deliver, Everything: "*", MaxAge: maxAge}
@@ -166,12 +176,7 @@ func TestANewNameIsAttemptedSoon(t *testing.T) {
 		j, to := begin(t, down)
 		j.Add([]string{"old"})
 		time.Sleep(30 * time.Second)
-		to.fail(func(name string) error {
-			if name == "old" {
-				return errDown
-			}
-			return nil
-		})
+		to.fail(downFor("old"))
 		j.Add([]string{"new"})
 		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
@@ -181,13 +186,8 @@ func TestANewNameIsAttemptedSoon(t *testing.T) {
 
 func TestAStuckNameDoesNotHoldUpOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		stuck := map[string]bool{"17": true, "170": true}
-		j, to := begin(t, func(name string) error {
-			if stuck[name] {
-				return errDown
-			}
-			return nil
-		})
+		stuck := []string{"17", "170"}
+		j, to := begin(t, downFor(stuck...))
 		to.takes = 10 * time.Millisecond
 		var names []string
 		for i := range 400 {
@@ -201,7 +201,7 @@ func TestAStuckNameDoesNotHoldUpOthers(t *testing.T) {
 		}
 		_, attempts := to.asked()
 		for _, name := range names {
-			if n := len(attempts[name]); n > 4 && !stuck[name] {
+			if n := len(attempts[name]); n > 4 && !slices.Contains(stuck, name) {
 				t.Errorf("%d attempts for %q", n, name)
 			}
 		}
@@ -273,12 +273,7 @@ func TestCloseReturnsWhatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j, to := begin(t, down)
 		j.Add([]string{"a", "b"})
-		to.fail(func(name string) error {
-			if name == "a" {
-				return errDown
-			}
-			return nil
-		})
+		to.fail(downFor("a"))
 		if left := j.Close(t.Context()); !slices.Equal(left, []string{"a"}) {
 			t.Errorf("%q are left, want a", left)
 		}
