@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/cache/cachetest"
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
 // An Invalidate that deletes the key and is slow to return says nothing about one
 // that began later and failed.
 func TestLateSuccessDoesNotTakeBackANewerDistrust(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, a, b := pair(t)
+		s, a, b := pair(t)
 		a.remote.Inject(held("delete", 20*time.Millisecond))
 		first := make(chan error, 1)
 		go func() { first <- a.Invalidate(t.Context(), "k", "other") }()
@@ -26,7 +27,9 @@ func TestLateSuccessDoesNotTakeBackANewerDistrust(t *testing.T) {
 		if err := <-first; err != nil {
 			t.Fatalf("the first Invalidate: %v", err)
 		}
-		wantGet(t, b, "k", "old")
+		if rec := s.Record(remoteKey("k")); rec.State != remote.StateValue {
+			t.Fatalf("the record: %v", rec.State)
+		}
 		wantMiss(t, a, "k")
 		if n := a.Stats().Unconfirmed; n != 1 {
 			t.Fatalf("%d keys are distrusted", n)
