@@ -15,6 +15,7 @@ type follower[K comparable, V any] struct{ c *Cache[K, V] }
 func (f follower[K, V]) Since(at remote.Position, complete bool) {
 	if !complete {
 		f.c.memory.Begin(at)
+		f.c.recorder.Forget() // a server that has lost its log may have lost the positions, too
 	}
 	dropped, first := f.c.invalidations.Follow(at, complete)
 	if !dropped {

@@ -264,3 +264,26 @@ func TestNothingIsLostUnderLoad(t *testing.T) {
 		})
 	}
 }
+
+// A server that lost everything lost the record of the whole cache, too. Without that record
+// the values that are filled from then on are misses for an instance that starts later.
+func TestRecordsAreMadeAgainAfterALoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, a, b := pair(t)
+		wantLoad(t, a, "before", constant("v"), "v")
+		a.remote.CutLog()
+		invalidate(t, b, "unrelated")
+		s.Wipe()
+		a.remote.MendLog()
+		deliver(0)
+		if n := a.Stats().Gaps; n != 1 {
+			t.Fatalf("%d gaps", n)
+		}
+		wantLoad(t, a, "k", constant("v"), "v")
+		invalidate(t, b, "unrelated")
+		deliver(0)
+		late := newInstance(t, s)
+		deliver(0)
+		wantGet(t, late, "k", "v")
+	})
+}

@@ -237,11 +237,20 @@ func TestBytesThatTheCodecRefusesAreAMissThatIsRepaired(t *testing.T) {
 	wantGet(t, cacheOn(t, store(), cache.Options[string, int]{}), "k", 7)
 }
 
-// serves waits until the caches can be invalidated.
+// serves waits until the caches can be invalidated, and read Redis.
 func serves(t *testing.T, caches ...*cache.Cache[string, string]) {
 	t.Helper()
 	for _, c := range caches {
-		redistest.Eventually(t, 10*time.Second, "Redis serves again", func() bool { return c.Invalidate(t.Context(), "unused") == nil })
+		redistest.Eventually(t, 10*time.Second, "Redis serves again", func() bool {
+			if c.Invalidate(t.Context(), "unused") != nil {
+				return false
+			}
+			before := c.Stats()
+			wantMiss(t, c, "unused") // asks Redis, because nothing is queued
+			after := c.Stats()
+			return after.RemoteUnavailable == before.RemoteUnavailable &&
+				after.RemoteErrors == before.RemoteErrors && after.RemoteTimeouts == before.RemoteTimeouts
+		})
 	}
 }
 
@@ -267,9 +276,15 @@ func TestRedisThatLostEverythingIsServedOn(t *testing.T) {
 			}}}
 			a, b := join(t, server, redis.Options{}, o), join(t, server, redis.Options{}, o)
 			lose := func() {
+				gapsOfA, gapsOfB := a.Stats().Gaps, b.Stats().Gaps
 				lose(t, server)
 				if name == "restart" { // it may have been noticed that nobody listened
 					serves(t, a, b)
+					// The loss of the log has them invalidate again what it had.
+					redistest.Eventually(t, 10*time.Second, "both have noticed the loss", func() bool {
+						a, b := a.Stats(), b.Stats()
+						return a.Gaps > gapsOfA && b.Gaps > gapsOfB && a.Unconfirmed+b.Unconfirmed == 0
+					})
 					failed.Store(0)
 				}
 			}

@@ -55,6 +55,13 @@ func (r *Recorder) postpone(tags []string, while time.Duration) {
 	r.setLocked(tags, time.Now().Add(while))
 }
 
+// Forget makes every tag due: the remote tier may have lost the positions.
+func (r *Recorder) Forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.next)
+}
+
 // setLocked forgets some of the tags if there are too many. Their positions are recorded
 // once more.
 func (r *Recorder) setLocked(tags []string, next time.Time) {
