@@ -208,15 +208,17 @@ func (c *onCluster) checkTombstones(t *testing.T) {
 	for _, key := range keys {
 		hold(t, key, "old", a, b)
 	}
+	invalidated := time.Now()
 	invalidate(t, a, keys...)
-	if n := stands(); n != len(keys) {
+	lapsed := func() bool { return time.Since(invalidated) > holdOff } // on a busy machine
+	if n := stands(); n != len(keys) && !lapsed() {
 		t.Errorf("%d tombstones after Invalidate with HoldOff, want %d", n, len(keys))
 	}
 	for _, key := range keys {
 		missesSoon(t, b, key)
 		wantLoad(t, b.Cache, key, "of the replica")
 	}
-	if n := stands(); n != len(keys) {
+	if n := stands(); n != len(keys) && !lapsed() {
 		t.Errorf("%d tombstones after the loads, want %d", n, len(keys))
 	}
 	err := b.Mutate(t.Context(), keys, func(context.Context) error {
