@@ -59,10 +59,13 @@ func (m *model) lookup(key string) (value int, due, ok bool) {
 	}
 	e, now := m.entries[i], time.Now()
 	m.entries = slices.Delete(m.entries, i, i+1)
-	age, idle := now.Sub(e.added), now.Sub(e.counted)
-	if idle >= e.life.TTL || (e.life.MaxAge > 0 && age >= e.life.MaxAge) || (m.limits.TTL > 0 && age >= m.limits.TTL) {
+	if end := m.end(e); !now.Before(end) {
 		m.stats.Misses++
-		m.stats.Expired++
+		if m.inWindow(e) {
+			m.entries = append(m.entries, e)
+		} else {
+			m.stats.Expired++
+		}
 		return 0, false, false
 	}
 	if e.life.Slides {
@@ -77,10 +80,43 @@ func (m *model) lookup(key string) (value int, due, ok bool) {
 	return e.value, due, true
 }
 
+// end is the time from which on e is not fresh.
+func (m *model) end(e modelEntry) time.Time {
+	end := e.counted.Add(e.life.TTL)
+	for _, bound := range []time.Duration{e.life.MaxAge, m.limits.TTL} {
+		if at := e.added.Add(bound); bound > 0 && at.Before(end) {
+			end = at
+		}
+	}
+	return end
+}
+
+// inWindow says whether e is stale, and kept. A limit on the TTL makes windows end with it,
+// and with the MaxAge.
+func (m *model) inWindow(e modelEntry) bool {
+	now, end := time.Now(), m.end(e)
+	if m.limits.TTL > 0 {
+		for _, bound := range []time.Duration{e.life.MaxAge, m.limits.TTL} {
+			if bound > 0 && !now.Before(e.added.Add(bound)) {
+				return false
+			}
+		}
+	}
+	return !now.Before(end) && now.Before(end.Add(e.life.Window))
+}
+
+func (m *model) stale(key string) (value int, since time.Duration, ok bool) {
+	i := m.index(key)
+	if i < 0 || !m.inWindow(m.entries[i]) {
+		return 0, 0, false
+	}
+	return m.entries[i].value, time.Since(m.end(m.entries[i])), true
+}
+
 func (m *model) add(key string, value int, cost int64, life local.Lifetime) (out evicted) {
 	cost = max(cost, 0)
 	m.remove(key)
-	if life.TTL <= 0 || (m.limits.MaxCost > 0 && cost > m.limits.MaxCost) {
+	if life.TTL+life.Window <= 0 || (m.limits.MaxCost > 0 && cost > m.limits.MaxCost) {
 		return nil
 	}
 	now := time.Now()
@@ -113,10 +149,11 @@ func oneOf(t *rapid.T, label string, ms ...time.Duration) time.Duration {
 
 func drawLifetime(t *rapid.T) local.Lifetime {
 	if rapid.Bool().Draw(t, "long") {
-		return local.Lifetime{TTL: oneOf(t, "TTL", 300, 500, 1000)}
+		return local.Lifetime{TTL: oneOf(t, "TTL", 300, 500, 1000), Window: oneOf(t, "Window", 0, 100, 300)}
 	}
 	return local.Lifetime{
-		TTL:        oneOf(t, "TTL", 0, 50, 100, 100, 150, 200, 240),
+		TTL:        oneOf(t, "TTL", -50, 0, 50, 100, 100, 150, 200, 240),
+		Window:     oneOf(t, "Window", 0, 0, 50, 200),
 		Slides:     rapid.Bool().Draw(t, "Slides"),
 		MaxAge:     oneOf(t, "MaxAge", 0, 0, 100, 300),
 		RenewEvery: oneOf(t, "RenewEvery", 0, 50, 100),
@@ -125,7 +162,7 @@ func drawLifetime(t *rapid.T) local.Lifetime {
 }
 
 func drawOperation(t *rapid.T) operation {
-	kinds := []string{"add", "lookup", "lookup", "lookup", "sleep", "sleep"}
+	kinds := []string{"add", "lookup", "lookup", "lookup", "stale", "sleep", "sleep"}
 	if rapid.IntRange(0, 9).Draw(t, "rare") == 9 {
 		kinds = []string{"remove", "remove", "clear"}
 	}
@@ -152,6 +189,11 @@ func (m *model) run(s *local.Store[string, int], ops []operation) error {
 			want = append(want, v, due, ok)
 			v, due, ok = s.Lookup(op.Key)
 			got = append(got, v, due, ok)
+		case "stale":
+			v, since, ok := m.stale(op.Key)
+			want = append(want, v, since, ok)
+			v, since, ok = s.Stale(op.Key)
+			got = append(got, v, since, ok)
 		case "remove":
 			want = append(want, m.remove(op.Key))
 			got = append(got, s.Remove(op.Key))

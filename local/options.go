@@ -20,7 +20,7 @@ type Options struct {
 	MaxCost int64
 
 	// TTL is the longest time that any entry is served, counted from Add; reads do not
-	// renew it. 0 means that each entry's own Lifetime decides.
+	// renew it, and no Window goes beyond it. 0 means that each entry's own Lifetime decides.
 	TTL time.Duration
 }
 
@@ -41,9 +41,13 @@ func (o Options) Validate() error {
 
 // Lifetime bounds how long an entry is served.
 type Lifetime struct {
-	// TTL counts from Add, or from the last Get if Slides is set. An entry whose TTL is not
-	// positive is not stored.
+	// TTL counts from Add, or from the last Get if Slides is set. A negative TTL ended that
+	// long before Add. An entry whose TTL and Window have both ended is not stored.
 	TTL time.Duration
+
+	// Window is for how long after the end of its TTL, or of its MaxAge, the entry is kept
+	// for Stale. Get does not return the entry then. 0 means that the entry ends with its TTL.
+	Window time.Duration
 
 	// Slides restarts the TTL of the entry at every Get that returns the entry.
 	Slides bool

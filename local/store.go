@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
@@ -46,6 +47,7 @@ type entry[V any] struct {
 	value   V
 	cost    int64
 	expires int64
+	window  int64 // the entry is kept from expires on for as long as this
 	end     int64 // the bound of sliding
 	slide   int64 // a read sets expires to this long from now; 0 for a fixed TTL
 	renew   int64 // the time at which the entry is next due; math.MaxInt64 for never
@@ -110,8 +112,10 @@ func (s *Store[K, V]) Lookup(key K) (value V, due, ok bool) {
 		now = s.clock.exact()
 	}
 	if now >= e.expires {
-		s.removeLocked(sh, key, e)
-		sh.expired++
+		if !s.stale(e, now) {
+			s.removeLocked(sh, key, e)
+			sh.expired++
+		}
 		sh.misses++
 		sh.mu.Unlock()
 		return value, false, false
@@ -142,18 +146,40 @@ func (s *Store[K, V]) Peek(key K) (value V, ok bool) {
 	return e.value, true
 }
 
+// Stale returns the value of an entry in its Window, and the time since the entry's TTL
+// ended. It has no side effects.
+func (s *Store[K, V]) Stale(key K) (value V, since time.Duration, ok bool) {
+	sh := s.shard(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e, ok := sh.lru.Peek(key)
+	if !ok {
+		return value, 0, false
+	}
+	now := s.clock.exact()
+	if now < e.expires || !s.stale(e, now) {
+		return value, 0, false
+	}
+	return e.value, time.Duration(now - e.expires), true
+}
+
+// stale reports whether an entry that has expired is in its window.
+func (s *Store[K, V]) stale(e *entry[V], now int64) bool {
+	return now < e.expires+e.window && (s.limits.TTL == 0 || now < e.end)
+}
+
 // Add stores value under key, in place of an existing entry, and returns the entries that
 // were evicted to make room. Concurrent Adds can exceed a limit by one entry each.
 //
 // Add stores nothing, and removes an existing entry, if the new entry costs more than
-// MaxCost or its lifetime is not positive. A negative cost counts as zero. A key that does
+// MaxCost or its lifetime has ended. A negative cost counts as zero. A key that does
 // not equal itself is not stored.
 func (s *Store[K, V]) Add(key K, value V, cost int64, life Lifetime) []Evicted[K, V] {
 	if key != key {
 		return nil
 	}
 	cost = max(cost, 0)
-	if life.TTL <= 0 || (s.limits.MaxCost > 0 && cost > s.limits.MaxCost) {
+	if nanos(life.TTL)+nanos(life.Window) <= 0 || (s.limits.MaxCost > 0 && cost > s.limits.MaxCost) {
 		s.Remove(key)
 		return nil
 	}
@@ -173,7 +199,7 @@ func (s *Store[K, V]) Add(key K, value V, cost int64, life Lifetime) []Evicted[K
 
 func (s *Store[K, V]) newEntry(value V, cost int64, life Lifetime) *entry[V] {
 	now := s.clock.exact()
-	e := &entry[V]{value: value, cost: cost, end: math.MaxInt64, renew: math.MaxInt64}
+	e := &entry[V]{value: value, cost: cost, window: nanos(life.Window), end: math.MaxInt64, renew: math.MaxInt64}
 	if life.MaxAge > 0 {
 		e.end = now + nanos(life.MaxAge)
 	}
