@@ -47,6 +47,28 @@ func (s *Store) Lease(ctx context.Context, key string, hold time.Duration, repla
 	return nil, rec, err
 }
 
+// LeaseStale takes the lease of the stale value that version names, and leaves the value.
+// Otherwise it returns the record that stands. If another load has the lease, that is no more
+// than the version, and Leased.
+func (s *Store) LeaseStale(ctx context.Context, key string, hold time.Duration, version []byte) (remote.Lease, remote.Record, error) {
+	key = s.redisKey(key)
+	asked, record := time.Now(), newLease()
+	taken, rest, err := s.evalList(ctx, leaseStaleScript, key, record, millis(s.opts.LeaseTTL), version)
+	switch {
+	case err != nil:
+		s.clearAsked(key, record, err)
+		return nil, remote.Record{}, err
+	case taken:
+		l, err := s.newLease(key, record, hold, rest)
+		return l, remote.Record{}, err
+	case len(rest) == 0:
+		return nil, remote.Record{State: remote.StateValue, Version: version, Leased: true}, nil
+	}
+	rec, err := standing(key, rest)
+	rec.Asked = asked
+	return nil, rec, err
+}
+
 // standing returns the record in the way of a lease.
 func standing(key string, rest []any) (remote.Record, error) {
 	if len(rest) != 2 {
@@ -168,11 +190,19 @@ func (l *lease) end() {
 	l.timer.Stop()
 }
 
-// Fill replaces the lease with a value, if the lease still stands.
+// Fill replaces the lease with a value, if the lease still stands; without a TTL, with no
+// record.
 func (l *lease) Fill(ctx context.Context, f remote.Fill) (held bool, err error) {
 	l.end()
 	deadline := l.granted + millis(f.MaxAge)
-	held, rest, err := l.s.evalList(ctx, fillScript, l.key, l.record, encodeValue(l.key, f, deadline), millis(f.TTL), deadline)
+	ttl, window := int64(0), int64(0)
+	if f.TTL > 0 {
+		ttl = millis(f.TTL)
+	}
+	if f.Window > 0 {
+		window = millis(f.Window)
+	}
+	held, rest, err := l.s.evalList(ctx, fillScript, l.key, l.record, encodeValue(l.key, f, deadline), ttl, deadline, window)
 	if err != nil || len(rest) == 0 {
 		return held, err
 	}

@@ -24,14 +24,17 @@ const (
 	maxVersion  = 31 // larger is foreign; leases and tombstones up to here are heeded
 
 	flagNotFound = 1 << 0
+	flagWindow   = 1 << 1 // the window and the lease of the value follow the stamp
 
 	leaseSize    = 2 + 16 // kind, version, token
 	tokensOffset = 3      // of the tokens of a tombstone, behind kind, version and count
 	tokenSize    = 16
 	headerSize   = 24 // kind, version, flags, zero, deadline, TTL, checksum
-	tagsOffset   = 40 // of the number of tags and the tags, behind the stamp
+	stampEnd     = 40 // the tags follow, or the window
+	renewalStart = 48 // of the lease of a stale value, token and end, behind the window
+	renewalEnd   = 72 // the tags follow
 
-	versionHead = 64 // bytes of a record that are in its Version; lease.lua compares as many
+	versionHead = 64 // bytes of a record that are in its Version
 )
 
 var (
@@ -55,14 +58,22 @@ func newLease() []byte {
 // encodeValue returns the record of a value under key. deadline is in milliseconds of
 // Redis' clock; no touch extends the record's life beyond deadline.
 func encodeValue(key string, f remote.Fill, deadline int64) []byte {
-	size := tagsOffset + 2 + len(f.Payload)
+	tags := stampEnd
+	if f.Window > 0 {
+		tags = renewalEnd
+	}
+	size := tags + 2 + len(f.Payload)
 	for _, tag := range f.Tags {
 		size += 2 + len(tag)
 	}
-	b := make([]byte, tagsOffset, size)
+	b := make([]byte, tags, size)
 	b[0], b[1] = kindValue, wireVersion
 	if f.NotFound {
 		b[2] |= flagNotFound
+	}
+	if f.Window > 0 {
+		b[2] |= flagWindow
+		binary.BigEndian.PutUint64(b[stampEnd:], uint64(millis(f.Window)))
 	}
 	binary.BigEndian.PutUint64(b[4:], uint64(deadline))
 	binary.BigEndian.PutUint64(b[12:], uint64(millis(f.TTL)))
@@ -78,11 +89,21 @@ func encodeValue(key string, f remote.Fill, deadline int64) []byte {
 	return b
 }
 
-// checksum returns the CRC-32C of the key and of the record without its checksum.
+// checksum returns the CRC-32C of the key and of the record without its checksum, and without
+// the lease of a stale value, which comes and goes.
 func checksum(key string, b []byte) uint32 {
 	sum := crc32.Update(0, castagnoli, []byte(key))
 	sum = crc32.Update(sum, castagnoli, b[:20])
+	if windowed(b) {
+		sum = crc32.Update(sum, castagnoli, b[headerSize:renewalStart])
+		return crc32.Update(sum, castagnoli, b[renewalEnd:])
+	}
 	return crc32.Update(sum, castagnoli, b[headerSize:])
+}
+
+// windowed reports whether b is a value with a window, as far as its first bytes show.
+func windowed(b []byte) bool {
+	return len(b) >= renewalEnd && b[0] == kindValue && b[1] == wireVersion && b[2]&flagWindow != 0
 }
 
 // versionOf returns the bytes that a lease script compares: the length of a record, and its
@@ -90,11 +111,15 @@ func checksum(key string, b []byte) uint32 {
 // deadline in milliseconds, its TTL, its stamp, and a checksum of the whole record. A
 // foreign record that changed only behind its first bytes is as unusable as before. So the
 // script replaces the record that its caller has read, without reading or receiving all of
-// the record.
+// the record. The lease of a stale value is no part of the version.
 func versionOf(b []byte) []byte {
 	const digits = 20 // of a length, and a colon
 	version := strconv.AppendInt(make([]byte, 0, digits+versionHead), int64(len(b)), 10)
-	return append(append(version, ':'), b[:min(len(b), versionHead)]...)
+	head := min(len(b), versionHead)
+	if windowed(b) {
+		head = renewalStart
+	}
+	return append(append(version, ':'), b[:head]...)
 }
 
 // decodeRecord decodes b, which was read under key with left of its TTL. The payload of the
@@ -130,16 +155,28 @@ func isTombstone(b []byte) bool {
 }
 
 func decodeValue(key string, b []byte, rec remote.Record) remote.Record {
-	if len(b) < tagsOffset+2 {
+	tagsStart := stampEnd
+	if windowed(b) {
+		tagsStart = renewalEnd
+	}
+	if len(b) < tagsStart+2 {
 		return corrupt(rec, errForeign)
 	}
 	if binary.BigEndian.Uint32(b[20:]) != checksum(key, b) {
 		return corrupt(rec, errChecksum)
 	}
 	ttl := binary.BigEndian.Uint64(b[12:])
-	tags, payload, ok := decodeTags(b[tagsOffset:])
-	if !ok || b[2]&^flagNotFound != 0 || b[3] != 0 || ttl == 0 || ttl > uint64(maxMillis) {
+	tags, payload, ok := decodeTags(b[tagsStart:])
+	if !ok || b[2]&^(flagNotFound|flagWindow) != 0 || b[3] != 0 || ttl == 0 || ttl > uint64(maxMillis) {
 		return corrupt(rec, errForeign)
+	}
+	if b[2]&flagWindow != 0 {
+		window := binary.BigEndian.Uint64(b[stampEnd:])
+		if tagsStart != renewalEnd || window == 0 || window > uint64(maxMillis) {
+			return corrupt(rec, errForeign)
+		}
+		rec.Window = fromMillis(int64(window))
+		rec.Left -= rec.Window
 	}
 	rec.State = remote.StateValue
 	rec.NotFound = b[2]&flagNotFound != 0

@@ -67,7 +67,7 @@ func TestOutOfMemoryAtTheFillLeavesNeitherLeaseNorValue(t *testing.T) {
 		t.Run(with, func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
-			s := suffer(t, store(t, server.Addr(), redis.Options{}))
+			s := suffer(t, store(t, server.Addr(), redis.Options{Timeout: patient.Timeout}))
 			v, err := s.GetOrLoad(t.Context(), "k", func(context.Context, string) (string, error) {
 				if server.Client().Exists(t.Context(), stored("k")).Val() != 1 {
 					t.Error("there is no lease during the load")

@@ -82,7 +82,7 @@ var phrases = []struct{ begins, words string }{
 var sent = map[string]bool{
 	"GET": true, "PTTL": true, "UNLINK": true, "EVAL": true, "EVALSHA": true,
 	"XADD": true, "XREAD": true, "XRANGE": true, "XREVRANGE": true, "XLEN": true,
-	"SET": true, "DEL": true, "PEXPIRE": true, "TIME": true, "GETRANGE": true, "STRLEN": true,
+	"SET": true, "DEL": true, "PEXPIRE": true, "TIME": true, "GETRANGE": true, "SETRANGE": true, "STRLEN": true,
 	"HELLO": true, "AUTH": true, "SELECT": true, "CLIENT": true, "CLUSTER": true, "READONLY": true, "ASKING": true, "COMMAND": true,
 }
 

@@ -16,6 +16,8 @@ var (
 	begin string
 	//go:embed scripts/lease.lua
 	leaseSource string
+	//go:embed scripts/lease_stale.lua
+	leaseStaleSource string
 	//go:embed scripts/seize.lua
 	seizeSource string
 	//go:embed scripts/fill.lua
@@ -36,6 +38,7 @@ var (
 	tagSource string
 
 	leaseScript      = goredis.NewScript(begin + leaseSource)
+	leaseStaleScript = goredis.NewScript(begin + leaseStaleSource)
 	seizeScript      = goredis.NewScript(begin + seizeSource)
 	fillScript       = goredis.NewScript(begin + fillSource)
 	renewScript      = goredis.NewScript(begin + renewSource)

@@ -3,13 +3,15 @@ package cachetest
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"time"
 
 	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// lease is a lease that a Remote holds. Its token is the serial of its record.
+// lease is a lease that a Remote holds. Its token is the serial of its record, or the renewal
+// of a stale value.
 type lease struct {
 	r       *Remote
 	key     string
@@ -27,13 +29,24 @@ func (r *Remote) grantLocked(key string) *lease {
 	return &lease{r: r, key: key, token: token, granted: time.Now()}
 }
 
+// grantStaleLocked takes the lease of a stale value.
+func (r *Remote) grantStaleLocked(key string, value *record) *lease {
+	s := r.server
+	s.serial++
+	value.renewal, value.until = s.serial, time.Now().Add(s.leaseTTL())
+	return &lease{r: r, key: key, token: value.renewal, granted: time.Now()}
+}
+
 // standsLocked returns the lease's record, or nil if the lease is gone.
 func (l *lease) standsLocked() *record {
 	rec := l.r.server.aliveLocked(l.key)
-	if rec == nil || rec.State != remote.StateLease || rec.serial != l.token {
-		return nil
+	switch {
+	case rec == nil:
+	case rec.State == remote.StateLease && rec.serial == l.token,
+		rec.State == remote.StateValue && rec.renewal == l.token:
+		return rec
 	}
-	return rec
+	return nil
 }
 
 // keep renews the lease every third of its TTL, until the lease is over, or hold has passed
@@ -63,9 +76,14 @@ func (l *lease) renew() (stands bool) {
 		return false
 	}
 	err := l.r.do(context.Background(), "renew", func(s *Server) {
-		if rec := l.standsLocked(); rec != nil {
-			rec.expires = time.Now().Add(s.leaseTTL())
-			stands = true
+		rec := l.standsLocked()
+		if stands = rec != nil; !stands {
+			return
+		}
+		if end := time.Now().Add(s.leaseTTL()); rec.State == remote.StateValue {
+			rec.until = end
+		} else {
+			rec.expires = end
 		}
 	})
 	return stands || err != nil
@@ -87,9 +105,14 @@ func (l *lease) Fill(ctx context.Context, f remote.Fill) (held bool, err error) 
 		}
 		held = true
 		value := remote.Record{State: remote.StateValue, Payload: f.Payload, NotFound: f.NotFound, TTL: f.TTL,
-			Stamp: f.Stamp, Tags: f.Tags}
+			Window: f.Window, Stamp: f.Stamp, Tags: f.Tags}
 		deadline := l.granted.Add(f.MaxAge)
-		s.putLocked(l.key, record{Record: value, deadline: deadline}, min(f.TTL, time.Until(deadline)))
+		ttl := min(f.TTL, time.Until(deadline))
+		if ttl <= 0 {
+			s.removeLocked(l.key)
+			return
+		}
+		s.putLocked(l.key, record{Record: value, deadline: deadline}, ttl+min(f.Window, math.MaxInt64-ttl))
 	})
 	if errors.Is(err, ErrFull) {
 		l.r.server.mu.Lock()
@@ -106,7 +129,13 @@ func (l *lease) Fill(ctx context.Context, f remote.Fill) (held bool, err error) 
 func (l *lease) Release(ctx context.Context) (held bool, err error) {
 	l.end()
 	err = l.r.do(ctx, "release", func(s *Server) {
-		if held = l.standsLocked() != nil; held {
+		rec := l.standsLocked()
+		if held = rec != nil; !held {
+			return
+		}
+		if rec.State == remote.StateValue {
+			rec.renewal, rec.until = 0, time.Time{}
+		} else {
 			s.removeLocked(l.key)
 		}
 	})

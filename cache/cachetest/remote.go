@@ -214,6 +214,28 @@ func (r *Remote) Lease(ctx context.Context, key string, hold time.Duration, repl
 	return l, rec, nil
 }
 
+// LeaseStale takes the lease of the stale value that version names.
+func (r *Remote) LeaseStale(ctx context.Context, key string, hold time.Duration, version []byte) (remote.Lease, remote.Record, error) {
+	var rec remote.Record
+	var l *lease
+	err := r.do(ctx, "lease", func(s *Server) {
+		rec = s.recordLocked(key)
+		if rec.State != remote.StateValue || string(rec.Version) != string(version) {
+			return
+		}
+		if value := s.records[key]; time.Now().Before(value.until) {
+			rec.Leased = true
+		} else {
+			l = r.grantStaleLocked(key, value)
+		}
+	})
+	if err != nil || l == nil {
+		return nil, rec, err
+	}
+	l.keep(hold)
+	return l, rec, nil
+}
+
 // Seize takes the lease of key, unless a tombstone stands there.
 func (r *Remote) Seize(ctx context.Context, key string, hold time.Duration) (remote.Lease, error) {
 	var l *lease
@@ -271,8 +293,9 @@ func (r *Remote) Touch(ctx context.Context, key string) (left time.Duration, err
 		if expires.After(rec.deadline) {
 			expires = rec.deadline
 		}
-		if expires.After(rec.expires) {
-			rec.expires = expires
+		end := rec.expires.Add(-rec.Window)
+		if now.Before(end) && expires.After(end) {
+			rec.expires = expires.Add(rec.Window)
 			left = expires.Sub(now)
 		}
 	})

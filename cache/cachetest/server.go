@@ -40,8 +40,12 @@ type record struct {
 	remote.Record
 	serial   uint64    // names the record, and is the token of a lease
 	expires  time.Time // when the record disappears
-	deadline time.Time // of a value: no Touch goes beyond
+	deadline time.Time // of a value: no Touch goes beyond, but for the Window
 	guards   []remote.Token
+
+	// Of a stale value: the token of its lease, and the end of the lease; zero for none.
+	renewal uint64
+	until   time.Time
 }
 
 // NewServer returns an empty server.
@@ -112,7 +116,7 @@ func (s *Server) recordLocked(key string) remote.Record {
 	}
 	rec := r.Record
 	rec.Asked = now
-	rec.Left = r.expires.Sub(now)
+	rec.Left = r.expires.Sub(now) - r.Window
 	rec.Version = binary.BigEndian.AppendUint64(nil, r.serial)
 	return rec
 }

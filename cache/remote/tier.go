@@ -71,10 +71,17 @@ type Tier interface {
 	// nil, and the tombstone stands. Otherwise Seize is like Lease.
 	Seize(ctx context.Context, key string, hold time.Duration) (Lease, error)
 
+	// LeaseStale takes the lease of a stale value, and leaves the value: reads go on finding
+	// it until the lease's Fill replaces it. The value is the one that version names, a
+	// Record.Version. If another load holds its lease, the Lease is nil, and the Record has
+	// that Version and Leased. If the record is another, LeaseStale is like a Lease that took
+	// no lease; the Record may also be absent. Otherwise LeaseStale is like Lease.
+	LeaseStale(ctx context.Context, key string, hold time.Duration, version []byte) (Lease, Record, error)
+
 	// Touch starts the TTL of a value again, as far as the value's MaxAge allows, and
 	// returns the TTL that is left then; 0 if there was nothing to renew. Touch changes no
-	// lease, no tombstone and no corrupt record, and does not bring back a record that has
-	// expired.
+	// lease, no tombstone, no stale value and no corrupt record, and does not bring back a
+	// record that has expired.
 	Touch(ctx context.Context, key string) (time.Duration, error)
 
 	// Invalidate removes the records of keys, leases included, and then appends keys to the
@@ -113,7 +120,9 @@ type Token [16]byte
 // it. The holder calls Fill or Release once, and Release after a Fill whose outcome is
 // unknown.
 type Lease interface {
-	// Fill replaces the lease with a value, in one atomic step, if the lease still stands.
+	// Fill replaces the lease, and the stale value that LeaseStale has left, with a value, in
+	// one atomic step, if the lease still stands. A Fill whose TTL is not positive stores
+	// nothing, and the key has no record then.
 	// There are four outcomes:
 	//
 	//   - true and nil: the lease stood, and the value is stored. If more than fill.MaxAge
@@ -127,7 +136,8 @@ type Lease interface {
 	//     Release, whose result tells whether the lease still stood.
 	Fill(ctx context.Context, fill Fill) (held bool, err error)
 
-	// Release gives the lease up, and reports whether the lease still stood. If so, no Fill
+	// Release gives the lease up, and reports whether the lease still stood. A stale value that
+	// LeaseStale has left stands on. If so, no Fill
 	// of this lease has stored a value, or will: a Fill that arrives later is refused. If
 	// the lease was gone, Release changes nothing. After an error the Tier releases the
 	// lease in the background, or lets the lease lapse.
@@ -140,6 +150,7 @@ type Fill struct {
 	NotFound bool          // the source has no such key; Payload is empty
 	TTL      time.Duration // counts from the fill, and again from each Touch
 	MaxAge   time.Duration // counts from the grant of the lease; bounds TTL
+	Window   time.Duration // the record is kept stale for this time after its TTL or its MaxAge
 	Stamp    Position      // the newest position that the instance knew when the load began
 	Tags     []string      // the tags by which the value can be invalidated, besides its key
 }
@@ -184,13 +195,15 @@ type Record struct {
 	Complete bool
 
 	// The fields of a value: those of its Fill, and in Left the lifetime that remained at
-	// Asked.
+	// Asked, without the Window. A value whose Left is not positive is stale, since that long.
 	Payload  []byte
 	NotFound bool
 	TTL      time.Duration
 	Left     time.Duration
+	Window   time.Duration
 	Stamp    Position
 	Tags     []string
+	Leased   bool // only from LeaseStale: a load that is to replace the stale value is under way
 
 	// Version identifies this very record. A reader that cannot use the record passes
 	// Version to Lease to replace it. Only the Tier interprets its contents.

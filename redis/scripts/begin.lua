@@ -9,9 +9,41 @@ local function head(length)
   if string.find(bytes.err, 'WRONGTYPE', 1, true) then return '' end
   return redis.call('GETRANGE', KEYS[1], 0, length - 1)
 end
--- leased reports whether the record is this lease. It compares one more byte than the lease
--- has, so that the length counts.
-local function leased(lease) return head(#lease + 1) == lease end
+-- number returns the big-endian number in the bytes from first to last.
+local function number(bytes, first, last)
+  local n = 0
+  for i = first, last do n = n * 256 + string.byte(bytes, i) end
+  return n
+end
+-- bytes returns a number as 8 bytes, big-endian.
+local function bytes(n)
+  local s = ''
+  for _ = 1, 8 do
+    s = string.char(n % 256) .. s
+    n = math.floor(n / 256)
+  end
+  return s
+end
+-- windowed reports whether a record that starts like this is a value with a window. Such a
+-- value has a place for a lease: bytes 48 to 63 are the token, 64 to 71 the end of the lease
+-- on Redis' clock, in ms. All of them are 0 if there is no lease.
+local function windowed(start)
+  return #start >= 72 and string.sub(start, 1, 2) == 'V\2' and math.floor(string.byte(start, 3) / 2) % 2 == 1
+end
+-- is reports whether a record that starts like this has the version: its length, a colon, and
+-- as many of its first bytes as the version has.
+local function is(version, start)
+  local colon = string.find(version, ':', 1, true)
+  return colon and version == redis.call('STRLEN', KEYS[1]) .. ':' .. string.sub(start, 1, #version - colon)
+end
+-- leased returns 'L' if the record is this lease, and 'V' if it is a value with this lease.
+-- Otherwise it returns nil.
+local function leased(lease)
+  local start = head(72)
+  if start == lease then return 'L' end
+  if windowed(start) and string.sub(start, 49, 64) == string.sub(lease, 3) then return 'V' end
+  return nil
+end
 -- guards returns the tokens of the tombstone at the key, 16 bytes each, one after the other.
 -- It returns nil for another record. The form of a tombstone of another version is unknown:
 -- for such a tombstone guards returns one token of zeros, which no call of this release

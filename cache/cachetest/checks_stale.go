@@ -1,0 +1,149 @@
+package cachetest
+
+import (
+	"time"
+
+	"github.com/nearside-go/nearside/cache/remote"
+)
+
+// stale stores a value that is stale as soon as stale returns, and is kept for long.
+func (s *suite) stale(key, payload string) remote.Record {
+	s.Helper()
+	const ttl = 10 * time.Millisecond
+	held, err := s.lease(s.A, key, nil).Fill(s.Context(),
+		remote.Fill{Payload: []byte(payload), TTL: ttl, MaxAge: long, Window: long})
+	if err != nil || !held {
+		s.Fatalf("Fill: held %v, err %v", held, err)
+	}
+	for range 100 {
+		if s.Sleep(2 * ttl); s.get(s.B, key).Left <= 0 {
+			break
+		}
+	}
+	return s.wantStale(s.B, key, payload)
+}
+
+func (s *suite) wantStale(r remote.Tier, key, payload string) remote.Record {
+	s.Helper()
+	rec := s.wantValue(r, key, payload)
+	if rec.Left > 0 || rec.Left < -long || rec.Window != long {
+		s.Fatalf("the record is %+v, want a stale one", rec)
+	}
+	return rec
+}
+
+func (s *suite) leaseStale(r remote.Tier, key string, version []byte) remote.Lease {
+	s.Helper()
+	l, rec, err := r.LeaseStale(s.Context(), key, long, version)
+	if err != nil || l == nil {
+		s.Fatalf("LeaseStale: %v, err %v, in the way: %+v", l, err, rec)
+	}
+	return l
+}
+
+// wantNoStaleLease: LeaseStale is refused, because of the record that it returns.
+func (s *suite) wantNoStaleLease(r remote.Tier, key string, version []byte) remote.Record {
+	s.Helper()
+	l, rec, err := r.LeaseStale(s.Context(), key, long, version)
+	if err != nil || l != nil {
+		s.Fatalf("LeaseStale: %v, err %v, want none", l, err)
+	}
+	return rec
+}
+
+// window: a value is kept for its Window after its TTL, and no longer. Touch does not renew a
+// stale value, and renews the Window of a fresh one with its TTL.
+func (s *suite) window() {
+	unit := s.LeaseTTL
+	for key, ttl := range map[string]time.Duration{"old": unit / 4, "k": unit} {
+		if _, err := s.lease(s.A, key, nil).Fill(s.Context(),
+			remote.Fill{Payload: []byte("v"), TTL: ttl, MaxAge: long, Window: unit}); err != nil {
+			s.Fatal(err)
+		}
+	}
+	s.Sleep(unit / 2)
+	if rec := s.get(s.B, "old"); rec.State == remote.StateValue && rec.Left > -unit/8 {
+		s.Fatalf("%v are left, half a unit after a fill with a TTL of a quarter", rec.Left)
+	}
+	if left := s.touched(s.B, "old"); left != 0 {
+		s.Fatalf("a touch of a stale value left %v", left)
+	}
+	if left := s.touched(s.B, "k"); left > unit {
+		s.Fatalf("a touch left %v of a TTL of %v", left, unit)
+	}
+	if rec := s.get(s.B, "k"); rec.State == remote.StateValue && (rec.Left > unit || rec.Window != unit) {
+		s.Fatalf("after a touch: %v are left, with a window of %v", rec.Left, rec.Window)
+	}
+	s.Sleep(unit)
+	s.wantState(s.B, "old", remote.StateAbsent)
+	s.Sleep(unit * 5 / 4)
+	s.wantState(s.B, "k", remote.StateAbsent)
+}
+
+// staleLease: one caller takes the lease of a stale value, which stands until the fill.
+func (s *suite) staleLease() {
+	old := s.stale("k", "old")
+	l := s.leaseStale(s.B, "k", old.Version)
+	for _, r := range []remote.Tier{s.A, s.B} {
+		s.wantStale(r, "k", "old")
+		rec := s.wantNoStaleLease(r, "k", old.Version)
+		if rec.State != remote.StateValue || !rec.Leased || string(rec.Version) != string(old.Version) {
+			s.Fatalf("in the way is %+v", rec)
+		}
+	}
+	s.wantHeld(l, "new", true)
+	if rec := s.wantValue(s.A, "k", "new"); rec.Left <= 0 || rec.Window != 0 {
+		s.Fatalf("the new record is %+v", rec)
+	}
+	if rec := s.wantNoStaleLease(s.A, "k", old.Version); string(rec.Payload) != "new" || rec.Leased {
+		s.Fatalf("in the way is %+v", rec)
+	}
+}
+
+// staleRelease: Release leaves the stale value, and another caller may take its lease. A Fill
+// without a TTL removes the value.
+func (s *suite) staleRelease() {
+	old := s.stale("k", "old")
+	if held, err := s.leaseStale(s.A, "k", old.Version).Release(s.Context()); err != nil || !held {
+		s.Fatalf("Release: held %v, err %v", held, err)
+	}
+	s.wantStale(s.A, "k", "old")
+	l := s.leaseStale(s.B, "k", old.Version)
+	if held, err := l.Fill(s.Context(), remote.Fill{MaxAge: long}); err != nil || !held {
+		s.Fatalf("Fill: held %v, err %v", held, err)
+	}
+	s.wantState(s.A, "k", remote.StateAbsent)
+}
+
+// staleFences: after an Invalidate the value is gone, and the lease with it. So is the lease
+// of a value that another has replaced.
+func (s *suite) staleFences() {
+	old, other := s.stale("k", "old"), s.stale("other", "old")
+	l, lost := s.leaseStale(s.A, "k", old.Version), s.leaseStale(s.A, "other", other.Version)
+	s.delete(s.B, "k")
+	s.wantHeld(l, "late", false)
+	s.wantState(s.B, "k", remote.StateAbsent)
+	if rec := s.wantNoStaleLease(s.A, "k", old.Version); rec.State != remote.StateAbsent {
+		s.Fatalf("in the way is %v", rec.State)
+	}
+	s.wantHeld(s.lease(s.B, "other", other.Version), "new", true)
+	if held, err := lost.Release(s.Context()); err != nil || held {
+		s.Fatalf("Release of a lost lease: held %v, err %v", held, err)
+	}
+	s.wantHeld(lost, "late", false)
+	s.wantValue(s.A, "other", "new")
+}
+
+// staleLeaseLapses: the lease of a stale value is kept alive, and ends after its holder's
+// death.
+func (s *suite) staleLeaseLapses() {
+	old := s.stale("k", "old")
+	s.leaseStale(s.A, "k", old.Version)
+	s.Sleep(s.LeaseTTL * 5 / 4)
+	if rec := s.wantNoStaleLease(s.B, "k", old.Version); !rec.Leased {
+		s.Fatalf("in the way is %+v", rec)
+	}
+	s.Crash()
+	s.Sleep(s.LeaseTTL * 5 / 4)
+	s.wantHeld(s.leaseStale(s.B, "k", old.Version), "new", true)
+}
