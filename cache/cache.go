@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/nearside-go/nearside/cache/internal/guard"
 	"github.com/nearside-go/nearside/cache/internal/journal"
@@ -36,8 +37,11 @@ type Cache[K comparable, V any] struct {
 	flying    atomic.Int32 // flights of GetOrLoad, until their fills have ended
 	touching  atomic.Int32 // touches under way
 	recording atomic.Int32 // recordings of tags under way
-	counters  counters
-	warned    warned
+
+	revalidating atomic.Int32 // loads in the background under way
+
+	counters counters
+	warned   warned
 
 	journal  journal.Journal
 	memory   validity.Memory
@@ -55,7 +59,9 @@ type Cache[K comparable, V any] struct {
 type entry[V any] struct {
 	epoch    atomic.Uint64 // the last one at which the entry was found valid; first, to be near the value
 	value    V
+	staleFor time.Duration // of a value that stands in for a load: how stale it is at the end of its TTL
 	notFound bool
+	replaced atomic.Bool // a load in the background is to replace the stale value
 	tags     []string
 }
 
@@ -88,10 +94,10 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		parseKey:  parse,
 	}
 	if o.Remote != nil {
-		c.journal.Deliver, c.journal.Everything, c.journal.MaxAge = c.deliver, c.tagPrefix, o.MaxAge
+		c.journal.Deliver, c.journal.Everything, c.journal.MaxAge = c.deliver, c.tagPrefix, c.longestLife()
 		c.recorder.Tier, c.recorder.Invalidations = o.Remote, &c.invalidations
 		c.recorder.Cache, c.recorder.Prefix = o.Name, c.tagPrefix
-		c.recorder.Again, c.recorder.Keep = o.MaxAge/2, c.keepTags()
+		c.recorder.Again, c.recorder.Keep = c.longestLife()/2, c.keepTags()
 		if c.unfollow, err = o.Remote.Follow(o.Name, follower[K, V]{c}); err != nil {
 			return nil, err
 		}

@@ -15,6 +15,12 @@ var (
 	// Options.NotFoundTTL. Until then Get and GetOrLoad return ErrNotFound for the key.
 	ErrNotFound = errors.New("cache: not found")
 
+	// ErrNotModified reports that the value that [Previous] returns is still the source's. A
+	// loader returns ErrNotModified, wrapped or not, in place of a value, and the cache stores
+	// and returns the previous value as if the loader had loaded it. Without a previous value
+	// ErrNotModified is an error of the loader like any other.
+	ErrNotModified = errors.New("cache: not modified")
+
 	// ErrClosed is returned by every call that starts after Close.
 	ErrClosed = errors.New("cache: closed")
 

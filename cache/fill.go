@@ -16,7 +16,7 @@ import (
 // may have been. The lease keeps an invalidated value out if the deletion of its key reached
 // the remote tier. If the deletion failed, only this instance knows.
 func (t *fetch[K, V]) encode(ctx context.Context, a answer[V], ttl time.Duration) (fill remote.Fill, ok bool) {
-	if ttl == 0 {
+	if ttl == 0 || a.stale {
 		t.reportSkipped(ctx, a)
 		return fill, false
 	}
@@ -27,7 +27,7 @@ func (t *fetch[K, V]) encode(ctx context.Context, a answer[V], ttl time.Duration
 		t.reportWithheld(ctx, nil)
 		return fill, false
 	}
-	fill = remote.Fill{NotFound: a.notFound(), TTL: ttl, MaxAge: t.c.opts.MaxAge, Stamp: t.snap.stamp, Tags: a.entry.tags}
+	fill = remote.Fill{NotFound: a.notFound(), TTL: ttl, MaxAge: t.c.opts.MaxAge, Window: t.c.windowOf(a.notFound()), Stamp: t.snap.stamp, Tags: a.entry.tags}
 	if !a.notFound() {
 		var err error
 		if fill.Payload, err = encode(t.c.opts.Codec, a.entry.value); err != nil {
@@ -58,8 +58,12 @@ func (t *fetch[K, V]) checkTags(ctx context.Context, a answer[V]) bool {
 // fillTiers puts a value that was loaded with a lease into the tiers, while nobody waits.
 func (t *fetch[K, V]) fillTiers(ctx context.Context, lease remote.Lease, a answer[V], fill remote.Fill, fits bool) {
 	switch {
-	case !fits:
+	case !fits && (a.stale || a.entry == nil): // the load has failed
 		t.release(ctx, lease)
+	case !fits:
+		if _, err := t.giveUp(ctx, lease); err != nil {
+			t.c.remoteFailed(ctx, "release", err)
+		}
 	case len(fill.Payload) > t.c.opts.MaxPayload:
 		t.c.counters.overMaxPayload.Add(1)
 		t.keepUnsent(ctx, lease, a, fill, FillTooLarge, nil)
@@ -78,14 +82,14 @@ func (t *fetch[K, V]) fill(ctx context.Context, lease remote.Lease, a answer[V],
 	}
 	switch {
 	case err != nil && held:
-		t.keepLocal(ctx, a, t.c.unsentLifetime(fill.TTL, t.snap.taken, t.validAsOf()), FillLocal, err)
+		t.keepLocal(ctx, a, t.c.unsentLifetime(fill.TTL, fill.NotFound, t.snap.taken, t.validAsOf()), FillLocal, err)
 	case err != nil:
 		t.keepUnsent(ctx, lease, a, fill, FillLocal, err)
 	case !held:
 		t.c.counters.refusedFills.Add(1)
 		t.reportFill(ctx, FillRefused, nil)
 	default:
-		rec := remote.Record{Asked: asked, NotFound: fill.NotFound, TTL: fill.TTL, Left: left}
+		rec := remote.Record{Asked: asked, NotFound: fill.NotFound, TTL: fill.TTL, Left: left, Window: fill.Window}
 		t.keepLocal(ctx, a, t.c.copyLifetime(rec, t.validAsOf()), Filled, nil)
 		t.c.recordLater(ctx, a.entry.tags, t.snap.stamp, a.epoch)
 	}
@@ -97,19 +101,30 @@ func (t *fetch[K, V]) release(ctx context.Context, lease remote.Lease) {
 	}
 }
 
+// giveUp ends a lease whose value is not stored. A stale record goes, too: its load has
+// succeeded.
+func (t *fetch[K, V]) giveUp(ctx context.Context, lease remote.Lease) (held bool, err error) {
+	if t.old.replaces() {
+		if held, err = lease.Fill(ctx, remote.Fill{MaxAge: t.c.opts.MaxAge}); err == nil {
+			return held, nil
+		}
+	}
+	return lease.Release(ctx)
+}
+
 // keepUnsent keeps a loaded value in the local tier that the remote tier does not hold, or
 // may not hold. The lease fences the value: if the lease stood until its release, nobody had
 // invalidated the key by then, and no fill has stored the value, or ever will. After a fill
 // whose result is unknown, a lease that is gone may mean that the remote tier has the value:
 // the next read finds out.
 func (t *fetch[K, V]) keepUnsent(ctx context.Context, lease remote.Lease, a answer[V], fill remote.Fill, outcome FillOutcome, cause error) {
-	held, err := lease.Release(ctx)
+	held, err := t.giveUp(ctx, lease)
 	switch {
 	case err != nil:
 		t.c.remoteFailed(ctx, "release", err)
 		t.reportFill(ctx, FillFailed, cmp.Or(cause, err))
 	case held:
-		t.keepLocal(ctx, a, t.c.unsentLifetime(fill.TTL, t.snap.taken, t.validAsOf()), outcome, cause)
+		t.keepLocal(ctx, a, t.c.unsentLifetime(fill.TTL, fill.NotFound, t.snap.taken, t.validAsOf()), outcome, cause)
 	case cause != nil:
 		t.reportFill(ctx, FillFailed, cause)
 	default:
@@ -187,10 +202,10 @@ func (t *fetch[K, V]) reportWithheld(ctx context.Context, err error) {
 	t.reportFill(ctx, FillDoomed, err)
 }
 
-// reportSkipped reports a value that its TTL keeps out of the tiers. An error of the loader
-// is not reported.
+// reportSkipped reports a value that its TTL keeps out of the tiers. An error of the loader,
+// and a stale value in its place, is not reported.
 func (t *fetch[K, V]) reportSkipped(ctx context.Context, a answer[V]) {
-	if a.err == nil {
+	if a.err == nil && !a.stale {
 		t.reportFill(ctx, FillSkipped, nil)
 	}
 }

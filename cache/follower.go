@@ -154,7 +154,10 @@ func (c *Cache[K, V]) indexKey(key K) {
 		if c.reads.Has(k) || c.loads.Has(k) {
 			return true
 		}
-		_, ok := c.local.Peek(k)
+		if _, ok := c.local.Peek(k); ok {
+			return true
+		}
+		_, ok := c.local.Stale(k)
 		return ok
 	})
 }

@@ -21,6 +21,14 @@ func (c *Cache[K, V]) lifetime(key K, value V) time.Duration {
 	return c.jitter(max(ttl, 0))
 }
 
+// window is for how long after the end of its TTL a value may be returned at all.
+func (c *Cache[K, V]) window() time.Duration {
+	return max(c.opts.StaleWhileRevalidate, c.opts.StaleIfError)
+}
+
+// longestLife is how long a value can be in the tiers, from the start of its load.
+func (c *Cache[K, V]) longestLife() time.Duration { return sum(c.opts.MaxAge, c.window()) }
+
 // jitter returns a duration in [d x (1 - Jitter), d].
 func (c *Cache[K, V]) jitter(d time.Duration) time.Duration {
 	return d - time.Duration(rand.Float64()*c.opts.Jitter*float64(d))
@@ -40,7 +48,11 @@ func (c *Cache[K, V]) jitter(d time.Duration) time.Duration {
 // step 2.
 func (c *Cache[K, V]) copyLifetime(rec remote.Record, asOf time.Time) local.Lifetime {
 	trusted := remainder(c.jitter(c.opts.Local.TTL), time.Since(asOf))
-	life := local.Lifetime{TTL: min(trusted, remainder(rec.Left, time.Since(rec.Asked)))}
+	fresh := remainder(rec.Left, time.Since(rec.Asked))
+	if rec.Window > 0 && fresh == 0 {
+		fresh = rec.Left - time.Since(rec.Asked)
+	}
+	life := withWindow(trusted, fresh, min(rec.Window, c.window()))
 	if !c.opts.FixedTTL && !rec.NotFound {
 		life.RenewEvery = max(rec.TTL/touchFraction, 1)
 		life.RenewIn = remainder(life.RenewEvery, remainder(rec.TTL, rec.Left))
@@ -48,12 +60,27 @@ func (c *Cache[K, V]) copyLifetime(rec remote.Record, asOf time.Time) local.Life
 	return life
 }
 
+// withWindow returns the lifetime of a local copy that is trusted for a time, of a value that
+// is fresh for a time, and stale for its window after that.
+func withWindow(trusted, fresh, window time.Duration) local.Lifetime {
+	ttl := min(trusted, fresh)
+	return local.Lifetime{TTL: ttl, Window: max(min(trusted, fresh+min(window, longest-max(fresh, 0)))-ttl, 0)}
+}
+
 // unsentLifetime returns the lifetime of the local entry of a value that the remote tier does
 // not hold. Its load started at began, and it was known to be valid as of a time. The entry
 // is a copy like any other, with nothing to renew.
-func (c *Cache[K, V]) unsentLifetime(ttl time.Duration, began, asOf time.Time) local.Lifetime {
+func (c *Cache[K, V]) unsentLifetime(ttl time.Duration, notFound bool, began, asOf time.Time) local.Lifetime {
 	trusted := remainder(c.jitter(c.opts.Local.TTL), time.Since(asOf))
-	return local.Lifetime{TTL: min(trusted, ttl, remainder(c.opts.MaxAge, time.Since(began)))}
+	return withWindow(trusted, min(ttl, remainder(c.opts.MaxAge, time.Since(began))), c.windowOf(notFound))
+}
+
+// windowOf is the window of a value, or of a key that the source does not have.
+func (c *Cache[K, V]) windowOf(notFound bool) time.Duration {
+	if notFound {
+		return 0
+	}
+	return c.window()
 }
 
 // unfencedLifetime returns the lifetime of the local entry of a value that was loaded without
@@ -61,17 +88,18 @@ func (c *Cache[K, V]) unsentLifetime(ttl time.Duration, began, asOf time.Time) l
 // load, because no lease fenced the load. Without a remote tier the entry's TTL slides.
 func (c *Cache[K, V]) unfencedLifetime(ttl time.Duration, notFound bool, start time.Time) local.Lifetime {
 	if c.opts.Remote != nil {
-		return c.unsentLifetime(ttl, start, start)
+		return c.unsentLifetime(ttl, notFound, start, start)
 	}
 	end := c.opts.MaxAge
 	if c.opts.Local.TTL > 0 {
 		end = min(end, c.jitter(c.opts.Local.TTL))
 	}
 	end = remainder(end, time.Since(start))
-	if c.opts.FixedTTL || notFound {
-		return local.Lifetime{TTL: min(ttl, end)}
+	life := local.Lifetime{TTL: min(ttl, end), Window: c.windowOf(notFound)}
+	if !c.opts.FixedTTL && !notFound {
+		life.Slides, life.MaxAge = true, end
 	}
-	return local.Lifetime{TTL: min(ttl, end), Slides: true, MaxAge: end}
+	return life
 }
 
 // cost returns the cost of e towards Local.MaxCost.

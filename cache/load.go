@@ -39,6 +39,9 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 	rec, err := t.seen.rec, t.seen.err
 	for err == nil {
 		var replace []byte
+		if !t.old.is(rec) {
+			t.old = nil
+		}
 		switch rec.State {
 		case remote.StateTombstone:
 			return t.loadUnfenced(ctx, false)
@@ -48,8 +51,16 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 			t.snap.live = t.c.logLive(t.snap.asOf)
 			continue
 		case remote.StateValue:
-			if a, ok := t.accept(ctx, rec); ok {
-				return a, nil
+			if t.old == nil {
+				if a, ok := t.accept(ctx, rec); ok {
+					return a, nil
+				}
+			}
+			if rec.Leased && t.old != nil { // another load is to replace the value
+				if a, ok := t.meanwhile(); ok {
+					return a, nil
+				}
+				t.old = nil
 			}
 			replace = rec.Version
 		case remote.StateCorrupt:
@@ -92,7 +103,8 @@ func (t *fetch[K, V]) wait(ctx context.Context) (remote.Record, error) {
 	return rec, err
 }
 
-// lead takes the lease and loads, and fills the tiers after its callers have the value. If
+// lead takes the lease and loads, and fills the tiers after its callers have the value. The
+// lease replaces the record that replace names, unless that is the stale value of t.old. If
 // lead reports false it has not loaded: the record stands in the way, or the remote tier
 // failed.
 func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (a answer[V], rec remote.Record, led bool, err error) {
@@ -130,7 +142,11 @@ func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (a answer[V], re
 // takeLease goes on when every caller has left, like get.
 func (t *fetch[K, V]) takeLease(ctx context.Context, replace []byte) (lease remote.Lease, rec remote.Record, err error) {
 	err = t.budget.spend(ctx, func(ctx context.Context) (err error) {
-		lease, rec, err = t.c.opts.Remote.Lease(ctx, t.remoteKey, t.c.opts.LoadTimeout, replace)
+		take := t.c.opts.Remote.Lease
+		if t.old.replaces() {
+			take = t.c.opts.Remote.LeaseStale
+		}
+		lease, rec, err = take(ctx, t.remoteKey, t.c.opts.LoadTimeout, replace)
 		return err
 	})
 	return lease, rec, t.check(ctx, "lease", rec, err)
@@ -189,12 +205,24 @@ func (t *fetch[K, V]) callLoader(ctx context.Context) (answer[V], time.Duration)
 	defer cancel()
 	t.snap = t.c.snapshot()
 	t.guarded = t.c.isGuarded(t.key)
+	stop := t.afterSoftTimeout(ctx)
+	defer stop() // also if the load panics
 	value, err := t.observeLoad(ctx)
+	stop()
 	switch {
 	case err == nil:
+		t.forgetOld()
+		return t.loaded(t.c.newEntry(t.key, value), nil), t.c.lifetime(t.key, value)
+	case t.notModified(err):
+		t.forgetOld()
+		value = t.old.entry.value
 		return t.loaded(t.c.newEntry(t.key, value), nil), t.c.lifetime(t.key, value)
 	case errors.Is(err, ErrNotFound):
+		t.forgetOld()
 		return t.loaded(&entry[V]{notFound: true}, err), t.c.jitter(t.c.opts.NotFoundTTL)
+	}
+	if a, ok := t.inPlaceOfLoad(ctx); ok {
+		return a, 0
 	}
 	return answer[V]{err: err}, 0
 }
@@ -217,7 +245,7 @@ func (t *fetch[K, V]) observeLoad(ctx context.Context) (value V, err error) {
 			t.c.opts.Trace.Load(ctx, LoadInfo{Key: t.c.opts.Key(t.key), Took: time.Since(start), Err: err})
 		}
 	}()
-	value, err = t.load(ctx, t.key)
-	failed = err != nil && !errors.Is(err, ErrNotFound)
+	value, err = t.load(t.withPrevious(ctx), t.key)
+	failed = err != nil && !errors.Is(err, ErrNotFound) && !t.notModified(err)
 	return value, err
 }

@@ -30,6 +30,9 @@ type fetch[K comparable, V any] struct {
 	seen      seen
 	snap      snapshot // from before the remote tier was read, or the load began
 	guarded   bool     // when the load began, nothing was to be stored for the key
+	old       *old[V]  // the stale value that the load is to replace; nil for none
+
+	background bool // no caller waits: the load replaces a value that a caller got
 
 	// The last invalidation of the key that this instance remembers from before the remote
 	// tier was asked.
@@ -95,13 +98,25 @@ func (t *fetch[K, V]) lookup(ctx context.Context, f *loader.Flight[answer[V]]) (
 	}
 	// The caller has missed locally, and another flight may have published and ended since:
 	// without a second look-up its load would be done twice.
-	if e, ok := t.c.local.Peek(t.key); ok && t.c.invalidations.EntryValid(e.tags, &e.epoch) {
+	if e, ok := t.c.local.Peek(t.key); ok && t.uses(e) && t.c.invalidations.EntryValid(e.tags, &e.epoch) {
 		return t.found(e, TierLocal), nil, true
 	}
-	if t.c.opts.Remote == nil {
-		return a, nil, false
+	if t.load != nil {
+		t.old = t.c.localOld(t.key)
 	}
-	return t.lookupRemote(ctx)
+	if t.c.opts.Remote != nil {
+		a, err, ok = t.lookupRemote(ctx)
+	}
+	if !ok && t.old != nil && !t.old.replaces() { // there is no remote tier, or it does not answer
+		a, ok = t.serveOld()
+	}
+	return a, err, ok
+}
+
+// uses reports whether this fetch may return e: a value that stands in for a load answers no
+// Get, and no load in the background.
+func (t *fetch[K, V]) uses(e *entry[V]) bool {
+	return e.staleFor == 0 || t.load != nil && !t.background
 }
 
 func (t *fetch[K, V]) lookupRemote(ctx context.Context) (a answer[V], err error, ok bool) {
@@ -112,10 +127,14 @@ func (t *fetch[K, V]) lookupRemote(ctx context.Context) (a answer[V], err error,
 		return a, nil, false
 	}
 	t.seen.rec, t.seen.err = t.get(ctx)
-	if t.seen.err != nil || t.seen.rec.State != remote.StateValue {
+	if t.seen.err != nil {
 		return a, nil, false
 	}
-	if a, ok = t.accept(ctx, t.seen.rec); !ok {
+	t.old = nil // the remote tier knows better
+	if t.seen.rec.State != remote.StateValue {
+		return a, nil, false
+	}
+	if a, ok = t.accept(ctx, t.seen.rec); !ok && t.old == nil {
 		t.seen.rec.State = remote.StateCorrupt // this instance cannot use the record
 	}
 	return a, nil, ok
@@ -180,7 +199,8 @@ func (t *fetch[K, V]) check(ctx context.Context, op string, rec remote.Record, e
 }
 
 // accept decodes a value, and publishes a copy in the local tier. It reports false for a
-// value that is invalid, or does not decode.
+// value that is invalid, or does not decode, and for a stale value that may not be returned
+// at once: then t.old is that value, if there is a use for it.
 func (t *fetch[K, V]) accept(ctx context.Context, rec remote.Record) (answer[V], bool) {
 	valid, asOf := t.validate(ctx, rec)
 	if !valid {
@@ -196,8 +216,14 @@ func (t *fetch[K, V]) accept(ctx context.Context, rec remote.Record) (answer[V],
 			return answer[V]{}, false
 		}
 	}
-	a := t.found(e, TierRemote)
 	life := t.c.copyLifetime(rec, asOf)
+	if rec.Window > 0 && rec.Left <= 0 {
+		if t.load == nil {
+			return answer[V]{}, false
+		}
+		return t.keepOld(ctx, rec, e, life)
+	}
+	a := t.found(e, TierRemote)
 	if life.RenewEvery > 0 && life.RenewIn <= 0 {
 		life.RenewIn = life.RenewEvery
 		t.c.touchLater(ctx, t.key)
@@ -256,7 +282,7 @@ func (t *fetch[K, V]) cameBack(rec remote.Record) bool {
 
 // found is the answer that an entry of a tier gives.
 func (t *fetch[K, V]) found(e *entry[V], from Tier) answer[V] {
-	a := answer[V]{entry: e, from: from, epoch: t.snap.epoch, turn: t.snap.turn}
+	a := answer[V]{entry: e, from: from, epoch: t.snap.epoch, turn: t.snap.turn, stale: e.staleFor > 0}
 	if e.notFound {
 		a.err = ErrNotFound
 	}

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,10 @@ const (
 	// copy of a remote value is trusted.
 	DefaultLocalTTL = time.Minute
 
+	// DefaultStalePause is the time between two loads of a key whose loads fail, or take
+	// long, while a stale value answers in their place.
+	DefaultStalePause = time.Second
+
 	// DefaultMaxPayload is how many bytes of a value are sent to the remote tier.
 	DefaultMaxPayload = 1 << 20
 )
@@ -59,6 +64,32 @@ type Options[K comparable, V any] struct {
 
 	// FixedTTL keeps reads from renewing the TTL.
 	FixedTTL bool
+
+	// StaleWhileRevalidate is for how long after the end of its TTL, or of MaxAge, a value is
+	// still returned by GetOrLoad at once, while one instance loads the key in the
+	// background. 0 means off.
+	//
+	// For this window and StaleIfError: no value is returned after its invalidation, no read in
+	// a window renews the value, and Get does not return it. What a loader does not find is
+	// not found. With FixedTTL the windows follow the fixed TTL.
+	StaleWhileRevalidate time.Duration
+
+	// StaleIfError is for how long after the end of its TTL, or of MaxAge, a value is
+	// returned in place of an error of its load. The error is counted and traced, and the key
+	// is loaded again after StalePause at the earliest. While an instance loads the key,
+	// other instances that have the value return it. ErrNotFound is not such an error. 0
+	// means off.
+	StaleIfError time.Duration
+
+	// StalePause is for how long an instance returns the value in place of another load, after
+	// a load that StaleIfError or LoadSoftTimeout has replaced. 0 means DefaultStalePause.
+	// With RemoteOnly there is no pause.
+	StalePause time.Duration
+
+	// LoadSoftTimeout is how long a call waits for a load if StaleIfError allows to return
+	// the value that the load replaces. The load goes on, and its value is stored. Less than
+	// LoadTimeout; 0 means off.
+	LoadSoftTimeout time.Duration
 
 	// NotFoundTTL is how long a loader's ErrNotFound is remembered, counted from
 	// the fill. Reads do not renew it. 0 means that ErrNotFound is not remembered.
@@ -175,6 +206,7 @@ func (o Options[K, V]) complete() (Options[K, V], error) {
 	setDefault(&o.WaitTimeout, o.LoadTimeout)
 	setDefault(&o.MutateTimeout, DefaultMutateTimeout)
 	setDefault(&o.MaxLoads, DefaultMaxLoads)
+	setDefault(&o.StalePause, DefaultStalePause)
 	setDefault(&o.Jitter, DefaultJitter)
 	setDefault(&o.MaxPayload, DefaultMaxPayload)
 	if o.Remote != nil && !o.RemoteOnly {
@@ -222,6 +254,8 @@ func (o Options[K, V]) validate() error {
 		{"TTL", o.TTL}, {"MaxAge", o.MaxAge}, {"NotFoundTTL", o.NotFoundTTL},
 		{"LoadTimeout", o.LoadTimeout}, {"WaitTimeout", o.WaitTimeout}, {"MutateTimeout", o.MutateTimeout},
 		{"HoldOff", o.HoldOff}, {"Local.TTL", o.Local.TTL},
+		{"StaleWhileRevalidate", o.StaleWhileRevalidate}, {"StaleIfError", o.StaleIfError},
+		{"StalePause", o.StalePause}, {"LoadSoftTimeout", o.LoadSoftTimeout},
 	} {
 		if d.value < 0 {
 			problem("%s is negative", d.name)
@@ -229,6 +263,15 @@ func (o Options[K, V]) validate() error {
 	}
 	if o.MaxAge > 0 && o.MaxAge < o.TTL {
 		problem("MaxAge is less than TTL")
+	}
+	if o.LoadSoftTimeout > 0 && o.StaleIfError == 0 {
+		problem("LoadSoftTimeout needs StaleIfError")
+	}
+	if o.LoadSoftTimeout > 0 && o.LoadSoftTimeout >= cmp.Or(o.LoadTimeout, DefaultLoadTimeout) {
+		problem("LoadSoftTimeout is not less than LoadTimeout")
+	}
+	if o.StalePause > 0 && o.StaleIfError == 0 && o.StaleWhileRevalidate == 0 {
+		problem("StalePause needs StaleIfError or StaleWhileRevalidate")
 	}
 	for _, n := range []struct {
 		name  string

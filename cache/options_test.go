@@ -51,6 +51,14 @@ func TestNewRefuses(t *testing.T) {
 	}{
 		{"TTL is negative", func(o *cache.Options[string, string]) { o.TTL = -time.Second }},
 		{"MaxAge is less than TTL", func(o *cache.Options[string, string]) { o.MaxAge = ttl - 1 }},
+		{"StaleWhileRevalidate is negative", func(o *cache.Options[string, string]) { o.StaleWhileRevalidate = -1 }},
+		{"StaleIfError is negative", func(o *cache.Options[string, string]) { o.StaleIfError = -1 }},
+		{"StalePause is negative", func(o *cache.Options[string, string]) { o.StalePause = -1 }},
+		{"StalePause needs StaleIfError or", func(o *cache.Options[string, string]) { o.StalePause = 1 }},
+		{"LoadSoftTimeout needs StaleIfError", func(o *cache.Options[string, string]) { o.LoadSoftTimeout = 1 }},
+		{"LoadSoftTimeout is not less than", func(o *cache.Options[string, string]) {
+			o.StaleIfError, o.LoadSoftTimeout = 1, cache.DefaultLoadTimeout
+		}},
 		{"Name has a character", func(o *cache.Options[string, string]) { o.Name = "a:b" }},
 		{"Name has a character", func(o *cache.Options[string, string]) { o.Name = "é" }},
 		{"Jitter is not", func(o *cache.Options[string, string]) { o.Jitter = math.NaN() }},

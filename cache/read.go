@@ -12,8 +12,11 @@ import (
 // is a miss.
 func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
 	if e, due, ok := c.local.Lookup(key); ok && (e.epoch.Load() == c.invalidations.Epoch() || c.revalidate(e)) {
-		if due || e.notFound || c.traced {
-			return e.value, c.localHit(ctx, key, e.notFound, due)
+		if due || e.notFound || e.staleFor > 0 || c.traced {
+			if e.staleFor > 0 {
+				return c.staleGet(ctx, key)
+			}
+			return e.value, c.localHit(ctx, key, e, due)
 		}
 		return e.value, nil
 	}
@@ -44,8 +47,8 @@ func (c *Cache[K, V]) GetOrLoad(ctx context.Context, key K, load func(context.Co
 		panic("cache: GetOrLoad was given no function to load with")
 	}
 	if e, due, ok := c.local.Lookup(key); ok && (e.epoch.Load() == c.invalidations.Epoch() || c.revalidate(e)) {
-		if due || e.notFound || c.traced {
-			return e.value, c.localHit(ctx, key, e.notFound, due)
+		if due || e.notFound || e.staleFor > 0 || c.traced {
+			return e.value, c.localHit(ctx, key, e, due)
 		}
 		return e.value, nil
 	}
@@ -63,18 +66,27 @@ func (c *Cache[K, V]) revalidate(e *entry[V]) bool {
 }
 
 // localHit does the work that few local hits need, and returns the call's error.
-func (c *Cache[K, V]) localHit(ctx context.Context, key K, notFound, due bool) error {
+func (c *Cache[K, V]) localHit(ctx context.Context, key K, e *entry[V], due bool) error {
 	if due {
 		c.touchLater(ctx, key)
 	}
 	if c.opts.Trace.Hit != nil {
-		c.opts.Trace.Hit(ctx, HitInfo{Key: c.opts.Key(key), Tier: TierLocal, NotFound: notFound})
+		c.opts.Trace.Hit(ctx, HitInfo{Key: c.opts.Key(key), Tier: TierLocal, NotFound: e.notFound, Stale: e.staleFor > 0})
 	}
-	if notFound {
+	switch {
+	case e.notFound:
 		c.counters.localNotFoundHits.Add(1)
 		return ErrNotFound
+	case e.staleFor > 0:
+		c.counters.localStaleHits.Add(1)
 	}
 	return nil
+}
+
+// staleGet is a Get that the local tier has answered with a value that stands in for a load.
+func (c *Cache[K, V]) staleGet(ctx context.Context, key K) (V, error) {
+	c.counters.staleMisses.Add(1)
+	return c.readFlight(ctx, key)
 }
 
 // answer is the result of a flight, for each of its callers.
@@ -84,6 +96,9 @@ type answer[V any] struct {
 	err   error     // for the callers; a flight's own error never comes from its loader
 	epoch uint64    // of the invalidations, before the value was read or loaded
 	turn  uint64    // in which the load began, or the tier was asked
+
+	stale bool // the TTL of the value has ended
+	due   bool // of a stale value: a load in the background is to replace it
 
 	complete bool // of a miss: this instance has applied every invalidation from before the look-up
 }
@@ -115,13 +130,24 @@ func (c *Cache[K, V]) readFlight(ctx context.Context, key K) (V, error) {
 
 func (c *Cache[K, V]) loadFlight(ctx context.Context, key K, load func(context.Context, K) (V, error)) (V, error) {
 	return c.join(ctx, key, func() (answer[V], error) {
-		if c.opts.RemoteOnly {
-			return c.loadRemote(ctx, key, load)
+		a, err := c.findOrLoad(ctx, key, load)
+		if err == nil && a.due {
+			c.revalidateLater(ctx, key, load, a.entry)
 		}
-		return c.share(ctx, &c.loads, key, func() loader.Work[answer[V]] {
-			t := c.newFetch(key, load, 0)
-			return loader.Work[answer[V]]{Quick: t.lookup, Load: t.run, Patience: c.patience()}
-		})
+		return a, err
+	})
+}
+
+func (c *Cache[K, V]) findOrLoad(ctx context.Context, key K, load func(context.Context, K) (V, error)) (answer[V], error) {
+	if c.opts.RemoteOnly {
+		return c.loadRemote(ctx, key, load)
+	}
+	if a, ok := c.standby(key); ok {
+		return a, nil
+	}
+	return c.share(ctx, &c.loads, key, func() loader.Work[answer[V]] {
+		t := c.newFetch(key, load, 0)
+		return loader.Work[answer[V]]{Quick: t.lookup, Load: t.run, Patience: c.patience()}
 	})
 }
 
@@ -201,6 +227,8 @@ func (c *Cache[K, V]) count(ctx context.Context, key K, a answer[V]) {
 			c.opts.Trace.Miss(ctx, MissInfo{Key: c.opts.Key(key)})
 		}
 		return
+	case a.stale:
+		c.counters.staleHits.Add(1)
 	case a.from == TierLocal && a.notFound():
 		c.counters.lateLocalNotFoundHits.Add(1)
 	case a.from == TierLocal:
@@ -211,7 +239,7 @@ func (c *Cache[K, V]) count(ctx context.Context, key K, a answer[V]) {
 		c.counters.remoteHits.Add(1)
 	}
 	if c.opts.Trace.Hit != nil {
-		c.opts.Trace.Hit(ctx, HitInfo{Key: c.opts.Key(key), Tier: a.from, NotFound: a.notFound()})
+		c.opts.Trace.Hit(ctx, HitInfo{Key: c.opts.Key(key), Tier: a.from, NotFound: a.notFound(), Stale: a.stale})
 	}
 }
 

@@ -21,8 +21,11 @@ func (c *Cache[K, V]) nextTurn() uint64 { return c.turns.Add(1) }
 
 // readRemote answers a call of Get.
 func (c *Cache[K, V]) readRemote(ctx context.Context, key K) (answer[V], error) {
-	t := c.newFetch(key, nil, 0)
-	return c.askRemote(ctx, t)
+	a, err := c.askRemote(ctx, c.newFetch(key, nil, 0))
+	if a.stale { // another caller's read, which may load
+		return answer[V]{err: ErrMiss, complete: a.complete}, err
+	}
+	return a, err
 }
 
 // loadRemote answers a call of GetOrLoad. A load that began before the call answers the call
@@ -49,7 +52,8 @@ func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.C
 		if err != nil || a.entry == nil {
 			return a, err
 		}
-		current := complete || a.turn > asked
+		// A stale value may be from before the flight, which no invalidation has doomed then.
+		current := complete && !a.stale || a.turn > asked
 		if current && (a.epoch >= epoch || c.invalidations.EntryValid(a.entry.tags, &a.entry.epoch)) {
 			return a, nil
 		}

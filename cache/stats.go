@@ -11,6 +11,7 @@ type Stats struct {
 	LocalNotFoundHits  uint64 // ... with not found
 	RemoteHits         uint64 // answered by the remote tier with a value
 	RemoteNotFoundHits uint64 // ... with not found
+	StaleHits          uint64 // answered by a tier with a stale value, at once or in place of a load
 	Misses             uint64 // answered by neither
 
 	Loads      uint64 // runs of a loader, over all keys
@@ -57,6 +58,7 @@ type counters struct {
 	touches, corruptRecords                                                        atomic.Uint64
 	abandonedFills, overMaxPayload                                                 atomic.Uint64
 	lateLocalHits, lateLocalNotFoundHits                                           atomic.Uint64 // of flights' second look-ups
+	staleHits, localStaleHits, staleMisses                                         atomic.Uint64 // localStaleHits and staleMisses are of values that stand in for loads
 	tagErrors, invalidationsReceived, gaps, reverts, invalidLocals, invalidRecords atomic.Uint64
 	remoteTimeouts, remoteUnavailable, remoteErrors                                atomic.Uint64
 }
@@ -67,13 +69,15 @@ func (c *Cache[K, V]) Stats() Stats {
 	// found or invalid. Read in the opposite order, the difference cannot be negative.
 	n := &c.counters
 	notFound, invalid := n.localNotFoundHits.Load(), n.invalidLocals.Load()
+	stale, staleMisses := n.localStaleHits.Load(), n.staleMisses.Load()
 	l := c.local.Stats()
 	unconfirmed, all := c.journal.Count()
 	return Stats{
-		LocalHits:             l.Hits - notFound - invalid + n.lateLocalHits.Load(),
+		LocalHits:             l.Hits - notFound - invalid - stale - staleMisses + n.lateLocalHits.Load(),
 		LocalNotFoundHits:     notFound + n.lateLocalNotFoundHits.Load(),
 		RemoteHits:            n.remoteHits.Load(),
 		RemoteNotFoundHits:    n.remoteNotFoundHits.Load(),
+		StaleHits:             stale + n.staleHits.Load(),
 		Misses:                n.misses.Load(),
 		Loads:                 n.loads.Load(),
 		LoadErrors:            n.loadErrors.Load(),
@@ -98,7 +102,7 @@ func (c *Cache[K, V]) Stats() Stats {
 		RemoteErrors:          n.remoteErrors.Load(),
 		Unconfirmed:           unconfirmed,
 		AllUnconfirmed:        all,
-		Background:            int(c.flying.Load()+c.touching.Load()+c.recording.Load()) + c.journal.Attempts(),
+		Background:            int(c.flying.Load()+c.touching.Load()+c.recording.Load()+c.revalidating.Load()) + c.journal.Attempts(),
 		LocalEntries:          l.Entries,
 		LocalCost:             l.Cost,
 		LocalEvictions:        l.Evictions,

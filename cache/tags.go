@@ -92,7 +92,7 @@ func (c *Cache[K, V]) declare(ctx context.Context, names []string) error {
 
 // keepTags is how long the positions of tags are kept: as long as a value can live that was
 // filled before the position is recorded again.
-func (c *Cache[K, V]) keepTags() time.Duration { return times(c.opts.MaxAge, 2) }
+func (c *Cache[K, V]) keepTags() time.Duration { return times(c.longestLife(), 2) }
 
 func (c *Cache[K, V]) tagNames(tags []string) []string {
 	names := make([]string, len(tags))

@@ -74,6 +74,7 @@ type HitInfo struct {
 	Key      string
 	Tier     Tier
 	NotFound bool // the source has no such key
+	Stale    bool // the TTL of the value has ended: see Options.StaleWhileRevalidate and Options.StaleIfError
 }
 
 // MissInfo describes a miss.

@@ -179,3 +179,33 @@ func TestDeliveredFlightCanStillBeDoomed(t *testing.T) {
 		close(end)
 	})
 }
+
+// Nobody waits for a load that goes on after an interim result: a caller that comes later
+// starts a flight of its own at once.
+func TestDeliverInterim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g group
+		end := make(chan struct{})
+		first := start(t.Context(), &g, "k", func(_ context.Context, f *flight) (int, error) {
+			f.DeliverInterim(1, nil)
+			<-end
+			return 2, nil
+		})
+		synctest.Wait()
+		first.mustBe(t, 1, nil)
+		if !g.Interim("k") || g.Interim("other") {
+			t.Error("the group does not know of the load that goes on")
+		}
+		if waited := g.Settle(t.Context(), "k", time.Hour); waited != 0 {
+			t.Errorf("Settle waited %v", waited)
+		}
+		later := startPatient(t.Context(), &g, "k", value(3), time.Hour)
+		synctest.Wait()
+		later.mustBe(t, 3, nil)
+		close(end)
+		synctest.Wait()
+		if g.Interim("k") {
+			t.Error("the load has ended")
+		}
+	})
+}

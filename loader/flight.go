@@ -49,9 +49,10 @@ type Flight[V any] struct {
 	fate fate
 
 	// The result: written once, before done is closed, and read only after.
-	value V
-	err   error
-	panic *Panic
+	value   V
+	err     error
+	panic   *Panic
+	interim bool // delivered by DeliverInterim
 
 	deliver sync.Once
 	done    chan struct{}
@@ -67,6 +68,16 @@ type Flight[V any] struct {
 func (f *Flight[V]) Deliver(value V, err error) {
 	f.deliver.Do(func() {
 		f.value, f.err = value, err
+		close(f.done)
+	})
+}
+
+// DeliverInterim is Deliver of a result that stands in for the load's own, while the load goes
+// on for as long as it takes. Later callers do not wait for such a load: they start a new
+// flight at once.
+func (f *Flight[V]) DeliverInterim(value V, err error) {
+	f.deliver.Do(func() {
+		f.value, f.err, f.interim = value, err, true
 		close(f.done)
 	})
 }
@@ -126,6 +137,9 @@ func (f *Flight[V]) delivered() bool {
 		return false
 	}
 }
+
+// storing reports whether the load has delivered its own result, and still runs.
+func (f *Flight[V]) storing() bool { return f.delivered() && !f.interim }
 
 // result returns the delivered result, or panics as the load did.
 func (f *Flight[V]) result() (V, error) {

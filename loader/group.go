@@ -97,7 +97,7 @@ func (g *Group[K, V]) join(key K, work Work[V], waited time.Duration) (f *Flight
 		case f.born >= work.NotBefore && !f.delivered():
 			f.waiters++
 			return f, waiter
-		case f.born >= work.NotBefore && waited < work.Patience:
+		case f.born >= work.NotBefore && waited < work.Patience && f.storing():
 			return f, settler
 		}
 		g.detachLocked(key, f, detached) // no Doom will find f
@@ -137,7 +137,7 @@ func (g *Group[K, V]) Settle(ctx context.Context, key K, patience time.Duration)
 	g.mu.Lock()
 	f := g.flights[key]
 	g.mu.Unlock()
-	if f == nil || !f.delivered() {
+	if f == nil || !f.storing() {
 		return 0
 	}
 	return f.settle(ctx, patience)
@@ -257,6 +257,14 @@ func (g *Group[K, V]) Has(key K) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.flights[key] != nil
+}
+
+// Interim reports whether key has a flight that runs on after DeliverInterim.
+func (g *Group[K, V]) Interim(key K) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f := g.flights[key]
+	return f != nil && f.delivered() && f.interim
 }
 
 // Wait returns when no Load runs. A Load may run on after all callers of its flight have

@@ -105,12 +105,14 @@ func (m *model) inWindow(e modelEntry) bool {
 	return !now.Before(end) && now.Before(end.Add(e.life.Window))
 }
 
-func (m *model) stale(key string) (value int, since time.Duration, ok bool) {
+func (m *model) stale(key string) (s local.Stale[int], ok bool) {
 	i := m.index(key)
 	if i < 0 || !m.inWindow(m.entries[i]) {
-		return 0, 0, false
+		return s, false
 	}
-	return m.entries[i].value, time.Since(m.end(m.entries[i])), true
+	e := m.entries[i]
+	since := time.Since(m.end(e))
+	return local.Stale[int]{Value: e.value, For: since, Left: e.life.Window - since}, true
 }
 
 func (m *model) add(key string, value int, cost int64, life local.Lifetime) (out evicted) {
@@ -190,10 +192,10 @@ func (m *model) run(s *local.Store[string, int], ops []operation) error {
 			v, due, ok = s.Lookup(op.Key)
 			got = append(got, v, due, ok)
 		case "stale":
-			v, since, ok := m.stale(op.Key)
-			want = append(want, v, since, ok)
-			v, since, ok = s.Stale(op.Key)
-			got = append(got, v, since, ok)
+			stale, ok := m.stale(op.Key)
+			want = append(want, stale, ok)
+			stale, ok = s.Stale(op.Key)
+			got = append(got, stale, ok)
 		case "remove":
 			want = append(want, m.remove(op.Key))
 			got = append(got, s.Remove(op.Key))

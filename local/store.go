@@ -146,21 +146,27 @@ func (s *Store[K, V]) Peek(key K) (value V, ok bool) {
 	return e.value, true
 }
 
-// Stale returns the value of an entry in its Window, and the time since the entry's TTL
-// ended. It has no side effects.
-func (s *Store[K, V]) Stale(key K) (value V, since time.Duration, ok bool) {
+// Stale is an entry in its Window.
+type Stale[V any] struct {
+	Value V
+	For   time.Duration // since the end of its TTL
+	Left  time.Duration // until the end of its Window
+}
+
+// Stale returns the entry of key if the entry is in its Window. It has no side effects.
+func (s *Store[K, V]) Stale(key K) (stale Stale[V], ok bool) {
 	sh := s.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e, ok := sh.lru.Peek(key)
 	if !ok {
-		return value, 0, false
+		return stale, false
 	}
 	now := s.clock.exact()
 	if now < e.expires || !s.stale(e, now) {
-		return value, 0, false
+		return stale, false
 	}
-	return e.value, time.Duration(now - e.expires), true
+	return Stale[V]{e.value, time.Duration(now - e.expires), time.Duration(e.expires + e.window - now)}, true
 }
 
 // stale reports whether an entry that has expired is in its window.

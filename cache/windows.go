@@ -1,0 +1,197 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/nearside-go/nearside/cache/remote"
+	"github.com/nearside-go/nearside/loader"
+	"github.com/nearside-go/nearside/local"
+)
+
+// old is a stale value that a look-up has found. It may be returned within the windows.
+type old[V any] struct {
+	entry   *entry[V]
+	from    Tier
+	since   time.Time     // the end of its TTL
+	left    time.Duration // when it was found: until this instance may not keep it any more
+	found   time.Time
+	version []byte // of its record; nil for a local entry
+	epoch   uint64 // of the invalidations, before it was found
+	turn    uint64 // in which it was found
+}
+
+// replaces reports whether a load would replace a stale record.
+func (o *old[V]) replaces() bool { return o != nil && o.version != nil }
+
+// is reports whether rec is the record of o.
+func (o *old[V]) is(rec remote.Record) bool {
+	return o.replaces() && bytes.Equal(o.version, rec.Version)
+}
+
+// localOld returns the stale value that the local tier has of key; nil if there is none.
+func (c *Cache[K, V]) localOld(key K) *old[V] {
+	if c.window() == 0 || c.opts.RemoteOnly {
+		return nil
+	}
+	s, ok := c.local.Stale(key)
+	if !ok || !c.invalidations.EntryValid(s.Value.tags, &s.Value.epoch) {
+		return nil
+	}
+	now := time.Now()
+	return &old[V]{
+		entry: s.Value, from: TierLocal, since: now.Add(-s.For - s.Value.staleFor),
+		left: s.Left, found: now, epoch: s.Value.epoch.Load(),
+	}
+}
+
+// keepOld notes the stale value of a record, and publishes a copy in the local tier. It
+// reports whether the value may be returned at once.
+func (t *fetch[K, V]) keepOld(ctx context.Context, rec remote.Record, e *entry[V], life local.Lifetime) (answer[V], bool) {
+	now := time.Now()
+	t.old = &old[V]{
+		entry: e, from: TierRemote, since: rec.Asked.Add(rec.Left),
+		left: life.TTL + life.Window, found: now, version: rec.Version, epoch: t.snap.epoch, turn: t.snap.turn,
+	}
+	if now.Sub(t.old.since) >= t.c.window() {
+		t.old = nil
+		return answer[V]{}, false
+	}
+	if !t.c.opts.RemoteOnly && !t.background { // or it has published the value that a caller got
+		t.publish(ctx, t.found(e, TierRemote), life)
+	}
+	return t.serveOld()
+}
+
+// serveOld returns the stale value that the look-up has found, if it may be returned at once.
+func (t *fetch[K, V]) serveOld() (answer[V], bool) {
+	if t.background || time.Since(t.old.since) >= t.c.opts.StaleWhileRevalidate {
+		return answer[V]{}, false
+	}
+	a := t.old.answer(t.old.entry)
+	a.due = true
+	return a, true
+}
+
+// answer returns the answer that e gives, which is the stale value.
+func (o *old[V]) answer(e *entry[V]) answer[V] {
+	return answer[V]{entry: e, from: o.from, epoch: o.epoch, turn: o.turn, stale: true}
+}
+
+// standby returns the stale value that the local tier has of key, if a caller need not wait
+// for a load that goes on: one in the background within StaleWhileRevalidate, or one that
+// takes long within StaleIfError.
+func (c *Cache[K, V]) standby(key K) (a answer[V], ok bool) {
+	o := c.localOld(key)
+	if o == nil {
+		return a, false
+	}
+	age := time.Since(o.since)
+	waits := o.entry.replaced.Load() && age < c.opts.StaleWhileRevalidate
+	late := c.loads.Interim(key) && age < c.opts.StaleIfError
+	return o.answer(o.entry), waits || late
+}
+
+// meanwhile returns the stale value while another instance loads the key, unless the key or
+// a tag was invalidated.
+func (t *fetch[K, V]) meanwhile() (a answer[V], ok bool) {
+	usable := t.flight.Publish(func() {}) && t.c.invalidations.EntryValid(t.old.entry.tags, &t.old.entry.epoch) &&
+		time.Since(t.old.since) < t.c.window()
+	return t.old.answer(t.old.entry), usable
+}
+
+// inPlaceOfLoad returns the stale value that a load was to replace, if the value may be
+// returned in place of the load. The local tier serves it for StalePause, so that the source
+// is left alone. An invalidation of the key has doomed or detached the flight, and one of a
+// tag has made the entry invalid: then there is no such value.
+func (t *fetch[K, V]) inPlaceOfLoad(ctx context.Context) (a answer[V], ok bool) {
+	if t.old == nil || !t.c.invalidations.EntryValid(t.old.entry.tags, &t.old.entry.epoch) {
+		return a, false
+	}
+	window := t.c.opts.StaleIfError
+	if t.background {
+		window = t.c.window()
+	}
+	age := time.Since(t.old.since)
+	pause := min(t.c.opts.StalePause, window-age)
+	if pause <= 0 {
+		return a, false
+	}
+	e := &entry[V]{value: t.old.entry.value, tags: t.old.entry.tags, staleFor: age + pause}
+	e.epoch.Store(t.old.entry.epoch.Load())
+	kept := remainder(t.old.left, time.Since(t.old.found))
+	life := withWindow(kept, pause, remainder(t.c.window(), age+pause))
+	var evicted []local.Evicted[K, *entry[V]]
+	usable := t.flight.Publish(func() {
+		if !t.c.opts.RemoteOnly && !t.c.gate.isClosed() {
+			evicted = t.c.local.Add(t.key, e, t.c.cost(t.key, e), life)
+		}
+	})
+	t.c.traceEvicted(ctx, evicted)
+	return t.old.answer(e), usable
+}
+
+// forgetOld removes the stale value from the local tier, because its load has succeeded.
+func (t *fetch[K, V]) forgetOld() {
+	if t.old != nil && !t.c.opts.RemoteOnly {
+		t.flight.Publish(func() { t.c.local.Remove(t.key) })
+	}
+}
+
+// afterSoftTimeout delivers the stale value that the load replaces once the load has taken
+// LoadSoftTimeout, unless stop is called before. stop returns when nothing more is delivered.
+func (t *fetch[K, V]) afterSoftTimeout(ctx context.Context) (stop func()) {
+	if t.c.opts.LoadSoftTimeout == 0 || t.old == nil {
+		return func() {}
+	}
+	done := make(chan struct{})
+	timer := time.AfterFunc(t.c.opts.LoadSoftTimeout, func() {
+		defer close(done)
+		if a, ok := t.inPlaceOfLoad(ctx); ok {
+			t.flight.DeliverInterim(a, nil)
+		}
+	})
+	return sync.OnceFunc(func() {
+		if !timer.Stop() {
+			<-done
+		}
+	})
+}
+
+// revalidateLater loads key in the background, after a caller got the stale value of e. Only
+// one caller that got e starts the load, and no more than MaxLoads run and wait.
+func (c *Cache[K, V]) revalidateLater(ctx context.Context, key K, load func(context.Context, K) (V, error), e *entry[V]) {
+	if c.loads.Has(key) || !e.replaced.CompareAndSwap(false, true) {
+		return
+	}
+	if !c.gate.enter() {
+		return
+	}
+	leave := func() {
+		c.revalidating.Add(-1)
+		e.replaced.Store(false)
+		c.gate.leave()
+	}
+	if int(c.revalidating.Add(1)) > c.opts.MaxLoads {
+		leave()
+		return
+	}
+	t := c.newFetch(key, load, 0)
+	t.background = true
+	work := loader.Work[answer[V]]{Load: t.run, Born: c.invalidations.Epoch(), Patience: c.patience()}
+	if c.opts.RemoteOnly {
+		work.Born = c.nextTurn()
+	}
+	ctx = context.WithoutCancel(ctx)
+	go func() {
+		defer leave()
+		defer func() {
+			if p := recover(); p != nil { // nobody waits who could be told
+				c.opts.Logger.ErrorContext(ctx, "a load in the background panicked", "cache", c.opts.Name, "panic", p)
+			}
+		}()
+		_, _ = c.loads.Do(ctx, key, work)
+	}()
+}
