@@ -433,3 +433,33 @@ func TestPreviousAndNotModified(t *testing.T) {
 		}
 	})
 }
+
+// Without a local tier a stale value is read before the flight of its load is registered:
+//
+//  1. A caller reads the stale value. An Invalidate returns, and dooms only that read.
+//  2. The caller's load begins, without a lease, because the remote tier fails.
+//  3. Another caller asks the remote tier, which has no record, and joins the load.
+//  4. The load fails. The first caller, which began before the Invalidate, may get the stale
+//     value. The other one may not.
+func TestAStaleValueFromBeforeTheFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		codec := newSlowCodec()
+		o := options(nil)
+		o.RemoteOnly, o.StaleIfError, o.Codec = true, ttl, codec
+		c := newInstanceWith(t, cachetest.NewServer(), o)
+		wantLoad(t, c, "k", constant("old"), "old")
+		time.Sleep(ttl)
+		early := call(t, func() (string, error) {
+			return c.GetOrLoad(t.Context(), "k", after(time.Second, failing(errSource)))
+		})
+		<-codec.read
+		invalidate(t, c, "k")
+		c.remote.Inject(on("lease", cachetest.Fault{Err: errDown}))
+		close(codec.finish)
+		synctest.Wait()
+		if v, err := c.GetOrLoad(t.Context(), "k", constant("new")); v != "new" {
+			t.Errorf("a later call got %q, %v", v, err)
+		}
+		t.Log("the early call got", <-early)
+	})
+}

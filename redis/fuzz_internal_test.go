@@ -40,6 +40,7 @@ func FuzzDecodeRecord(f *testing.F) {
 	f.Add(testKey, notFound, int64(time.Second))
 	tagged := encodeValue(testKey, remote.Fill{Payload: []byte("v"), TTL: time.Second, Tags: []string{"a", "bc"}}, 1)
 	f.Add(testKey, tagged, int64(time.Second))
+	f.Add(testKey, someWindowed(), int64(time.Minute))
 	f.Add("", someValue(), int64(time.Minute))
 	f.Add(testKey, someValue()[:headerSize], int64(noTTL))
 	f.Add(testKey, []byte("L\x02sixteen bytes..."), int64(time.Second))
@@ -64,20 +65,24 @@ func checkDecoded(t *testing.T, key string, b []byte, left time.Duration) {
 	if (rec.Reason != nil) != (rec.State == remote.StateCorrupt) {
 		t.Errorf("%v with the reason %v", rec.State, rec.Reason)
 	}
-	if !bytes.Equal(rec.Version, versionOf(b)) || rec.Left != left {
-		t.Errorf("version %q with %v left, want that of %x with %v", rec.Version, rec.Left, b, left)
+	if !bytes.Equal(rec.Version, versionOf(b)) || rec.Left != left-rec.Window {
+		t.Errorf("version %q with %v left, want that of %x with %v", rec.Version, rec.Left, b, left-rec.Window)
 	}
 	switch rec.State {
 	case remote.StateAbsent:
 		t.Error("a record that was read is said to be absent")
 	case remote.StateValue:
-		fill := remote.Fill{Payload: rec.Payload, NotFound: rec.NotFound, TTL: rec.TTL, Stamp: rec.Stamp, Tags: rec.Tags}
+		fill := remote.Fill{Payload: rec.Payload, NotFound: rec.NotFound, TTL: rec.TTL, Window: rec.Window, Stamp: rec.Stamp, Tags: rec.Tags}
 		deadline := int64(binary.BigEndian.Uint64(b[4:]))
-		if again := encodeValue(key, fill, deadline); !bytes.Equal(again, b) {
+		again := encodeValue(key, fill, deadline)
+		if windowed(b) { // the lease is no part of the value
+			copy(again[renewalStart:renewalEnd], b[renewalStart:renewalEnd])
+		}
+		if !bytes.Equal(again, b) {
 			t.Errorf("%x decodes to %+v, which encodes to %x", b, rec, again)
 		}
 	case remote.StateLease, remote.StateTombstone, remote.StateCorrupt:
-		if rec.Payload != nil || rec.NotFound || rec.TTL != 0 || rec.Tags != nil {
+		if rec.Payload != nil || rec.NotFound || rec.TTL != 0 || rec.Window != 0 || rec.Tags != nil {
 			t.Errorf("%v with the contents of a value: %+v", rec.State, rec)
 		}
 	}

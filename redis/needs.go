@@ -10,7 +10,7 @@ import (
 
 // needs are the commands that the server must have and the Store's user must be allowed to
 // call: first the commands that are sent, then the commands that scripts call.
-const needs = "GET SET PTTL PEXPIRE UNLINK TIME EVAL EVALSHA XADD XREAD XRANGE XREVRANGE XLEN; in scripts GET GETRANGE STRLEN SET DEL UNLINK PTTL PEXPIRE TIME"
+const needs = "GET SET PTTL PEXPIRE UNLINK TIME EVAL EVALSHA XADD XREAD XRANGE XREVRANGE XLEN; in scripts GET GETRANGE SETRANGE STRLEN SET DEL UNLINK PTTL PEXPIRE TIME"
 
 // lacks are the beginnings of the replies which mean that a needed command is lacking.
 var lacks = []string{replyUnknown, replyNoPermission, replyNoKey, replyScriptDenied, replyScriptUnknown}

@@ -256,7 +256,7 @@ func TestNothingThatAServerQuotesIsSaid(t *testing.T) {
 }
 
 func TestNothingThatRedisQuotesIsSaid(t *testing.T) {
-	for _, command := range []string{"GET", "PTTL", "SET", "DEL", "UNLINK", "EVAL", "EVALSHA", "XADD", "XREAD", "XRANGE", "XREVRANGE", "XLEN", "TIME", "GETRANGE", "STRLEN", "PEXPIRE", "CLUSTER"} {
+	for _, command := range []string{"GET", "PTTL", "SET", "DEL", "UNLINK", "EVAL", "EVALSHA", "XADD", "XREAD", "XRANGE", "XREVRANGE", "XLEN", "TIME", "GETRANGE", "SETRANGE", "STRLEN", "PEXPIRE", "CLUSTER"} {
 		t.Run("renamed/"+command, func(t *testing.T) {
 			t.Parallel()
 			s := &secrets{}

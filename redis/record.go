@@ -148,8 +148,8 @@ func decodeRecord(key string, b []byte, left time.Duration) remote.Record {
 }
 
 // isTombstone reports whether b has as many tokens as its count states. A flipped bit can
-// turn the first byte of a value into that of a tombstone. The count of such a record is 0
-// or 1, and the length of a value matches neither.
+// turn the first byte of a value into that of a tombstone. The count of such a record is its
+// flags, and the length of a value matches none of them.
 func isTombstone(b []byte) bool {
 	return len(b) >= tokensOffset && len(b) == tokensOffset+tokenSize*int(b[2])
 }

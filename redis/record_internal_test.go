@@ -24,6 +24,9 @@ func randomFill(r *rand.Rand) (remote.Fill, int64) {
 	for range r.IntN(4) {
 		f.Tags = append(f.Tags, string(rune('a'+r.IntN(26)))+string(make([]byte, r.IntN(cache.MaxTagLength-3))))
 	}
+	if r.IntN(2) == 0 {
+		f.Window = time.Duration(1+r.Int64N(int64(1000*time.Hour/time.Millisecond))) * time.Millisecond
+	}
 	f.Stamp = remote.Position{Time: r.Uint64(), Seq: r.Uint64()}
 	if !f.NotFound {
 		f.Payload = make([]byte, r.IntN(300))
@@ -43,7 +46,7 @@ func TestWhatIsEncodedIsDecoded(t *testing.T) {
 		b := encodeValue(testKey, f, deadline)
 		rec := decodeRecord(testKey, b, left)
 		if rec.State != remote.StateValue || rec.Reason != nil || rec.NotFound != f.NotFound ||
-			rec.TTL != f.TTL || rec.Left != left || !bytes.Equal(rec.Payload, f.Payload) || rec.Stamp != f.Stamp || !slices.Equal(rec.Tags, f.Tags) || !bytes.Equal(rec.Version, versionOf(b)) {
+			rec.TTL != f.TTL || rec.Left != left-f.Window || rec.Window != f.Window || !bytes.Equal(rec.Payload, f.Payload) || rec.Stamp != f.Stamp || !slices.Equal(rec.Tags, f.Tags) || !bytes.Equal(rec.Version, versionOf(b)) {
 			t.Fatalf("seed %d: %+v became %x, and that %+v", seed, f, b, rec)
 		}
 	}
@@ -64,8 +67,15 @@ func someValue() []byte {
 	return encodeValue(testKey, remote.Fill{Payload: []byte(`{"id":42}`), TTL: time.Minute}, 1_700_000_000_000)
 }
 
+// someWindowed is a value with a window, and with a lease.
+func someWindowed() []byte {
+	b := encodeValue(testKey, remote.Fill{Payload: []byte(`{"id":42}`), TTL: time.Minute, Window: time.Hour}, 1_700_000_000_000)
+	copy(b[renewalStart:renewalEnd], "sixteen byte id.8 bytes.")
+	return b
+}
+
 func TestATruncatedRecordIsCorrupt(t *testing.T) {
-	for _, whole := range [][]byte{someValue(), newLease()} {
+	for _, whole := range [][]byte{someValue(), someWindowed(), newLease()} {
 		for n := range len(whole) {
 			wantCorrupt(t, testKey, whole[:n:n], "truncated")
 		}
@@ -76,8 +86,17 @@ func TestATruncatedRecordIsCorrupt(t *testing.T) {
 // V and T differ in one bit, and a tombstone has no checksum: it is its length that
 // tells a value with that bit flipped from a tombstone.
 func TestAValueWithAFlippedBitIsCorrupt(t *testing.T) {
-	whole := someValue()
+	for _, whole := range [][]byte{someValue(), someWindowed()} {
+		checkFlips(t, whole)
+	}
+}
+
+func checkFlips(t *testing.T, whole []byte) {
+	t.Helper()
 	for i := range 8 * len(whole) {
+		if windowed(whole) && i/8 >= renewalStart && i/8 < renewalEnd {
+			continue // of its lease, which comes and goes
+		}
 		b := bytes.Clone(whole)
 		b[i/8] ^= 1 << (i % 8)
 		if rec := decodeRecord(testKey, b, time.Minute); rec.State != remote.StateCorrupt {
@@ -155,6 +174,7 @@ func TestTheWireFormatStaysAsItIs(t *testing.T) {
 		{"value", someValue(), "5602" + "00" + "00" + "0000018bcfe56800" + "000000000000ea60" + "dec8baea" + "0000000000000000" + "0000000000000000" + "0000" + "7b226964223a34327d"},
 		{"not found", encodeValue(testKey, remote.Fill{NotFound: true, TTL: 1500 * time.Microsecond}, 1), "5602" + "01" + "00" + "0000000000000001" + "0000000000000002" + "0fdc4a62" + "0000000000000000" + "0000000000000000" + "0000"},
 		{"tagged", encodeValue(testKey, remote.Fill{Payload: []byte("v"), TTL: time.Second, Stamp: remote.Position{Time: 3, Seq: 4}, Tags: []string{"a", "bc"}}, 1), "5602" + "00" + "00" + "0000000000000001" + "00000000000003e8" + "b339d2a8" + "0000000000000003" + "0000000000000004" + "0002" + "0001" + "61" + "0002" + "6263" + "76"},
+		{"windowed", someWindowed(), "5602" + "02" + "00" + "0000018bcfe56800" + "000000000000ea60" + "9dade047" + "0000000000000000" + "0000000000000000" + "000000000036ee80" + "7369787465656e20627974652069642e" + "382062797465732e" + "0000" + "7b226964223a34327d"},
 	} {
 		if got := hex.EncodeToString(c.record); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)

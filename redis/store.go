@@ -19,8 +19,8 @@ import (
 //
 // The server must have the following commands, and the user of the connection must be
 // allowed to call them: GET, SET, PTTL, PEXPIRE, UNLINK, TIME, EVAL, EVALSHA, XADD, XREAD,
-// XRANGE, XREVRANGE and XLEN; in scripts GET, GETRANGE, STRLEN, SET, DEL, UNLINK, PTTL,
-// PEXPIRE and TIME; in a Cluster CLUSTER SLOTS. When the server refuses a command, the
+// XRANGE, XREVRANGE and XLEN; in scripts GET, GETRANGE, SETRANGE, STRLEN, SET, DEL,
+// UNLINK, PTTL, PEXPIRE and TIME; in a Cluster CLUSTER SLOTS. When the server refuses a command, the
 // Store writes a line to Options.Logger, once.
 //
 // A name has one cache of a Store at a time, whatever the Schema. For a second cache

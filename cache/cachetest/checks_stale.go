@@ -126,9 +126,9 @@ func (s *suite) staleFences() {
 	if rec := s.wantNoStaleLease(s.A, "k", old.Version); rec.State != remote.StateAbsent {
 		s.Fatalf("in the way is %v", rec.State)
 	}
-	s.wantHeld(s.lease(s.B, "other", other.Version), "new", true)
-	if held, err := lost.Release(s.Context()); err != nil || held {
-		s.Fatalf("Release of a lost lease: held %v, err %v", held, err)
+	newer := remote.Fill{Payload: []byte("new"), TTL: long, MaxAge: long, Window: long}
+	if held, err := s.lease(s.B, "other", other.Version).Fill(s.Context(), newer); err != nil || !held {
+		s.Fatalf("Fill: held %v, err %v", held, err)
 	}
 	s.wantHeld(lost, "late", false)
 	s.wantValue(s.A, "other", "new")

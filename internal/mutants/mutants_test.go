@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -46,7 +47,7 @@ var mutants = []mutant{
 		"redis/scripts/fill.lua", "if not leased(ARGV[1]) then return {0} end", "",
 	}}, []string{"./internal/racefills", "-run", "TestNoStaleFillOnRedis"}, "old values"},
 	{"unique token", []change{{
-		"cache/cachetest/lease.go", "rec.serial != l.token", "rec.owner != l.r",
+		"cache/cachetest/lease.go", "rec.serial == l.token", "rec.owner == l.r",
 	}, {
 		"cache/cachetest/lease.go",
 		"record{Record: remote.Record{State: remote.StateLease}}",
@@ -114,6 +115,30 @@ var mutants = []mutant{
 // trust is the checker of what is trusted since when, which a fleet shows by chance.
 var trust = []string{"./cache", "-run", "TestTrustCountsFromWhatWasHeard"}
 
+// windows has the guards that keep stale values in their windows.
+var windows = []mutant{
+	{"no stale value after an invalidation", []change{{
+		"cache/windows.go", "	return t.old.answer(e), usable\n}\n\n// forgetOld", "	return t.old.answer(e), true || usable\n}\n\n// forgetOld",
+	}}, inWindows, "during a load"},
+	{"no stale value after an invalidation of a tag", []change{{
+		"cache/windows.go", "if t.old == nil || !t.c.invalidations.EntryValid(t.old.entry.tags, &t.old.entry.epoch) {", "if t.old == nil {",
+	}}, inWindows, "during a load"},
+	{"a stale value from before the flight", []change{{
+		"cache/remoteonly.go", "current := complete && !a.stale || a.turn > asked", "current := complete || a.turn > asked",
+	}}, inWindows, "a later call"},
+	{"one load for a stale value", []change{{
+		"redis/scripts/lease_stale.lua", "if holder ~= token and number(start, 65, 72) > time then return {0} end", "",
+	}}, tests("TestConformsOnRedis/the_lease_of_a_stale_value"), "want none"},
+	{"the token in a stale value", []change{{
+		"redis/scripts/begin.lua", "string.sub(start, 49, 64) == string.sub(lease, 3)", "true",
+	}}, tests("TestConformsOnRedis/a_delete_fences"), "held true"},
+	{"no renewal in a window", []change{{
+		"redis/scripts/touch.lua", "  if left < 1 then return 0 end\n", "",
+	}}, tests("TestConformsOnRedis/a_value_is_kept"), "a touch of a stale value"},
+}
+
+var inWindows = []string{"./cache", "-run", "TestNoWindowAfterAnInvalidation|TestAStaleValueFromBeforeTheFlight"}
+
 // onRedis has the guards of the log on Redis, which the simulation has no part in.
 var onRedis = []mutant{
 	{"making lost invalidations again", []change{{
@@ -173,7 +198,7 @@ var onRedis = []mutant{
 
 // TestMutantsAreFound takes minutes, and so runs only with -mutants.
 func TestMutantsAreFound(t *testing.T) {
-	for _, m := range append(mutants, onRedis...) {
+	for _, m := range slices.Concat(mutants, windows, onRedis) {
 		t.Run(m.guard, func(t *testing.T) {
 			overlay := mutate(t, m.changes)
 			if !*run {
