@@ -11,7 +11,7 @@ runs     := 3
 fleet    := # -cluster, -local D, -seed N, -save FILE
 
 .NOTPARALLEL:
-.PHONY: test redis lint unit examples fuzz bench race-fills sim consistency mutants steady compat
+.PHONY: test redis lint unit examples fuzz bench peers race-fills sim consistency mutants steady compat
 test: redis lint unit examples fuzz
 
 redis:
@@ -40,6 +40,10 @@ fuzz:
 
 bench: redis
 	go test -run '^$$' -bench . -benchtime 3s -timeout 30m ./bench
+
+# The table of the README, measured on nearside and on other libraries in one run.
+peers: redis
+	cd bench/peers && GOWORK=off go test -v -count=1 -parallel 8 -timeout 30m .
 
 # Fleets in memory, one for each seed.
 sim:

@@ -1,0 +1,39 @@
+package peers
+
+import (
+	"context"
+	"errors"
+
+	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/redis"
+)
+
+type nearside struct {
+	store *redis.Store
+	users *cache.Cache[string, User]
+	load  func(context.Context, string) (User, error)
+}
+
+func openNearside(url string, s Settings) (Instance, error) {
+	store, err := redis.Open(url, redis.Options{})
+	if err != nil {
+		return nil, err
+	}
+	users, err := cache.New(cache.Options[string, User]{Name: "users", TTL: s.TTL, MaxAge: s.MaxAge, Remote: store})
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return &nearside{store, users, s.Load}, nil
+}
+
+func (n *nearside) Get(ctx context.Context, key string) (User, error) {
+	return n.users.GetOrLoad(ctx, key, n.load)
+}
+
+func (n *nearside) Delete(ctx context.Context, key string) error {
+	return n.users.Invalidate(ctx, key)
+}
+
+func (n *nearside) Close() error {
+	return errors.Join(n.users.Close(), n.store.Close())
+}
