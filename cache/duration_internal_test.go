@@ -72,6 +72,7 @@ func TestLifetimesAreNotNegative(t *testing.T) {
 			Jitter: rapid.Float64Range(0, math.Nextafter(1, 0)).Draw(t, "Jitter"),
 		}
 		o.Local.TTL = drawDuration(t, "Local.TTL")
+		o.StaleIfError, o.StaleWhileRevalidate = drawDuration(t, "StaleIfError"), drawDuration(t, "StaleWhileRevalidate")
 		if rapid.Bool().Draw(t, "two tiers") {
 			o.Remote = silent{}
 		}
@@ -86,14 +87,21 @@ func TestLifetimesAreNotNegative(t *testing.T) {
 			return time.Now().Add(-drawDuration(t, label))
 		}
 		rec := remote.Record{TTL: drawDuration(t, "TTL"), Left: drawDuration(t, "Left"), Asked: ago("Asked"), NotFound: rapid.Bool().Draw(t, "NotFound")}
+		if rapid.Bool().Draw(t, "has a window") {
+			rec.Window = drawDuration(t, "Window")
+		}
 		copied := c.copyLifetime(rec, ago("right"))
 		alone := c.unfencedLifetime(drawDuration(t, "ttl"), rec.NotFound, ago("start"))
 		for _, d := range []time.Duration{
-			copied.TTL, copied.RenewEvery, copied.RenewIn, alone.TTL, alone.MaxAge, c.lifetime("k", 1), c.keepTags(),
+			copied.Window, copied.RenewEvery, copied.RenewIn,
+			alone.TTL, alone.Window, alone.MaxAge, c.lifetime("k", 1), c.keepTags(),
 		} {
 			if d < 0 {
 				t.Fatalf("a lifetime is negative: %+v, %+v, tags %v", copied, alone, c.keepTags())
 			}
+		}
+		if copied.TTL < 0 && rec.Window == 0 || copied.TTL+copied.Window > o.Local.TTL {
+			t.Fatalf("a lifetime is %+v, of %+v", copied, rec)
 		}
 		if copied.TTL > rec.Left || copied.TTL > o.Local.TTL || alone.TTL > o.MaxAge {
 			t.Fatalf("a lifetime is too long: %+v of %+v, %+v", copied, rec, alone)

@@ -46,6 +46,7 @@ func drawOptions(t *rapid.T) cache.Options[string, string] {
 		WaitTimeout:   aWindow.Draw(t, "WaitTimeout"),
 		MutateTimeout: aWindow.Draw(t, "MutateTimeout"),
 		HoldOff:       aWindow.Draw(t, "HoldOff"),
+		StaleIfError:  aWindow.Draw(t, "StaleIfError"),
 		MaxLoads:      aCount.Draw(t, "MaxLoads"),
 		Schema:        aCount.Draw(t, "Schema"),
 		Local: local.Options{
@@ -54,6 +55,7 @@ func drawOptions(t *rapid.T) cache.Options[string, string] {
 			TTL:        aWindow.Draw(t, "Local.TTL"),
 		},
 	}
+	o.StaleWhileRevalidate = aWindow.Draw(t, "StaleWhileRevalidate")
 	if rapid.Bool().Draw(t, "has a MaxAge") {
 		o.MaxAge = time.Duration(rapid.Int64Range(int64(o.TTL), math.MaxInt64).Draw(t, "MaxAge"))
 	}

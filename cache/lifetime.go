@@ -21,9 +21,10 @@ func (c *Cache[K, V]) lifetime(key K, value V) time.Duration {
 	return c.jitter(max(ttl, 0))
 }
 
-// window is for how long after the end of its TTL a value may be returned at all.
+// window is for how long after the end of its TTL a value may be returned at all. Together
+// with MaxAge it is a Duration, also when both are rounded up to the units of the remote tier.
 func (c *Cache[K, V]) window() time.Duration {
-	return max(c.opts.StaleWhileRevalidate, c.opts.StaleIfError)
+	return min(max(c.opts.StaleWhileRevalidate, c.opts.StaleIfError), remainder(longest-time.Second, c.opts.MaxAge))
 }
 
 // longestLife is how long a value can be in the tiers, from the start of its load.
