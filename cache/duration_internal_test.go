@@ -94,13 +94,13 @@ func TestLifetimesAreNotNegative(t *testing.T) {
 		alone := c.unfencedLifetime(drawDuration(t, "ttl"), rec.NotFound, ago("start"))
 		for _, d := range []time.Duration{
 			copied.Window, copied.RenewEvery, copied.RenewIn,
-			alone.TTL, alone.Window, alone.MaxAge, c.lifetime("k", 1), c.keepTags(),
+			alone.Window, alone.MaxAge, c.lifetime("k", 1), c.keepTags(),
 		} {
 			if d < 0 {
 				t.Fatalf("a lifetime is negative: %+v, %+v, tags %v", copied, alone, c.keepTags())
 			}
 		}
-		if copied.TTL < 0 && rec.Window == 0 || copied.TTL+copied.Window > o.Local.TTL {
+		if alone.TTL < 0 && alone.Window == 0 || copied.TTL < 0 && rec.Window == 0 || copied.TTL+copied.Window > o.Local.TTL {
 			t.Fatalf("a lifetime is %+v, of %+v", copied, rec)
 		}
 		if copied.TTL > rec.Left || copied.TTL > o.Local.TTL || alone.TTL > o.MaxAge {

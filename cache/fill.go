@@ -27,7 +27,7 @@ func (t *fetch[K, V]) encode(ctx context.Context, a answer[V], ttl time.Duration
 		t.reportWithheld(ctx, nil)
 		return fill, false
 	}
-	fill = remote.Fill{NotFound: a.notFound(), TTL: ttl, MaxAge: t.c.opts.MaxAge, Window: t.c.windowOf(a.notFound()), Stamp: t.snap.stamp, Tags: a.entry.tags}
+	fill = remote.Fill{NotFound: a.notFound(), TTL: ttl, MaxAge: t.c.opts.MaxAge, Window: t.c.windowOf(a.notFound(), ttl), Stamp: t.snap.stamp, Tags: a.entry.tags}
 	if !a.notFound() {
 		var err error
 		if fill.Payload, err = encode(t.c.opts.Codec, a.entry.value); err != nil {

@@ -21,10 +21,9 @@ func (c *Cache[K, V]) lifetime(key K, value V) time.Duration {
 	return c.jitter(max(ttl, 0))
 }
 
-// window is for how long after the end of its TTL a value may be returned at all. Together
-// with MaxAge it is a Duration, also when both are rounded up to the units of the remote tier.
+// window is for how long after the end of its TTL a value may be returned at all.
 func (c *Cache[K, V]) window() time.Duration {
-	return min(max(c.opts.StaleWhileRevalidate, c.opts.StaleIfError), remainder(longest-time.Second, c.opts.MaxAge))
+	return max(c.opts.StaleWhileRevalidate, c.opts.StaleIfError)
 }
 
 // longestLife is how long a value can be in the tiers, from the start of its load.
@@ -73,15 +72,21 @@ func withWindow(trusted, fresh, window time.Duration) local.Lifetime {
 // is a copy like any other, with nothing to renew.
 func (c *Cache[K, V]) unsentLifetime(ttl time.Duration, notFound bool, began, asOf time.Time) local.Lifetime {
 	trusted := remainder(c.jitter(c.opts.Local.TTL), time.Since(asOf))
-	return withWindow(trusted, min(ttl, remainder(c.opts.MaxAge, time.Since(began))), c.windowOf(notFound))
+	window := c.windowOf(notFound, ttl)
+	fresh := min(ttl, c.opts.MaxAge-time.Since(began))
+	if window == 0 {
+		fresh = max(fresh, 0)
+	}
+	return withWindow(trusted, fresh, window)
 }
 
-// windowOf is the window of a value, or of a key that the source does not have.
-func (c *Cache[K, V]) windowOf(notFound bool) time.Duration {
+// windowOf is the window of a value, or of a key that the source does not have. Together with
+// the TTL it is a Duration, also when both are rounded up to the units of the remote tier.
+func (c *Cache[K, V]) windowOf(notFound bool, ttl time.Duration) time.Duration {
 	if notFound {
 		return 0
 	}
-	return c.window()
+	return min(c.window(), remainder(longest-time.Second, ttl))
 }
 
 // unfencedLifetime returns the lifetime of the local entry of a value that was loaded without
@@ -96,7 +101,7 @@ func (c *Cache[K, V]) unfencedLifetime(ttl time.Duration, notFound bool, start t
 		end = min(end, c.jitter(c.opts.Local.TTL))
 	}
 	end = remainder(end, time.Since(start))
-	life := local.Lifetime{TTL: min(ttl, end), Window: c.windowOf(notFound)}
+	life := local.Lifetime{TTL: min(ttl, end), Window: c.windowOf(notFound, ttl)}
 	if !c.opts.FixedTTL && !notFound {
 		life.Slides, life.MaxAge = true, end
 	}

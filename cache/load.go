@@ -61,6 +61,7 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 					return a, nil
 				}
 				t.old = nil
+				return t.loadUnfenced(ctx, false)
 			}
 			replace = rec.Version
 		case remote.StateCorrupt:
@@ -114,6 +115,8 @@ func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (a answer[V], re
 	}
 	var fill remote.Fill
 	var fits bool
+	t.stopTimer = t.afterSoftTimeout(ctx)
+	defer t.stopTimer() // also if the load panics
 	limitErr := run(ctx, func(ctx context.Context) {
 		if lease == nil {
 			lease, rec, err = t.takeLease(ctx, replace)
@@ -177,6 +180,8 @@ func (t *fetch[K, V]) loadFenced(ctx context.Context, lease remote.Lease) (a ans
 // loadUnfenced loads without a lease. With keep the value goes into the local tier,
 // otherwise into none.
 func (t *fetch[K, V]) loadUnfenced(ctx context.Context, keep bool) (a answer[V], err error) {
+	t.stopTimer = t.afterSoftTimeout(ctx)
+	defer t.stopTimer() // also if the load panics
 	err = t.c.limit.Run(ctx, func(ctx context.Context) {
 		var ttl time.Duration
 		a, ttl = t.callLoader(ctx)
@@ -205,10 +210,8 @@ func (t *fetch[K, V]) callLoader(ctx context.Context) (answer[V], time.Duration)
 	defer cancel()
 	t.snap = t.c.snapshot()
 	t.guarded = t.c.isGuarded(t.key)
-	stop := t.afterSoftTimeout(ctx)
-	defer stop() // also if the load panics
 	value, err := t.observeLoad(ctx)
-	stop()
+	t.stopTimer()
 	switch {
 	case err == nil:
 		t.forgetOld()

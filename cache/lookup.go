@@ -32,7 +32,8 @@ type fetch[K comparable, V any] struct {
 	guarded   bool     // when the load began, nothing was to be stored for the key
 	old       *old[V]  // the stale value that the load is to replace; nil for none
 
-	background bool // no caller waits: the load replaces a value that a caller got
+	background bool   // no caller waits: the load replaces a value that a caller got
+	stopTimer  func() // of LoadSoftTimeout
 
 	// The last invalidation of the key that this instance remembers from before the remote
 	// tier was asked.

@@ -147,7 +147,7 @@ func (c *Cache[K, V]) findOrLoad(ctx context.Context, key K, load func(context.C
 	}
 	return c.share(ctx, &c.loads, key, func() loader.Work[answer[V]] {
 		t := c.newFetch(key, load, 0)
-		return loader.Work[answer[V]]{Quick: t.lookup, Load: t.run, Patience: c.patience()}
+		return loader.Work[answer[V]]{Quick: t.lookup, Load: t.run, Patience: c.patience(), Interim: c.opts.LoadSoftTimeout > 0}
 	})
 }
 

@@ -39,6 +39,9 @@ func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.C
 	if err != nil || a.entry != nil {
 		return a, err
 	}
+	if t.old != nil && c.loads.Interim(key) && time.Since(t.old.since) < c.window() {
+		return t.old.answer(t.old.entry), nil // the load takes long
+	}
 	// The epoch is taken now, when the entries that the log had at the look-up are delivered.
 	complete, epoch, notBefore := a.complete, c.invalidations.Epoch(), uint64(0)
 	spent := time.Since(start)
@@ -48,6 +51,7 @@ func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.C
 	for {
 		a, err := c.loads.Do(ctx, key, loader.Work[answer[V]]{
 			Load: t.run, Born: c.nextTurn(), NotBefore: notBefore, Patience: remainder(c.patience(), spent),
+			Interim: c.opts.LoadSoftTimeout > 0,
 		})
 		if err != nil || a.entry == nil {
 			return a, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nearside-go/nearside/cache/remote"
@@ -90,7 +91,7 @@ func (c *Cache[K, V]) standby(key K) (a answer[V], ok bool) {
 	}
 	age := time.Since(o.since)
 	waits := o.entry.replaced.Load() && age < c.opts.StaleWhileRevalidate
-	late := c.loads.Interim(key) && age < c.opts.StaleIfError
+	late := c.loads.Interim(key) && age < c.window()
 	return o.answer(o.entry), waits || late
 }
 
@@ -123,10 +124,11 @@ func (t *fetch[K, V]) inPlaceOfLoad(ctx context.Context) (a answer[V], ok bool) 
 	e.epoch.Store(t.old.entry.epoch.Load())
 	kept := remainder(t.old.left, time.Since(t.old.found))
 	life := withWindow(kept, pause, remainder(t.c.window(), age+pause))
+	cost := t.c.cost(t.key, e)
 	var evicted []local.Evicted[K, *entry[V]]
 	usable := t.flight.Publish(func() {
 		if !t.c.opts.RemoteOnly && !t.c.gate.isClosed() {
-			evicted = t.c.local.Add(t.key, e, t.c.cost(t.key, e), life)
+			evicted = t.c.local.Add(t.key, e, cost, life)
 		}
 	})
 	t.c.traceEvicted(ctx, evicted)
@@ -140,8 +142,8 @@ func (t *fetch[K, V]) forgetOld() {
 	}
 }
 
-// afterSoftTimeout delivers the stale value that the load replaces once the load has taken
-// LoadSoftTimeout, unless stop is called before. stop returns when nothing more is delivered.
+// afterSoftTimeout delivers the stale value that a load replaces LoadSoftTimeout from now,
+// unless stop is called before. stop returns when nothing more is delivered.
 func (t *fetch[K, V]) afterSoftTimeout(ctx context.Context) (stop func()) {
 	if t.c.opts.LoadSoftTimeout == 0 || t.old == nil {
 		return func() {}
@@ -149,8 +151,9 @@ func (t *fetch[K, V]) afterSoftTimeout(ctx context.Context) (stop func()) {
 	done := make(chan struct{})
 	timer := time.AfterFunc(t.c.opts.LoadSoftTimeout, func() {
 		defer close(done)
+		defer t.c.logPanic(ctx) // of a Cost or a Trace
 		if a, ok := t.inPlaceOfLoad(ctx); ok {
-			t.flight.DeliverInterim(a, nil)
+			t.flight.DeliverInterim(a)
 		}
 	})
 	return sync.OnceFunc(func() {
@@ -159,6 +162,10 @@ func (t *fetch[K, V]) afterSoftTimeout(ctx context.Context) (stop func()) {
 		}
 	})
 }
+
+// pauseAfter is for how long the callers of an instance get its stale copy after a load in the
+// background, if another instance loads the key: then the load has replaced nothing.
+const pauseAfter = 20 * time.Millisecond
 
 // revalidateLater loads key in the background, after a caller got the stale value of e. Only
 // one caller that got e starts the load, and no more than MaxLoads run and wait.
@@ -169,29 +176,47 @@ func (c *Cache[K, V]) revalidateLater(ctx context.Context, key K, load func(cont
 	if !c.gate.enter() {
 		return
 	}
-	leave := func() {
+	if int(c.revalidating.Add(1)) > c.opts.MaxLoads {
 		c.revalidating.Add(-1)
 		e.replaced.Store(false)
 		c.gate.leave()
-	}
-	if int(c.revalidating.Add(1)) > c.opts.MaxLoads {
-		leave()
 		return
 	}
+	pause := c.opts.StalePause // also if the load panics, which leaves no stand-in
+	end := sync.OnceFunc(func() {
+		time.AfterFunc(pause, func() { e.replaced.Store(false) })
+		c.revalidating.Add(-1)
+		c.gate.leave()
+	})
 	t := c.newFetch(key, load, 0)
 	t.background = true
-	work := loader.Work[answer[V]]{Load: t.run, Born: c.invalidations.Epoch(), Patience: c.patience()}
+	work := loader.Work[answer[V]]{Born: c.invalidations.Epoch(), Patience: c.patience(), Interim: c.opts.LoadSoftTimeout > 0}
 	if c.opts.RemoteOnly {
 		work.Born = c.nextTurn()
 	}
-	ctx = context.WithoutCancel(ctx)
+	var began atomic.Bool
+	work.Load = func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
+		began.Store(true)
+		defer end() // which may be later than the end of Do
+		a, err := t.run(ctx, f)
+		pause = pauseAfter
+		return a, err
+	}
+	ctx = c.limit.Outside(context.WithoutCancel(ctx))
 	go func() {
-		defer leave()
+		defer c.logPanic(ctx)
 		defer func() {
-			if p := recover(); p != nil { // nobody waits who could be told
-				c.opts.Logger.ErrorContext(ctx, "a load in the background panicked", "cache", c.opts.Name, "panic", p)
+			if !began.Load() { // another load of the key went on
+				end()
 			}
 		}()
 		_, _ = c.loads.Do(ctx, key, work)
 	}()
+}
+
+// logPanic recovers a panic of a goroutine whose callers cannot be told of it, and logs that.
+func (c *Cache[K, V]) logPanic(ctx context.Context) {
+	if p := recover(); p != nil {
+		c.opts.Logger.ErrorContext(ctx, "a load in the background panicked", "cache", c.opts.Name, "panic", p)
+	}
 }

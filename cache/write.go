@@ -208,7 +208,7 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 		c.counters.overMaxPayload.Add(1)
 		return c.invalidate(ctx, []K{key})
 	}
-	fill := remote.Fill{Payload: payload, TTL: ttl, MaxAge: c.opts.MaxAge, Window: c.window(), Stamp: stamp, Tags: e.tags}
+	fill := remote.Fill{Payload: payload, TTL: ttl, MaxAge: c.opts.MaxAge, Window: c.windowOf(false, ttl), Stamp: stamp, Tags: e.tags}
 	err = c.overwrite(ctx, opSet, []K{key}, func(ctx context.Context, remoteKeys []string) error {
 		return c.setRemote(ctx, remoteKeys[0], fill)
 	})

@@ -180,32 +180,45 @@ func TestDeliveredFlightCanStillBeDoomed(t *testing.T) {
 	})
 }
 
-// Nobody waits for a load that goes on after an interim result: a caller that comes later
-// starts a flight of its own at once.
+// An interim result is for the callers that wait. The load goes on without callers, and later
+// callers get its own result.
 func TestDeliverInterim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g group
-		end := make(chan struct{})
-		first := start(t.Context(), &g, "k", func(_ context.Context, f *flight) (int, error) {
-			f.DeliverInterim(1, nil)
+		interim, end := make(chan struct{}), make(chan struct{})
+		loads := 0
+		w := work{Interim: true, Load: func(ctx context.Context, f *flight) (int, error) {
+			loads++
+			<-interim
+			f.DeliverInterim(1)
 			<-end
-			return 2, nil
-		})
+			return 2, ctx.Err()
+		}}
+		do := func(ctx context.Context) *outcome { return startWork(ctx, &g, "k", w) }
+		first, second := do(t.Context()), do(t.Context())
+		synctest.Wait()
+		if g.Interim("k") {
+			t.Error("there is no interim result yet")
+		}
+		close(interim)
 		synctest.Wait()
 		first.mustBe(t, 1, nil)
+		second.mustBe(t, 1, nil)
 		if !g.Interim("k") || g.Interim("other") {
 			t.Error("the group does not know of the load that goes on")
 		}
-		if waited := g.Settle(t.Context(), "k", time.Hour); waited != 0 {
-			t.Errorf("Settle waited %v", waited)
-		}
-		later := startPatient(t.Context(), &g, "k", value(3), time.Hour)
+		ctx, cancel := context.WithCancel(t.Context())
+		leaves, later := do(ctx), do(t.Context())
 		synctest.Wait()
-		later.mustBe(t, 3, nil)
+		later.mustWait(t)
+		cancel()
+		synctest.Wait()
+		leaves.mustBe(t, 0, context.Canceled)
 		close(end)
 		synctest.Wait()
-		if g.Interim("k") {
-			t.Error("the load has ended")
+		later.mustBe(t, 2, nil)
+		if g.Interim("k") || loads != 1 {
+			t.Errorf("%d loads, or the load has not ended", loads)
 		}
 	})
 }

@@ -49,14 +49,16 @@ type Flight[V any] struct {
 	fate fate
 
 	// The result: written once, before done is closed, and read only after.
-	value   V
-	err     error
-	panic   *Panic
-	interim bool // delivered by DeliverInterim
+	value V
+	err   error
+	panic *Panic
 
 	deliver sync.Once
 	done    chan struct{}
 	over    chan struct{} // closed when the load has returned
+
+	interim chan struct{} // closed by DeliverInterim; nil if there is none
+	standIn V             // written before interim is closed
 
 	waited time.Duration // set by the first caller before the load starts
 }
@@ -72,14 +74,24 @@ func (f *Flight[V]) Deliver(value V, err error) {
 	})
 }
 
-// DeliverInterim is Deliver of a result that stands in for the load's own, while the load goes
-// on for as long as it takes. Later callers do not wait for such a load: they start a new
-// flight at once.
-func (f *Flight[V]) DeliverInterim(value V, err error) {
-	f.deliver.Do(func() {
-		f.value, f.err, f.interim = value, err, true
-		close(f.done)
-	})
+// DeliverInterim returns a result that stands in for the load's own to the callers that are
+// waiting, if the flight's Work has Interim. The load goes on, also without callers. Later
+// callers wait for the load's own result. DeliverInterim is called once at most.
+func (f *Flight[V]) DeliverInterim(value V) {
+	if f.interim != nil {
+		f.standIn = value
+		close(f.interim)
+	}
+}
+
+// early reports whether DeliverInterim was called.
+func (f *Flight[V]) early() bool {
+	select {
+	case <-f.interim:
+		return true
+	default:
+		return false
+	}
 }
 
 // Waited returns how long the first caller of this flight waited for the previous flight.
@@ -137,9 +149,6 @@ func (f *Flight[V]) delivered() bool {
 		return false
 	}
 }
-
-// storing reports whether the load has delivered its own result, and still runs.
-func (f *Flight[V]) storing() bool { return f.delivered() && !f.interim }
 
 // result returns the delivered result, or panics as the load did.
 func (f *Flight[V]) result() (V, error) {

@@ -38,6 +38,9 @@ type Work[V any] struct {
 	// flight is detached, and a new flight replaces it.
 	Born, NotBefore uint64
 
+	// Interim allows the flight to call DeliverInterim.
+	Interim bool
+
 	// Patience is how long a caller waits for a flight that has delivered its result and
 	// still runs, as to store the result. After that time the flight is detached, and a new
 	// flight replaces it.
@@ -55,6 +58,10 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (V, error) {
 	waited := time.Duration(0)
 	for {
 		f, role := g.join(key, work, waited)
+		interim := f.interim
+		if role == waiter && f.early() {
+			interim = nil // for callers that came before
+		}
 		switch role {
 		case settler:
 			waited += f.settle(ctx, work.Patience-waited)
@@ -67,6 +74,8 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (V, error) {
 		}
 		select {
 		case <-f.done:
+		case <-interim:
+			return f.standIn, nil
 		case <-ctx.Done():
 			if !f.delivered() {
 				g.leave(key, f)
@@ -97,7 +106,7 @@ func (g *Group[K, V]) join(key K, work Work[V], waited time.Duration) (f *Flight
 		case f.born >= work.NotBefore && !f.delivered():
 			f.waiters++
 			return f, waiter
-		case f.born >= work.NotBefore && waited < work.Patience && f.storing():
+		case f.born >= work.NotBefore && waited < work.Patience:
 			return f, settler
 		}
 		g.detachLocked(key, f, detached) // no Doom will find f
@@ -105,6 +114,9 @@ func (g *Group[K, V]) join(key K, work Work[V], waited time.Duration) (f *Flight
 	f = &Flight[V]{
 		waiters: 1, born: work.Born, waited: waited,
 		done: make(chan struct{}), over: make(chan struct{}),
+	}
+	if work.Interim {
+		f.interim = make(chan struct{})
 	}
 	if key != key { // delete would not find the flight again
 		return f, leader
@@ -137,7 +149,7 @@ func (g *Group[K, V]) Settle(ctx context.Context, key K, patience time.Duration)
 	g.mu.Lock()
 	f := g.flights[key]
 	g.mu.Unlock()
-	if f == nil || !f.storing() {
+	if f == nil || !f.delivered() {
 		return 0
 	}
 	return f.settle(ctx, patience)
@@ -195,7 +207,7 @@ func (g *Group[K, V]) leave(key K, f *Flight[V]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	f.waiters--
-	if f.waiters > 0 {
+	if f.waiters > 0 || f.early() {
 		return
 	}
 	g.detachLocked(key, f, abandoned)
@@ -259,12 +271,12 @@ func (g *Group[K, V]) Has(key K) bool {
 	return g.flights[key] != nil
 }
 
-// Interim reports whether key has a flight that runs on after DeliverInterim.
+// Interim reports whether key has a flight whose load goes on after DeliverInterim.
 func (g *Group[K, V]) Interim(key K) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	f := g.flights[key]
-	return f != nil && f.delivered() && f.interim
+	return f != nil && f.early() && !f.delivered()
 }
 
 // Wait returns when no Load runs. A Load may run on after all callers of its flight have

@@ -42,6 +42,15 @@ func (l *Limit) Run(ctx context.Context, load func(context.Context)) error {
 	return nil
 }
 
+// Outside returns ctx for a load that outlives the load whose context ctx is made from: a Run
+// with the result takes a place.
+func (l *Limit) Outside(ctx context.Context) context.Context {
+	if ctx.Value(inside{l}) == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, inside{l}, nil)
+}
+
 // Place is a place within a Limit, for one load. Its holder calls Run or Leave, once.
 type Place struct {
 	limit *Limit

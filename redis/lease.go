@@ -40,7 +40,7 @@ func (s *Store) Lease(ctx context.Context, key string, hold time.Duration, repla
 	}
 	if taken {
 		l, err := s.newLease(key, record, hold, rest)
-		return l, remote.Record{}, err
+		return asLease(l), remote.Record{}, err
 	}
 	rec, err := standing(key, rest)
 	rec.Asked = asked
@@ -60,7 +60,10 @@ func (s *Store) LeaseStale(ctx context.Context, key string, hold time.Duration, 
 		return nil, remote.Record{}, err
 	case taken:
 		l, err := s.newLease(key, record, hold, rest)
-		return l, remote.Record{}, err
+		if l != nil {
+			l.renewIn(s.opts.LeaseTTL / 12) // the value may end soon
+		}
+		return asLease(l), remote.Record{}, err
 	case len(rest) == 0:
 		return nil, remote.Record{State: remote.StateValue, Version: version, Leased: true}, nil
 	}
@@ -99,7 +102,16 @@ func (s *Store) Seize(ctx context.Context, key string, hold time.Duration) (remo
 	if err != nil || !taken {
 		return nil, err
 	}
-	return s.newLease(key, record, hold, rest)
+	l, err := s.newLease(key, record, hold, rest)
+	return asLease(l), err
+}
+
+// asLease returns l, or nil for no lease.
+func asLease(l *lease) remote.Lease {
+	if l == nil {
+		return nil
+	}
+	return l
 }
 
 // clearAsked clears a lease that a failed command asked for, unless err shows that the
@@ -143,7 +155,7 @@ func (s *Store) clear(key string, record []byte) {
 }
 
 // newLease returns the lease granted by a script. rest has the time of the grant.
-func (s *Store) newLease(key string, record []byte, hold time.Duration, rest []any) (remote.Lease, error) {
+func (s *Store) newLease(key string, record []byte, hold time.Duration, rest []any) (*lease, error) {
 	if len(rest) != 1 {
 		return nil, errReply
 	}
@@ -180,6 +192,13 @@ func (l *lease) renew(ctx context.Context) {
 	if !l.over && time.Now().Before(l.until) {
 		l.timer.Reset(l.s.opts.LeaseTTL / 3)
 	}
+}
+
+// renewIn moves the first renewal.
+func (l *lease) renewIn(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timer.Reset(d)
 }
 
 // end stops the renewals.

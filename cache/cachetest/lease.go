@@ -49,14 +49,14 @@ func (l *lease) standsLocked() *record {
 	return nil
 }
 
-// keep renews the lease every third of its TTL, until the lease is over, or hold has passed
-// since the grant.
-func (l *lease) keep(hold time.Duration) {
+// keep renews the lease after the time first, and then every third of its TTL, until the lease
+// is over, or hold has passed since the grant.
+func (l *lease) keep(hold, first time.Duration) {
 	every := l.r.server.leaseTTL() / 3
 	until := l.granted.Add(hold)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.timer = time.AfterFunc(every, func() {
+	l.timer = time.AfterFunc(first, func() {
 		if !l.renew() || !time.Now().Before(until) {
 			return
 		}
@@ -80,10 +80,13 @@ func (l *lease) renew() (stands bool) {
 		if stands = rec != nil; !stands {
 			return
 		}
-		if end := time.Now().Add(s.leaseTTL()); rec.State == remote.StateValue {
-			rec.until = end
-		} else {
+		switch end := time.Now().Add(s.leaseTTL()); {
+		case rec.State == remote.StateLease:
 			rec.expires = end
+		case end.Before(rec.expires):
+			rec.until = end
+		default:
+			*rec = record{Record: remote.Record{State: remote.StateLease}, serial: l.token, expires: end}
 		}
 	})
 	return stands || err != nil

@@ -171,7 +171,7 @@ func (r *Remote) GetOrLease(ctx context.Context, key string, hold time.Duration,
 	if l == nil {
 		return nil, rec, nil
 	}
-	l.keep(hold)
+	l.keep(hold, r.server.leaseTTL()/3)
 	return l, rec, nil
 }
 
@@ -210,7 +210,7 @@ func (r *Remote) Lease(ctx context.Context, key string, hold time.Duration, repl
 	if err != nil || l == nil {
 		return nil, rec, err
 	}
-	l.keep(hold)
+	l.keep(hold, r.server.leaseTTL()/3)
 	return l, rec, nil
 }
 
@@ -232,7 +232,7 @@ func (r *Remote) LeaseStale(ctx context.Context, key string, hold time.Duration,
 	if err != nil || l == nil {
 		return nil, rec, err
 	}
-	l.keep(hold)
+	l.keep(hold, r.server.leaseTTL()/12) // the value may end soon
 	return l, rec, nil
 }
 
@@ -247,7 +247,7 @@ func (r *Remote) Seize(ctx context.Context, key string, hold time.Duration) (rem
 	if err != nil || l == nil {
 		return nil, err
 	}
-	l.keep(hold)
+	l.keep(hold, r.server.leaseTTL()/3)
 	return l, nil
 }
 

@@ -72,7 +72,8 @@ type Tier interface {
 	Seize(ctx context.Context, key string, hold time.Duration) (Lease, error)
 
 	// LeaseStale takes the lease of a stale value, and leaves the value: reads go on finding
-	// it until the lease's Fill replaces it. The value is the one that version names, a
+	// it until the lease's Fill replaces it. A value that would end before the lease does is
+	// replaced by the lease at its first renewal. The value is the one that version names, a
 	// Record.Version. If another load holds its lease, the Lease is nil, and the Record has
 	// that Version and Leased. If the record is another, LeaseStale is like a Lease that took
 	// no lease; the Record may also be absent. Otherwise LeaseStale is like Lease.
@@ -136,8 +137,7 @@ type Lease interface {
 	//     Release, whose result tells whether the lease still stood.
 	Fill(ctx context.Context, fill Fill) (held bool, err error)
 
-	// Release gives the lease up, and reports whether the lease still stood. A stale value that
-	// LeaseStale has left stands on. If so, no Fill
+	// Release gives the lease up, and reports whether the lease still stood. If so, no Fill
 	// of this lease has stored a value, or will: a Fill that arrives later is refused. If
 	// the lease was gone, Release changes nothing. After an error the Tier releases the
 	// lease in the background, or lets the lease lapse.

@@ -16,9 +16,11 @@ const (
 
 // Play runs the fleet of that seed for a duration, in the caller's bubble, and returns the
 // history. wrap makes each instance's Tier from the real one: a Tier that breaks the
-// contract shows whether the judge finds the violations.
-func Play(seed uint64, long time.Duration, wrap func(remote.Tier) remote.Tier) (history.History, error) {
+// contract shows whether the judge finds the violations. With windows, values end after
+// milliseconds, and are served stale.
+func Play(seed uint64, long time.Duration, wrap func(remote.Tier) remote.Tier, windows bool) (history.History, error) {
 	w := newWorld(seed, wrap)
+	w.windows = windows
 	for range instances {
 		if err := w.join(); err != nil {
 			return history.History{}, err

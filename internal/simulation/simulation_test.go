@@ -22,11 +22,11 @@ var (
 const long = 10 * time.Second
 
 // play plays the fleet of one seed, and has it judged.
-func play(t *testing.T, seed uint64, wrap func(remote.Tier) remote.Tier) (h history.History, v history.Verdict) {
+func play(t *testing.T, seed uint64, wrap func(remote.Tier) remote.Tier, windows bool) (h history.History, v history.Verdict) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		var err error
-		if h, err = simulation.Play(seed, long, wrap); err != nil {
+		if h, err = simulation.Play(seed, long, wrap, windows); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -35,13 +35,18 @@ func play(t *testing.T, seed uint64, wrap func(remote.Tier) remote.Tier) (h hist
 
 func sound(r remote.Tier) remote.Tier { return r }
 
-func TestFleets(t *testing.T) {
+func TestFleets(t *testing.T) { playAll(t, false) }
+
+// TestFleetsWithWindows: stale values, too, are not served after their invalidation.
+func TestFleetsWithWindows(t *testing.T) { playAll(t, true) }
+
+func playAll(t *testing.T, windows bool) {
 	t.Logf("%d seeds from %d on", *seeds, *first)
 	var reads, invalidations, stale int
 	var longest time.Duration
 	for i := range *seeds {
 		seed := *first + uint64(i)
-		h, v := play(t, seed, sound)
+		h, v := play(t, seed, sound, windows)
 		if len(v.Violations) > 0 {
 			path := fmt.Sprintf("%s/history-%d.jsonl", os.TempDir(), seed)
 			t.Fatalf("seed %d, saved as %s (%v):\n%v", seed, path, history.Save(path, h), v)

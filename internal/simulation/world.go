@@ -49,6 +49,7 @@ type world struct {
 	began   time.Time
 	server  *cachetest.Server
 	wrap    func(remote.Tier) remote.Tier
+	windows bool // of the caches
 	history history.Recorder
 
 	source   sync.Mutex // guards versions
@@ -128,12 +129,22 @@ func (w *world) newInstance() (*instance, error) {
 	w.started++
 	i := &instance{w: w, number: w.started, remote: w.server.Remote(), over: make(chan struct{})}
 	i.remote.Inject(i.fault)
-	c, err := cache.New(cache.Options[int, value]{
+	o := cache.Options[int, value]{
 		Name: "sim", TTL: 20 * time.Second, MaxAge: time.Minute, Remote: w.wrap(i.remote),
 		LoadTimeout: 2 * time.Second, MutateTimeout: mutateTimeout,
 		Local: local.Options{TTL: localTTL},
 		Tags:  func(key int, v value) []string { return []string{group(key), fmt.Sprint("odd", v.Version%2)} },
-	})
+	}
+	if w.windows {
+		o.TTL, o.FixedTTL = 10*time.Millisecond, true
+		o.StaleWhileRevalidate, o.StaleIfError = 20*time.Second, time.Minute
+		o.StalePause, o.LoadSoftTimeout = 10*time.Millisecond, 3*time.Millisecond
+		o.RemoteOnly = i.number%instances == 0
+		if o.RemoteOnly {
+			o.Local = local.Options{}
+		}
+	}
+	c, err := cache.New(o)
 	i.cache = c
 	return i, err
 }
