@@ -38,8 +38,8 @@ func (c *Cache[K, V]) deliver(ctx context.Context, names []string) error {
 }
 
 // Undelivered are invalidations that the remote tier has not confirmed, and that the Cache
-// does not attempt any more. Other instances may go on reading the old values for MaxAge.
-// Another instance, or a later process, can make the invalidations, for example from a queue.
+// does not attempt any more. Other instances may go on reading the old values for MaxAge
+// and the longer window. Another instance, or a later process, can make the invalidations, for example from a queue.
 //
 // As an error, Undelivered is returned by Close.
 type Undelivered struct {

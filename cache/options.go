@@ -69,26 +69,29 @@ type Options[K comparable, V any] struct {
 	// still returned by GetOrLoad at once, while one instance loads the key in the
 	// background. 0 means off.
 	//
-	// For this window and StaleIfError: no value is returned after its invalidation, no read in
-	// a window renews the value, and Get does not return it. What a loader does not find is
-	// not found. With FixedTTL the windows follow the fixed TTL.
+	// For this window and StaleIfError: no read in a window renews the value, and Get does not
+	// return it. What a loader does not find is not found. A value that this instance knows to
+	// be invalidated is not returned; as for every value, Local.TTL bounds what an instance
+	// may not know. With FixedTTL the windows follow the fixed TTL. All instances should have
+	// the same windows.
 	StaleWhileRevalidate time.Duration
 
 	// StaleIfError is for how long after the end of its TTL, or of MaxAge, a value is
-	// returned in place of an error of its load. The error is counted and traced, and the key
-	// is loaded again after StalePause at the earliest. While an instance loads the key,
-	// other instances that have the value return it. ErrNotFound is not such an error. 0
-	// means off.
+	// returned in place of an error of its load. The error is counted and traced. While an
+	// instance loads the key, other instances that have the value return it. ErrNotFound is
+	// not such an error. 0 means off.
 	StaleIfError time.Duration
 
-	// StalePause is for how long an instance returns the value in place of another load, after
-	// a load that StaleIfError or LoadSoftTimeout has replaced. 0 means DefaultStalePause.
-	// With RemoteOnly there is no pause.
+	// StalePause is for how long an instance does not load a key again after a load that has
+	// failed, or taken longer than LoadSoftTimeout, and returns the stale value. The local
+	// tier keeps the value for the pause, so the pause ends early where a copy is not trusted
+	// for as long (see Local.TTL), and with RemoteOnly there is none. 0 means
+	// DefaultStalePause.
 	StalePause time.Duration
 
 	// LoadSoftTimeout is how long a call waits for a load if StaleIfError allows to return
-	// the value that the load replaces. The load goes on, and its value is stored. Less than
-	// LoadTimeout; 0 means off.
+	// the value that the load replaces, its wait for a place (see MaxLoads) included. The load
+	// goes on, and its value is stored. Less than LoadTimeout; 0 means off.
 	LoadSoftTimeout time.Duration
 
 	// NotFoundTTL is how long a loader's ErrNotFound is remembered, counted from

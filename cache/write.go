@@ -20,8 +20,8 @@ import (
 // instance cannot read the log, its copies expire at most Options.Local.TTL after they were
 // read. If Invalidate returns a [*RemoteError], other instances may go on reading the old
 // values from the remote tier until the invalidation is made. The keys are queued: this
-// instance attempts their invalidation in the background until it succeeds, or MaxAge has
-// passed, and until then does not read the keys from the remote tier. The pauses between the
+// instance attempts their invalidation in the background until it succeeds, or MaxAge and
+// the longer window have passed, and until then does not read the keys from the remote tier. The pauses between the
 // attempts are up to 5 s, and end when the Remote serves again. errors.Is tells ErrQueued from
 // ErrRefused, for which somebody has to change the server's configuration. What is queued is
 // in the process only: see Close. An Invalidate can be repeated any number of times.
