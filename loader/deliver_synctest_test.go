@@ -191,6 +191,7 @@ func TestDeliverInterim(t *testing.T) {
 			loads++
 			<-interim
 			f.DeliverInterim(1)
+			f.DeliverInterim(3) // reaches nobody
 			<-end
 			return 2, ctx.Err()
 		}}

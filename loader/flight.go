@@ -76,9 +76,10 @@ func (f *Flight[V]) Deliver(value V, err error) {
 
 // DeliverInterim returns a result that stands in for the load's own to the callers that are
 // waiting, if the flight's Work has Interim. The load goes on, also without callers. Later
-// callers wait for the load's own result. DeliverInterim is called once at most.
+// callers wait for the load's own result. A second call does nothing. It is not safe for
+// concurrent use.
 func (f *Flight[V]) DeliverInterim(value V) {
-	if f.interim != nil {
+	if f.interim != nil && !f.early() {
 		f.standIn = value
 		close(f.interim)
 	}
