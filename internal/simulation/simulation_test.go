@@ -35,16 +35,17 @@ func play(t *testing.T, seed uint64, wrap func(remote.Tier) remote.Tier, windows
 
 func sound(r remote.Tier) remote.Tier { return r }
 
-func TestFleets(t *testing.T) { playAll(t, false) }
+func TestFleets(t *testing.T) { playAll(t, *seeds, false) }
 
 // TestFleetsWithWindows: stale values, too, are not served after their invalidation.
-func TestFleetsWithWindows(t *testing.T) { playAll(t, true) }
+// They are a quarter of the fleets.
+func TestFleetsWithWindows(t *testing.T) { playAll(t, max(*seeds/4, 1), true) }
 
-func playAll(t *testing.T, windows bool) {
-	t.Logf("%d seeds from %d on", *seeds, *first)
+func playAll(t *testing.T, n int, windows bool) {
+	t.Logf("%d seeds from %d on", n, *first)
 	var reads, invalidations, stale int
 	var longest time.Duration
-	for i := range *seeds {
+	for i := range n {
 		seed := *first + uint64(i)
 		h, v := play(t, seed, sound, windows)
 		if len(v.Violations) > 0 {
