@@ -48,10 +48,7 @@ func (c *Cache[K, V]) jitter(d time.Duration) time.Duration {
 // step 2.
 func (c *Cache[K, V]) copyLifetime(rec remote.Record, asOf time.Time) local.Lifetime {
 	trusted := remainder(c.jitter(c.opts.Local.TTL), time.Since(asOf))
-	fresh := remainder(rec.Left, time.Since(rec.Asked))
-	if rec.Window > 0 && fresh == 0 {
-		fresh = rec.Left - time.Since(rec.Asked)
-	}
+	fresh := rec.Left - max(time.Since(rec.Asked), 0)
 	life := withWindow(trusted, fresh, min(rec.Window, c.window()))
 	if !c.opts.FixedTTL && !rec.NotFound {
 		life.RenewEvery = max(rec.TTL/touchFraction, 1)
@@ -61,8 +58,12 @@ func (c *Cache[K, V]) copyLifetime(rec remote.Record, asOf time.Time) local.Life
 }
 
 // withWindow returns the lifetime of a local copy that is trusted for a time, of a value that
-// is fresh for a time, and stale for its window after that.
+// is fresh for a time, and stale for its window after that. A negative fresh is for how long
+// the value has been stale.
 func withWindow(trusted, fresh, window time.Duration) local.Lifetime {
+	if window == 0 {
+		fresh = max(fresh, 0)
+	}
 	ttl := min(trusted, fresh)
 	return local.Lifetime{TTL: ttl, Window: max(min(trusted, fresh+min(window, longest-max(fresh, 0)))-ttl, 0)}
 }
@@ -72,12 +73,7 @@ func withWindow(trusted, fresh, window time.Duration) local.Lifetime {
 // is a copy like any other, with nothing to renew.
 func (c *Cache[K, V]) unsentLifetime(ttl time.Duration, notFound bool, began, asOf time.Time) local.Lifetime {
 	trusted := remainder(c.jitter(c.opts.Local.TTL), time.Since(asOf))
-	window := c.windowOf(notFound, ttl)
-	fresh := min(ttl, c.opts.MaxAge-time.Since(began))
-	if window == 0 {
-		fresh = max(fresh, 0)
-	}
-	return withWindow(trusted, fresh, window)
+	return withWindow(trusted, min(ttl, c.opts.MaxAge-time.Since(began)), c.windowOf(notFound, ttl))
 }
 
 // windowOf is the window of a value, or of a key that the source does not have. Together with

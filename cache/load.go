@@ -212,13 +212,12 @@ func (t *fetch[K, V]) callLoader(ctx context.Context) (answer[V], time.Duration)
 	t.guarded = t.c.isGuarded(t.key)
 	value, err := t.observeLoad(ctx)
 	t.stopTimer()
+	if t.notModified(err) {
+		value, err = t.old.entry.value, nil
+	}
 	switch {
 	case err == nil:
 		t.forgetOld()
-		return t.loaded(t.c.newEntry(t.key, value), nil), t.c.lifetime(t.key, value)
-	case t.notModified(err):
-		t.forgetOld()
-		value = t.old.entry.value
 		return t.loaded(t.c.newEntry(t.key, value), nil), t.c.lifetime(t.key, value)
 	case errors.Is(err, ErrNotFound):
 		t.forgetOld()

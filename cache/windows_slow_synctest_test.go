@@ -114,3 +114,25 @@ func TestLoadSoftTimeoutInTheQueue(t *testing.T) {
 		wantAnswer(t, c, "k", loading(t), "new")
 	})
 }
+
+// A Cost may use the cache: it is called under no lock, also for a value that stands in for a
+// load.
+func TestCostOfAStaleValueMayUseTheCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c *cache.Cache[string, string]
+		uses := false
+		o := options(nil)
+		o.StaleIfError = ttl
+		o.Cost = func(key, _ string) int64 {
+			if uses {
+				invalidate(t, c, key)
+			}
+			return 1
+		}
+		c = newCache(t, o)
+		wantLoad(t, c, "k", constant("old"), "old")
+		time.Sleep(ttl)
+		uses = true
+		wantError(t, c, "k", failing(errSource), errSource) // Cost has invalidated the key
+	})
+}

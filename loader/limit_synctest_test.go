@@ -273,3 +273,19 @@ func TestTryTakesAPlaceThatIsFree(t *testing.T) {
 		mustAdmit(t, l, 2)
 	})
 }
+
+// A load that outlives the load that it was started in takes a place of its own.
+func TestOutside(t *testing.T) {
+	l := loader.NewLimit(1)
+	err := l.Run(t.Context(), func(ctx context.Context) {
+		if l.Try(ctx) == nil {
+			t.Error("a load within a load needs a place")
+		}
+		if l.Try(l.Outside(ctx)) != nil {
+			t.Error("a load outside of the load that started it needs no place")
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

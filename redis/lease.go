@@ -39,8 +39,8 @@ func (s *Store) Lease(ctx context.Context, key string, hold time.Duration, repla
 		return nil, remote.Record{}, err
 	}
 	if taken {
-		l, err := s.newLease(key, record, hold, rest)
-		return asLease(l), remote.Record{}, err
+		l, err := s.newLease(key, record, hold, s.opts.LeaseTTL/3, rest)
+		return l, remote.Record{}, err
 	}
 	rec, err := standing(key, rest)
 	rec.Asked = asked
@@ -59,11 +59,8 @@ func (s *Store) LeaseStale(ctx context.Context, key string, hold time.Duration, 
 		s.clearAsked(key, record, err)
 		return nil, remote.Record{}, err
 	case taken:
-		l, err := s.newLease(key, record, hold, rest)
-		if l != nil {
-			l.renewIn(s.opts.LeaseTTL / 12) // the value may end soon
-		}
-		return asLease(l), remote.Record{}, err
+		l, err := s.newLease(key, record, hold, s.opts.LeaseTTL/12, rest) // the value may end soon
+		return l, remote.Record{}, err
 	case len(rest) == 0:
 		return nil, remote.Record{State: remote.StateValue, Version: version, Leased: true}, nil
 	}
@@ -102,16 +99,7 @@ func (s *Store) Seize(ctx context.Context, key string, hold time.Duration) (remo
 	if err != nil || !taken {
 		return nil, err
 	}
-	l, err := s.newLease(key, record, hold, rest)
-	return asLease(l), err
-}
-
-// asLease returns l, or nil for no lease.
-func asLease(l *lease) remote.Lease {
-	if l == nil {
-		return nil
-	}
-	return l
+	return s.newLease(key, record, hold, s.opts.LeaseTTL/3, rest)
 }
 
 // clearAsked clears a lease that a failed command asked for, unless err shows that the
@@ -154,8 +142,9 @@ func (s *Store) clear(key string, record []byte) {
 	})
 }
 
-// newLease returns the lease granted by a script. rest has the time of the grant.
-func (s *Store) newLease(key string, record []byte, hold time.Duration, rest []any) (*lease, error) {
+// newLease returns the lease granted by a script, with its first renewal after the time first.
+// rest has the time of the grant.
+func (s *Store) newLease(key string, record []byte, hold, first time.Duration, rest []any) (remote.Lease, error) {
 	if len(rest) != 1 {
 		return nil, errReply
 	}
@@ -163,16 +152,16 @@ func (s *Store) newLease(key string, record []byte, hold time.Duration, rest []a
 	if !ok {
 		return nil, errReply
 	}
-	return s.hold(key, record, hold, granted), nil
+	return s.hold(key, record, hold, first, granted), nil
 }
 
 // hold returns a lease granted at that time of Redis' clock, and keeps the lease alive for
-// at most hold.
-func (s *Store) hold(key string, record []byte, hold time.Duration, granted int64) *lease {
+// at most hold, with renewals after the time first and then every third of LeaseTTL.
+func (s *Store) hold(key string, record []byte, hold, first time.Duration, granted int64) *lease {
 	l := &lease{s: s, key: key, record: record, granted: granted, until: time.Now().Add(hold)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.timer = time.AfterFunc(s.opts.LeaseTTL/3, func() { s.inBackground(l.renew) })
+	l.timer = time.AfterFunc(first, func() { s.inBackground(l.renew) })
 	return l
 }
 
@@ -194,13 +183,6 @@ func (l *lease) renew(ctx context.Context) {
 	}
 }
 
-// renewIn moves the first renewal.
-func (l *lease) renewIn(d time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.timer.Reset(d)
-}
-
 // end stops the renewals.
 func (l *lease) end() {
 	l.mu.Lock()
@@ -214,14 +196,7 @@ func (l *lease) end() {
 func (l *lease) Fill(ctx context.Context, f remote.Fill) (held bool, err error) {
 	l.end()
 	deadline := l.granted + millis(f.MaxAge)
-	ttl, window := int64(0), int64(0)
-	if f.TTL > 0 {
-		ttl = millis(f.TTL)
-	}
-	if f.Window > 0 {
-		window = millis(f.Window)
-	}
-	held, rest, err := l.s.evalList(ctx, fillScript, l.key, l.record, encodeValue(l.key, f, deadline), ttl, deadline, window)
+	held, rest, err := l.s.evalList(ctx, fillScript, l.key, l.record, encodeValue(l.key, f, deadline), millisOrNone(f.TTL), deadline, millisOrNone(f.Window))
 	if err != nil || len(rest) == 0 {
 		return held, err
 	}
@@ -229,6 +204,14 @@ func (l *lease) Fill(ctx context.Context, f remote.Fill) (held bool, err error) 
 	reason := replyOf(text)
 	l.s.noteRefusal(reason)
 	return held, errors.New("redis: fill: " + reason.Error())
+}
+
+// millisOrNone returns d in milliseconds; 0 if d is not positive.
+func millisOrNone(d time.Duration) int64 {
+	if d <= 0 {
+		return 0
+	}
+	return millis(d)
 }
 
 // Release gives the lease up. After an error the lease is given up in the background.

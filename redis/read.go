@@ -47,7 +47,7 @@ func (s *Store) GetOrLease(ctx context.Context, key string, hold time.Duration, 
 	at, err := reply.time.Result()
 	switch {
 	case granted && err == nil: // the record that GET found, if any, has expired
-		return s.hold(r.key, r.lease, hold, at.UnixMilli()), remote.Record{Asked: reply.rec.Asked, Complete: reply.rec.Complete}, nil
+		return s.hold(r.key, r.lease, hold, s.opts.LeaseTTL/3, at.UnixMilli()), remote.Record{Asked: reply.rec.Asked, Complete: reply.rec.Complete}, nil
 	case granted: // Redis did not return the time
 		s.clear(r.key, r.lease)
 	case reply.set.Err() != nil:

@@ -11,7 +11,7 @@
 //   - rockscache: Fetch and TagAsDeleted. It has no local tier, and its users encode
 //     their values: here as JSON.
 //
-// rueidisaside is not measured yet.
+// rueidisaside is not among them.
 //
 // The module is not part of go.work, so that the library and its tests do not depend on
 // the modules of others.

@@ -9,9 +9,15 @@ import (
 // stale stores a value that is stale as soon as stale returns, and is kept for long.
 func (s *suite) stale(key, payload string) remote.Record {
 	s.Helper()
+	return s.staleFor(key, payload, long)
+}
+
+// staleFor is stale for a value with another window.
+func (s *suite) staleFor(key, payload string, window time.Duration) remote.Record {
+	s.Helper()
 	const ttl = 10 * time.Millisecond
 	held, err := s.lease(s.A, key, nil).Fill(s.Context(),
-		remote.Fill{Payload: []byte(payload), TTL: ttl, MaxAge: long, Window: long})
+		remote.Fill{Payload: []byte(payload), TTL: ttl, MaxAge: long, Window: window})
 	if err != nil || !held {
 		s.Fatalf("Fill: held %v, err %v", held, err)
 	}
@@ -20,7 +26,11 @@ func (s *suite) stale(key, payload string) remote.Record {
 			break
 		}
 	}
-	return s.wantStale(s.B, key, payload)
+	rec := s.wantValue(s.B, key, payload)
+	if rec.Left > 0 || rec.Left < -window || rec.Window != window {
+		s.Fatalf("the record is %+v, want a stale one", rec)
+	}
+	return rec
 }
 
 func (s *suite) wantStale(r remote.Tier, key, payload string) remote.Record {
@@ -146,4 +156,13 @@ func (s *suite) staleLeaseLapses() {
 	s.Crash()
 	s.Sleep(s.LeaseTTL * 5 / 4)
 	s.wantHeld(s.leaseStale(s.B, "k", old.Version), "new", true)
+}
+
+// staleLeaseOutlives: the lease of a stale value stands although the value's Window ends.
+func (s *suite) staleLeaseOutlives() {
+	l := s.leaseStale(s.A, "k", s.staleFor("k", "old", s.LeaseTTL*3/4).Version)
+	s.Sleep(s.LeaseTTL * 5 / 4)
+	s.wantState(s.B, "k", remote.StateLease)
+	s.wantHeld(l, "new", true)
+	s.wantValue(s.B, "k", "new")
 }

@@ -76,6 +76,7 @@ var checks = []struct {
 	{"the lease of a stale value is released", (*suite).staleRelease},
 	{"a delete fences the fill of a stale value", (*suite).staleFences},
 	{"the lease of a stale value lapses", (*suite).staleLeaseLapses},
+	{"the lease of a stale value outlives it", (*suite).staleLeaseOutlives},
 	{"keys are any bytes", (*suite).keys},
 	{"a delete of many", (*suite).deleteMany},
 	{"an ended context", (*suite).endedContext},

@@ -132,6 +132,9 @@ var windows = []mutant{
 	{"the token in a stale value", []change{{
 		"redis/scripts/begin.lua", "string.sub(start, 49, 64) == string.sub(lease, 3)", "true",
 	}}, tests("TestConformsOnRedis/a_delete_fences"), "held true"},
+	{"a lease that outlives its stale value", []change{{
+		"redis/scripts/renew.lua", "kind == 'V' and redis.call('PTTL', KEYS[1]) <= tonumber(ARGV[2])", "false",
+	}}, tests("TestConformsOnRedis/the_lease_of_a_stale_value_outlives"), "the record is absent"},
 	{"no renewal in a window", []change{{
 		"redis/scripts/touch.lua", "  if left < 1 then return 0 end\n", "",
 	}}, tests("TestConformsOnRedis/a_value_is_kept"), "a touch of a stale value"},
