@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,12 +58,13 @@ func TestConformsOnRedis(t *testing.T) {
 }
 
 // miniredis lets time pass only when it is told to, and holds one set of keys: so
-// each check has a server of its own, with a clock that is driven here.
+// each check has a server of its own, with a clock that is driven here. On a machine that
+// stands still the clock does, too.
 func TestConformsOnMiniredis(t *testing.T) {
 	cachetest.TestRemote(t, func(t *testing.T, check func(*testing.T, cachetest.Harness)) {
 		t.Parallel()
 		server := miniredis.RunT(t)
-		go drive(t.Context(), server)
+		c := drive(t.Context(), server)
 		client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
 		t.Cleanup(func() { _ = client.Close() })
 		// It takes seconds for what Redis does in milliseconds.
@@ -72,23 +74,41 @@ func TestConformsOnMiniredis(t *testing.T) {
 		check(t, cachetest.Harness{
 			A: a, B: b, Crash: func() { _ = a.Close() },
 			LeaseTTL:  o.LeaseTTL,
-			Sleep:     func(d time.Duration) { <-time.After(d) },
+			Sleep:     c.sleep,
 			Tombstone: func(key string, ttl time.Duration) { put(t, client, "nearside:"+key, tombstone, ttl) },
 			Corrupt:   func(key string) { put(t, client, "nearside:"+key, "corrupt", time.Hour) },
 		})
 	})
 }
 
-func drive(ctx context.Context, server *miniredis.Miniredis) {
-	last := time.Now()
-	for {
-		select {
-		case now := <-time.After(5 * time.Millisecond):
-			server.FastForward(now.Sub(last))
-			last = now
-		case <-ctx.Done():
-			return
+// serverClock is the time that has passed on a miniredis.
+type serverClock struct{ passed atomic.Int64 }
+
+// drive lets time pass on server until ctx ends: as much as really passes, but for what a
+// step is late.
+func drive(ctx context.Context, server *miniredis.Miniredis) *serverClock {
+	const step, most = 5 * time.Millisecond, 10 * time.Millisecond
+	c, last := new(serverClock), time.Now()
+	go func() {
+		for {
+			select {
+			case now := <-time.After(step):
+				d := min(now.Sub(last), most)
+				server.FastForward(d)
+				c.passed.Add(int64(d))
+				last = now
+			case <-ctx.Done():
+				return
+			}
 		}
+	}()
+	return c
+}
+
+// sleep returns when d has passed on the server.
+func (c *serverClock) sleep(d time.Duration) {
+	for end := c.passed.Load() + int64(d); c.passed.Load() < end; {
+		<-time.After(time.Millisecond)
 	}
 }
 
