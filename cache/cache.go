@@ -62,6 +62,7 @@ type entry[V any] struct {
 	staleFor time.Duration // of a value that stands in for a load: how stale it is at the end of its TTL
 	notFound bool
 	replaced atomic.Bool // a load in the background is to replace the stale value
+	early    *early      // nil without EarlyRevalidation
 	tags     []string
 }
 

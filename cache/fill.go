@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/nearside-go/nearside/cache/remote"
@@ -16,7 +17,7 @@ import (
 // may have been. The lease keeps an invalidated value out if the deletion of its key reached
 // the remote tier. If the deletion failed, only this instance knows.
 func (t *fetch[K, V]) encode(ctx context.Context, a answer[V], ttl time.Duration) (fill remote.Fill, ok bool) {
-	if ttl == 0 || a.stale {
+	if ttl == 0 || a.standsIn {
 		t.reportSkipped(ctx, a)
 		return fill, false
 	}
@@ -28,7 +29,12 @@ func (t *fetch[K, V]) encode(ctx context.Context, a answer[V], ttl time.Duration
 		return fill, false
 	}
 	fill = remote.Fill{NotFound: a.notFound(), TTL: ttl, MaxAge: t.c.opts.MaxAge, Window: t.c.windowOf(a.notFound(), ttl), Stamp: t.snap.stamp, Tags: a.entry.tags}
-	if !a.notFound() {
+	if t.c.opts.EarlyRevalidation > 0 && !a.notFound() {
+		fill.LoadTime = t.took
+	}
+	if fill.Unchanged = t.unchanged && t.old.replaces() && slices.Equal(a.entry.tags, t.old.entry.tags); fill.Unchanged {
+		fill.Payload = t.old.payload
+	} else if !a.notFound() {
 		var err error
 		if fill.Payload, err = encode(t.c.opts.Codec, a.entry.value); err != nil {
 			t.c.unencodable(ctx, t.key, err)
@@ -58,7 +64,7 @@ func (t *fetch[K, V]) checkTags(ctx context.Context, a answer[V]) bool {
 // fillTiers puts a value that was loaded with a lease into the tiers, while nobody waits.
 func (t *fetch[K, V]) fillTiers(ctx context.Context, lease remote.Lease, a answer[V], fill remote.Fill, fits bool) {
 	switch {
-	case !fits && (a.stale || a.entry == nil): // the load has failed
+	case !fits && (a.standsIn || a.entry == nil): // the load has failed
 		t.release(ctx, lease)
 	case !fits:
 		if _, err := t.giveUp(ctx, lease); err != nil {
@@ -82,7 +88,7 @@ func (t *fetch[K, V]) fill(ctx context.Context, lease remote.Lease, a answer[V],
 	}
 	switch {
 	case err != nil && held:
-		t.keepLocal(ctx, a, t.c.unsentLifetime(fill.TTL, fill.NotFound, t.snap.taken, t.validAsOf()), FillLocal, err)
+		t.keepOwn(ctx, a, fill, FillLocal, err)
 	case err != nil:
 		t.keepUnsent(ctx, lease, a, fill, FillLocal, err)
 	case !held:
@@ -90,6 +96,7 @@ func (t *fetch[K, V]) fill(ctx context.Context, lease remote.Lease, a answer[V],
 		t.reportFill(ctx, FillRefused, nil)
 	default:
 		rec := remote.Record{Asked: asked, NotFound: fill.NotFound, TTL: fill.TTL, Left: left, Window: fill.Window}
+		t.c.endsEarly(a.entry, fill.LoadTime, left-time.Since(asked))
 		t.keepLocal(ctx, a, t.c.copyLifetime(rec, t.validAsOf()), Filled, nil)
 		t.c.recordLater(ctx, a.entry.tags, t.snap.stamp, a.epoch)
 	}
@@ -101,7 +108,7 @@ func (t *fetch[K, V]) release(ctx context.Context, lease remote.Lease) {
 	}
 }
 
-// giveUp ends a lease whose value is not stored. A stale record goes, too: its load has
+// giveUp ends a lease whose value is not stored. The record beside it goes, too: its load has
 // succeeded.
 func (t *fetch[K, V]) giveUp(ctx context.Context, lease remote.Lease) (held bool, err error) {
 	if t.old.replaces() {
@@ -124,13 +131,19 @@ func (t *fetch[K, V]) keepUnsent(ctx context.Context, lease remote.Lease, a answ
 		t.c.remoteFailed(ctx, "release", err)
 		t.reportFill(ctx, FillFailed, cmp.Or(cause, err))
 	case held:
-		t.keepLocal(ctx, a, t.c.unsentLifetime(fill.TTL, fill.NotFound, t.snap.taken, t.validAsOf()), outcome, cause)
+		t.keepOwn(ctx, a, fill, outcome, cause)
 	case cause != nil:
 		t.reportFill(ctx, FillFailed, cause)
 	default:
 		t.c.counters.refusedFills.Add(1)
 		t.reportFill(ctx, FillRefused, nil)
 	}
+}
+
+// keepOwn publishes a loaded value that the remote tier does not hold.
+func (t *fetch[K, V]) keepOwn(ctx context.Context, a answer[V], fill remote.Fill, outcome FillOutcome, cause error) {
+	t.c.endsEarly(a.entry, fill.LoadTime, min(fill.TTL, fill.MaxAge-time.Since(t.snap.taken)))
+	t.keepLocal(ctx, a, t.c.unsentLifetime(fill.TTL, fill.NotFound, t.snap.taken, t.validAsOf()), outcome, cause)
 }
 
 // validAsOf is the latest time at which a loaded value is known to be valid by its tags: when
@@ -203,9 +216,9 @@ func (t *fetch[K, V]) reportWithheld(ctx context.Context, err error) {
 }
 
 // reportSkipped reports a value that its TTL keeps out of the tiers. An error of the loader,
-// and a stale value in its place, is not reported.
+// and a value in its place, is not reported.
 func (t *fetch[K, V]) reportSkipped(ctx context.Context, a answer[V]) {
-	if a.err == nil && !a.stale {
+	if a.err == nil && !a.standsIn {
 		t.reportFill(ctx, FillSkipped, nil)
 	}
 }

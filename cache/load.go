@@ -105,7 +105,7 @@ func (t *fetch[K, V]) wait(ctx context.Context) (remote.Record, error) {
 }
 
 // lead takes the lease and loads, and fills the tiers after its callers have the value. The
-// lease replaces the record that replace names, unless that is the stale value of t.old. If
+// lease replaces the record that replace names, unless that is the value of t.old. If
 // lead reports false it has not loaded: the record stands in the way, or the remote tier
 // failed.
 func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (a answer[V], rec remote.Record, led bool, err error) {
@@ -147,7 +147,7 @@ func (t *fetch[K, V]) takeLease(ctx context.Context, replace []byte) (lease remo
 	err = t.budget.spend(ctx, func(ctx context.Context) (err error) {
 		take := t.c.opts.Remote.Lease
 		if t.old.replaces() {
-			take = t.c.opts.Remote.LeaseStale
+			take = t.c.opts.Remote.LeaseBeside
 		}
 		lease, rec, err = take(ctx, t.remoteKey, t.c.opts.LoadTimeout, replace)
 		return err
@@ -197,7 +197,9 @@ func (t *fetch[K, V]) loadUnfenced(ctx context.Context, keep bool) (a answer[V],
 			if t.c.opts.Remote != nil {
 				outcome = FillLocal
 			}
-			t.keepLocal(ctx, a, t.c.unfencedLifetime(ttl, a.notFound(), t.snap.taken), outcome, nil)
+			life := t.c.unfencedLifetime(ttl, a.notFound(), t.snap.taken)
+			t.c.endsEarly(a.entry, t.took, max(life.TTL, life.MaxAge))
+			t.keepLocal(ctx, a, life, outcome, nil)
 		}
 	})
 	return a, err
@@ -212,7 +214,7 @@ func (t *fetch[K, V]) callLoader(ctx context.Context) (answer[V], time.Duration)
 	t.guarded = t.c.isGuarded(t.key)
 	value, err := t.observeLoad(ctx)
 	t.stopTimer()
-	if t.notModified(err) {
+	if t.unchanged = t.notModified(err); t.unchanged {
 		value, err = t.old.entry.value, nil
 	}
 	switch {
@@ -239,12 +241,16 @@ func (t *fetch[K, V]) loaded(e *entry[V], err error) answer[V] {
 func (t *fetch[K, V]) observeLoad(ctx context.Context) (value V, err error) {
 	start, failed := time.Now(), true
 	t.c.counters.loads.Add(1)
+	if t.draw > 0 {
+		t.c.counters.earlyLoads.Add(1)
+	}
 	defer func() {
+		t.took = time.Since(start)
 		if failed {
 			t.c.counters.loadErrors.Add(1)
 		}
 		if t.c.opts.Trace.Load != nil {
-			t.c.opts.Trace.Load(ctx, LoadInfo{Key: t.c.opts.Key(t.key), Took: time.Since(start), Err: err})
+			t.c.opts.Trace.Load(ctx, LoadInfo{Key: t.c.opts.Key(t.key), Took: t.took, Err: err})
 		}
 	}()
 	value, err = t.load(t.withPrevious(ctx), t.key)

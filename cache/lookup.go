@@ -30,10 +30,13 @@ type fetch[K comparable, V any] struct {
 	seen      seen
 	snap      snapshot // from before the remote tier was read, or the load began
 	guarded   bool     // when the load began, nothing was to be stored for the key
-	old       *old[V]  // the stale value that the load is to replace; nil for none
+	old       *old[V]  // the value that the load is to replace; nil for none
 
-	background bool   // no caller waits: the load replaces a value that a caller got
-	stopTimer  func() // of LoadSoftTimeout
+	background bool          // no caller waits: the load replaces a value that a caller got
+	draw       float64       // in the background: what has picked a fresh value; 0 for a stale one
+	took       time.Duration // how long the loader ran
+	unchanged  bool          // the loader has returned ErrNotModified
+	stopTimer  func()        // of LoadSoftTimeout
 
 	// The last invalidation of the key that this instance remembers from before the remote
 	// tier was asked.
@@ -99,10 +102,16 @@ func (t *fetch[K, V]) lookup(ctx context.Context, f *loader.Flight[answer[V]]) (
 	}
 	// The caller has missed locally, and another flight may have published and ended since:
 	// without a second look-up its load would be done twice.
-	if e, ok := t.c.local.Peek(t.key); ok && t.uses(e) && t.c.invalidations.EntryValid(e.tags, &e.epoch) {
-		return t.found(e, TierLocal), nil, true
+	if e, ok := t.c.local.Peek(t.key); ok && t.c.invalidations.EntryValid(e.tags, &e.epoch) {
+		if t.uses(e) {
+			return t.found(e, TierLocal), nil, true
+		}
+		if e.early != nil {
+			left := time.Until(e.early.end)
+			t.old = &old[V]{entry: e, from: TierLocal, since: e.early.end, left: left, found: time.Now(), epoch: e.epoch.Load()}
+		}
 	}
-	if t.load != nil {
+	if t.old == nil && t.load != nil {
 		t.old = t.c.localOld(t.key)
 	}
 	if t.c.opts.Remote != nil {
@@ -114,10 +123,13 @@ func (t *fetch[K, V]) lookup(ctx context.Context, f *loader.Flight[answer[V]]) (
 	return a, err, ok
 }
 
-// uses reports whether this fetch may return e: a value that stands in for a load answers no
-// Get, and no load in the background.
+// uses reports whether this fetch may return e. A value that stands in for a load answers no
+// Get, and no load in the background. Nor is the value returned that such a load is to replace.
 func (t *fetch[K, V]) uses(e *entry[V]) bool {
-	return e.staleFor == 0 || t.load != nil && !t.background
+	if e.staleFor > 0 {
+		return t.load != nil && !t.background
+	}
+	return t.draw == 0 || !t.c.picksEntry(t.draw, e)
 }
 
 func (t *fetch[K, V]) lookupRemote(ctx context.Context) (a answer[V], err error, ok bool) {
@@ -217,14 +229,19 @@ func (t *fetch[K, V]) accept(ctx context.Context, rec remote.Record) (answer[V],
 			return answer[V]{}, false
 		}
 	}
-	life := t.c.copyLifetime(rec, asOf)
-	if rec.Window > 0 && rec.Left <= 0 {
+	life, left := t.c.copyLifetime(rec, asOf), rec.Left-max(time.Since(rec.Asked), 0)
+	if rec.Window > 0 && rec.Left <= 0 || t.pickedEarly(rec.LoadTime, left) {
 		if t.load == nil {
 			return answer[V]{}, false
 		}
 		return t.keepOld(ctx, rec, e, life)
 	}
+	t.c.endsEarly(e, rec.LoadTime, left)
 	a := t.found(e, TierRemote)
+	if t.load != nil && !t.background {
+		a.draw = t.c.draw(rec.LoadTime, left)
+		a.due = a.draw > 0
+	}
 	if life.RenewEvery > 0 && life.RenewIn <= 0 {
 		life.RenewIn = life.RenewEvery
 		t.c.touchLater(ctx, t.key)
@@ -283,7 +300,8 @@ func (t *fetch[K, V]) cameBack(rec remote.Record) bool {
 
 // found is the answer that an entry of a tier gives.
 func (t *fetch[K, V]) found(e *entry[V], from Tier) answer[V] {
-	a := answer[V]{entry: e, from: from, epoch: t.snap.epoch, turn: t.snap.turn, stale: e.staleFor > 0}
+	standsIn := e.staleFor > 0
+	a := answer[V]{entry: e, from: from, epoch: t.snap.epoch, turn: t.snap.turn, stale: standsIn, standsIn: standsIn}
 	if e.notFound {
 		a.err = ErrNotFound
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"reflect"
 	"time"
 
@@ -83,7 +84,7 @@ type Options[K comparable, V any] struct {
 	StaleIfError time.Duration
 
 	// StalePause is for how long an instance does not load a key again after a load that has
-	// failed, or taken longer than LoadSoftTimeout, and returns the stale value. The local
+	// failed, or taken longer than LoadSoftTimeout, and returns the value it has. The local
 	// tier keeps the value for the pause, so the pause ends early where a copy is not trusted
 	// for as long (see Local.TTL), and with RemoteOnly there is none. 0 means
 	// DefaultStalePause.
@@ -93,6 +94,15 @@ type Options[K comparable, V any] struct {
 	// the value that the load replaces, its wait for a place (see MaxLoads) included. The load
 	// goes on, and its value is stored. Less than LoadTimeout; 0 means off.
 	LoadSoftTimeout time.Duration
+
+	// EarlyRevalidation makes reads of GetOrLoad load a value again in the background shortly
+	// before its TTL or its MaxAge ends: so no caller waits for the load, and callers of a
+	// popular key do not all miss at once. A read does so with a probability that grows towards
+	// the end, and with the time that the last load of the value took; one instance of the
+	// fleet loads. EarlyRevalidation is the factor beta of XFetch (Vattani et al., VLDB 2015):
+	// 1 is as published, more is earlier. A read that renews the TTL has put its end off, so
+	// without FixedTTL it is mostly MaxAge that counts. 0 means off.
+	EarlyRevalidation float64
 
 	// NotFoundTTL is how long a loader's ErrNotFound is remembered, counted from
 	// the fill. Reads do not renew it. 0 means that ErrNotFound is not remembered.
@@ -273,8 +283,11 @@ func (o Options[K, V]) validate() error {
 	if o.LoadSoftTimeout > 0 && o.LoadSoftTimeout >= cmp.Or(o.LoadTimeout, DefaultLoadTimeout) {
 		problem("LoadSoftTimeout is not less than LoadTimeout")
 	}
-	if o.StalePause > 0 && o.StaleIfError == 0 && o.StaleWhileRevalidate == 0 {
-		problem("StalePause needs StaleIfError or StaleWhileRevalidate")
+	if o.StalePause > 0 && o.StaleIfError == 0 && o.StaleWhileRevalidate == 0 && o.EarlyRevalidation == 0 {
+		problem("StalePause needs StaleIfError, StaleWhileRevalidate or EarlyRevalidation")
+	}
+	if !(o.EarlyRevalidation >= 0 && o.EarlyRevalidation <= math.MaxFloat64) {
+		problem("EarlyRevalidation is not a number from 0 up")
 	}
 	for _, n := range []struct {
 		name  string

@@ -9,8 +9,8 @@ import (
 type previousKey struct{}
 
 // Previous returns the value that a load is to replace, for a loader that is called with ctx;
-// false if the cache has none. V is the type of the cache's values. The value is stale, and
-// callers share it, so treat it as read-only. A loader that asks its source whether the value
+// false if the cache has none. V is the type of the cache's values. The value is stale, or with
+// Options.EarlyRevalidation about to be. Callers share it, so treat it as read-only. A loader that asks its source whether the value
 // has changed may return [ErrNotModified].
 func Previous[V any](ctx context.Context) (V, bool) {
 	if v, _ := ctx.Value(previousKey{}).(*V); v != nil {

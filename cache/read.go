@@ -47,6 +47,9 @@ func (c *Cache[K, V]) GetOrLoad(ctx context.Context, key K, load func(context.Co
 		panic("cache: GetOrLoad was given no function to load with")
 	}
 	if e, due, ok := c.local.Lookup(key); ok && (e.epoch.Load() == c.invalidations.Epoch() || c.revalidate(e)) {
+		if e.early != nil {
+			c.replaceEarly(ctx, key, load, e)
+		}
 		if due || e.notFound || e.staleFor > 0 || c.traced {
 			return e.value, c.localHit(ctx, key, e, due)
 		}
@@ -97,8 +100,10 @@ type answer[V any] struct {
 	epoch uint64    // of the invalidations, before the value was read or loaded
 	turn  uint64    // in which the load began, or the tier was asked
 
-	stale bool // the TTL of the value has ended
-	due   bool // of a stale value: a load in the background is to replace it
+	standsIn bool    // the value was there before the flight, which was to replace it
+	stale    bool    // the TTL of the value has ended
+	due      bool    // a load in the background is to replace the value
+	draw     float64 // what has picked a fresh value that is due
 
 	complete bool // of a miss: this instance has applied every invalidation from before the look-up
 }
@@ -132,7 +137,7 @@ func (c *Cache[K, V]) loadFlight(ctx context.Context, key K, load func(context.C
 	return c.join(ctx, key, func() (answer[V], error) {
 		a, err := c.findOrLoad(ctx, key, load)
 		if err == nil && a.due {
-			c.revalidateLater(ctx, key, load, a.entry)
+			c.revalidateLater(ctx, key, load, a.entry, a.draw)
 		}
 		return a, err
 	})

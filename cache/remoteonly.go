@@ -56,8 +56,8 @@ func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.C
 		if err != nil || a.entry == nil {
 			return a, err
 		}
-		// A stale value may be from before the flight, which no invalidation has doomed then.
-		current := complete && !a.stale || a.turn > asked
+		// A value from before the flight may be invalid, although the flight is not doomed.
+		current := complete && !a.standsIn || a.turn > asked
 		if current && (a.epoch >= epoch || c.invalidations.EntryValid(a.entry.tags, &a.entry.epoch)) {
 			return a, nil
 		}

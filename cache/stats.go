@@ -16,6 +16,7 @@ type Stats struct {
 
 	Loads      uint64 // runs of a loader, over all keys
 	LoadErrors uint64 // of these, runs that failed or panicked; ErrNotFound is no failure
+	EarlyLoads uint64 // of the runs, those of values that had not ended: see Options.EarlyRevalidation
 	LeaseWaits uint64 // waits for the load of another instance
 
 	Fills        uint64 // loaded values that were stored in the tiers
@@ -53,7 +54,7 @@ type Stats struct {
 
 type counters struct {
 	localNotFoundHits, remoteHits, remoteNotFoundHits, misses                      atomic.Uint64
-	loads, loadErrors, leaseWaits                                                  atomic.Uint64
+	loads, loadErrors, earlyLoads, leaseWaits                                      atomic.Uint64
 	fills, refusedFills, doomedFills, encodeErrors                                 atomic.Uint64
 	touches, corruptRecords                                                        atomic.Uint64
 	abandonedFills, overMaxPayload                                                 atomic.Uint64
@@ -81,6 +82,7 @@ func (c *Cache[K, V]) Stats() Stats {
 		Misses:                n.misses.Load(),
 		Loads:                 n.loads.Load(),
 		LoadErrors:            n.loadErrors.Load(),
+		EarlyLoads:            n.earlyLoads.Load(),
 		LeaseWaits:            n.leaseWaits.Load(),
 		Fills:                 n.fills.Load(),
 		RefusedFills:          n.refusedFills.Load(),

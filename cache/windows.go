@@ -12,19 +12,21 @@ import (
 	"github.com/nearside-go/nearside/local"
 )
 
-// old is a stale value that a look-up has found. It may be returned within the windows.
+// old is a value that a look-up has found, and that a load is to replace. It is stale, and may be
+// returned within the windows; or it is fresh, for EarlyRevalidation.
 type old[V any] struct {
 	entry   *entry[V]
 	from    Tier
-	since   time.Time     // the end of its TTL
+	since   time.Time     // the end of its TTL; later than now for a fresh value
 	left    time.Duration // when it was found: until this instance may not keep it any more
 	found   time.Time
 	version []byte // of its record; nil for a local entry
+	payload []byte // of its record
 	epoch   uint64 // of the invalidations, before it was found
 	turn    uint64 // in which it was found
 }
 
-// replaces reports whether a load would replace a stale record.
+// replaces reports whether a load would replace a record, which stays meanwhile.
 func (o *old[V]) replaces() bool { return o != nil && o.version != nil }
 
 // is reports whether rec is the record of o.
@@ -48,13 +50,13 @@ func (c *Cache[K, V]) localOld(key K) *old[V] {
 	}
 }
 
-// keepOld notes the stale value of a record, and publishes a copy in the local tier. It
-// reports whether the value may be returned at once.
+// keepOld notes the value of a record, which a load is to replace, and publishes a copy in the
+// local tier. It reports whether the value may be returned at once.
 func (t *fetch[K, V]) keepOld(ctx context.Context, rec remote.Record, e *entry[V], life local.Lifetime) (answer[V], bool) {
 	now := time.Now()
 	t.old = &old[V]{
 		entry: e, from: TierRemote, since: rec.Asked.Add(rec.Left),
-		left: life.TTL + life.Window, found: now, version: rec.Version, epoch: t.snap.epoch, turn: t.snap.turn,
+		left: life.TTL + life.Window, found: now, version: rec.Version, payload: rec.Payload, epoch: t.snap.epoch, turn: t.snap.turn,
 	}
 	if now.Sub(t.old.since) >= t.c.window() {
 		t.old = nil
@@ -76,9 +78,9 @@ func (t *fetch[K, V]) serveOld() (answer[V], bool) {
 	return a, true
 }
 
-// answer returns the answer that e gives, which is the stale value.
+// answer returns the answer that e gives, which has the value of o.
 func (o *old[V]) answer(e *entry[V]) answer[V] {
-	return answer[V]{entry: e, from: o.from, epoch: o.epoch, turn: o.turn, stale: true}
+	return answer[V]{entry: e, from: o.from, epoch: o.epoch, turn: o.turn, standsIn: true, stale: !time.Now().Before(o.since)}
 }
 
 // standby returns the stale value that the local tier has of key, if a caller need not wait
@@ -95,7 +97,7 @@ func (c *Cache[K, V]) standby(key K) (a answer[V], ok bool) {
 	return o.answer(o.entry), waits || late
 }
 
-// meanwhile returns the stale value while another instance loads the key, unless the key or
+// meanwhile returns the value of t.old while another instance loads the key, unless the key or
 // a tag was invalidated.
 func (t *fetch[K, V]) meanwhile() (a answer[V], ok bool) {
 	usable := t.flight.Publish(func() {}) && t.c.invalidations.EntryValid(t.old.entry.tags, &t.old.entry.epoch) &&
@@ -103,9 +105,9 @@ func (t *fetch[K, V]) meanwhile() (a answer[V], ok bool) {
 	return t.old.answer(t.old.entry), usable
 }
 
-// inPlaceOfLoad returns the stale value that a load was to replace, if the value may be
-// returned in place of the load. The local tier serves it for StalePause, so that the source
-// is left alone. An invalidation of the key has doomed or detached the flight, and one of a
+// inPlaceOfLoad returns the value that a load was to replace, if the value may be returned in
+// place of the load. The local tier serves a stale one for StalePause, so that the source is
+// left alone. An invalidation of the key has doomed or detached the flight, and one of a
 // tag has made the entry invalid: then there is no such value.
 func (t *fetch[K, V]) inPlaceOfLoad(ctx context.Context) (a answer[V], ok bool) {
 	if t.old == nil || !t.c.invalidations.EntryValid(t.old.entry.tags, &t.old.entry.epoch) {
@@ -116,6 +118,9 @@ func (t *fetch[K, V]) inPlaceOfLoad(ctx context.Context) (a answer[V], ok bool) 
 		window = t.c.window()
 	}
 	age := time.Since(t.old.since)
+	if age < 0 { // the tiers have the value, and go on serving it
+		return t.old.answer(t.old.entry), t.flight.Publish(func() {})
+	}
 	pause := min(t.c.opts.StalePause, window-age)
 	if pause <= 0 {
 		return a, false
@@ -135,14 +140,15 @@ func (t *fetch[K, V]) inPlaceOfLoad(ctx context.Context) (a answer[V], ok bool) 
 	return t.old.answer(e), usable
 }
 
-// forgetOld removes the stale value from the local tier, because its load has succeeded.
+// forgetOld removes the value that a load replaces from the local tier, because the load has
+// succeeded.
 func (t *fetch[K, V]) forgetOld() {
 	if t.old != nil && !t.c.opts.RemoteOnly {
 		t.flight.Publish(func() { t.c.local.Remove(t.key) })
 	}
 }
 
-// afterSoftTimeout delivers the stale value that a load replaces LoadSoftTimeout from now,
+// afterSoftTimeout delivers the value that a load replaces LoadSoftTimeout from now,
 // unless stop is called before. stop returns when nothing more is delivered.
 func (t *fetch[K, V]) afterSoftTimeout(ctx context.Context) (stop func()) {
 	if t.c.opts.LoadSoftTimeout == 0 || t.old == nil {
@@ -167,9 +173,10 @@ func (t *fetch[K, V]) afterSoftTimeout(ctx context.Context) (stop func()) {
 // background, if another instance loads the key: then the load has replaced nothing.
 const pauseAfter = 20 * time.Millisecond
 
-// revalidateLater loads key in the background, after a caller got the stale value of e. Only
-// one caller that got e starts the load, and no more than MaxLoads run and wait.
-func (c *Cache[K, V]) revalidateLater(ctx context.Context, key K, load func(context.Context, K) (V, error), e *entry[V]) {
+// revalidateLater loads key in the background, after a caller got the value of e, which is
+// stale, or which draw has picked. Only one caller that got e starts the load, and no more than
+// MaxLoads run and wait.
+func (c *Cache[K, V]) revalidateLater(ctx context.Context, key K, load func(context.Context, K) (V, error), e *entry[V], draw float64) {
 	if c.loads.Has(key) || !e.replaced.CompareAndSwap(false, true) {
 		return
 	}
@@ -189,7 +196,7 @@ func (c *Cache[K, V]) revalidateLater(ctx context.Context, key K, load func(cont
 		c.gate.leave()
 	})
 	t := c.newFetch(key, load, 0)
-	t.background = true
+	t.background, t.draw = true, draw
 	work := loader.Work[answer[V]]{Born: c.invalidations.Epoch(), Patience: c.patience(), Interim: c.opts.LoadSoftTimeout > 0}
 	if c.opts.RemoteOnly {
 		work.Born = c.nextTurn()
@@ -199,7 +206,9 @@ func (c *Cache[K, V]) revalidateLater(ctx context.Context, key K, load func(cont
 		began.Store(true)
 		defer end() // which may be later than the end of Do
 		a, err := t.run(ctx, f)
-		pause = pauseAfter
+		if draw == 0 { // a stale value that stands in for the load keeps the pause itself
+			pause = pauseAfter
+		}
 		return a, err
 	}
 	ctx = c.limit.Outside(context.WithoutCancel(ctx))

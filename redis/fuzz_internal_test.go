@@ -72,10 +72,10 @@ func checkDecoded(t *testing.T, key string, b []byte, left time.Duration) {
 	case remote.StateAbsent:
 		t.Error("a record that was read is said to be absent")
 	case remote.StateValue:
-		fill := remote.Fill{Payload: rec.Payload, NotFound: rec.NotFound, TTL: rec.TTL, Window: rec.Window, Stamp: rec.Stamp, Tags: rec.Tags}
+		fill := remote.Fill{Payload: rec.Payload, NotFound: rec.NotFound, TTL: rec.TTL, Window: rec.Window, LoadTime: rec.LoadTime, Stamp: rec.Stamp, Tags: rec.Tags}
 		deadline := int64(binary.BigEndian.Uint64(b[4:]))
 		again := encodeValue(key, fill, deadline)
-		if windowed(b) { // the lease is no part of the value
+		if replaceable(b) { // the lease is no part of the value
 			copy(again[renewalStart:renewalEnd], b[renewalStart:renewalEnd])
 		}
 		if !bytes.Equal(again, b) {

@@ -47,13 +47,13 @@ func (s *Store) Lease(ctx context.Context, key string, hold time.Duration, repla
 	return nil, rec, err
 }
 
-// LeaseStale takes the lease of the stale value that version names, and leaves the value.
+// LeaseBeside takes the lease of the value that version names, and leaves the value.
 // Otherwise it returns the record that stands. If another load has the lease, that is no more
 // than the version, and Leased.
-func (s *Store) LeaseStale(ctx context.Context, key string, hold time.Duration, version []byte) (remote.Lease, remote.Record, error) {
+func (s *Store) LeaseBeside(ctx context.Context, key string, hold time.Duration, version []byte) (remote.Lease, remote.Record, error) {
 	key = s.redisKey(key)
 	asked, record := time.Now(), newLease()
-	taken, rest, err := s.evalList(ctx, leaseStaleScript, key, record, millis(s.opts.LeaseTTL), version)
+	taken, rest, err := s.evalList(ctx, leaseBesideScript, key, record, millis(s.opts.LeaseTTL), version)
 	switch {
 	case err != nil:
 		s.clearAsked(key, record, err)
@@ -192,11 +192,22 @@ func (l *lease) end() {
 }
 
 // Fill replaces the lease with a value, if the lease still stands; without a TTL, with no
-// record.
+// record. Of an unchanged value only the first bytes are sent.
 func (l *lease) Fill(ctx context.Context, f remote.Fill) (held bool, err error) {
 	l.end()
 	deadline := l.granted + millis(f.MaxAge)
-	held, rest, err := l.s.evalList(ctx, fillScript, l.key, l.record, encodeValue(l.key, f, deadline), millisOrNone(f.TTL), deadline, millisOrNone(f.Window))
+	value := encodeValue(l.key, f, deadline)
+	store := func(script *goredis.Script, bytes []byte) (held bool, rest []any, err error) {
+		return l.s.evalList(ctx, script, l.key, l.record, bytes, millisOrNone(f.TTL), deadline, millisOrNone(f.Window))
+	}
+	script, bytes := fillScript, value
+	if f.Unchanged && replaceable(value) {
+		script, bytes = keepScript, value[:renewalEnd]
+	}
+	held, rest, err := store(script, bytes)
+	if err == nil && len(rest) > 0 && rest[0] == int64(0) { // the value has ended, and its lease stands
+		held, rest, err = store(fillScript, value)
+	}
 	if err != nil || len(rest) == 0 {
 		return held, err
 	}

@@ -23,16 +23,17 @@ const (
 	wireVersion = 2
 	maxVersion  = 31 // larger is foreign; leases and tombstones up to here are heeded
 
-	flagNotFound = 1 << 0
-	flagWindow   = 1 << 1 // the window and the lease of the value follow the stamp
+	flagNotFound    = 1 << 0
+	flagReplaceable = 1 << 1 // a value that may stay while a load replaces it: see the offsets below
 
 	leaseSize    = 2 + 16 // kind, version, token
 	tokensOffset = 3      // of the tokens of a tombstone, behind kind, version and count
 	tokenSize    = 16
 	headerSize   = 24 // kind, version, flags, zero, deadline, TTL, checksum
-	stampEnd     = 40 // the tags follow, or the window
-	renewalStart = 48 // of the lease of a stale value, token and end, behind the window
-	renewalEnd   = 72 // the tags follow
+	stampEnd     = 40 // the tags follow, or in a replaceable value the window
+	windowEnd    = 48 // the duration of the load follows
+	renewalStart = 56 // of the lease beside the value, token and end
+	renewalEnd   = 80 // the tags follow
 
 	versionHead = 64 // bytes of a record that are in its Version
 )
@@ -58,8 +59,9 @@ func newLease() []byte {
 // encodeValue returns the record of a value under key. deadline is in milliseconds of
 // Redis' clock; no touch extends the record's life beyond deadline.
 func encodeValue(key string, f remote.Fill, deadline int64) []byte {
+	replaceable := f.Window > 0 || f.LoadTime > 0
 	tags := stampEnd
-	if f.Window > 0 {
+	if replaceable {
 		tags = renewalEnd
 	}
 	size := tags + 2 + len(f.Payload)
@@ -71,9 +73,10 @@ func encodeValue(key string, f remote.Fill, deadline int64) []byte {
 	if f.NotFound {
 		b[2] |= flagNotFound
 	}
-	if f.Window > 0 {
-		b[2] |= flagWindow
-		binary.BigEndian.PutUint64(b[stampEnd:], uint64(millis(f.Window)))
+	if replaceable {
+		b[2] |= flagReplaceable
+		binary.BigEndian.PutUint64(b[stampEnd:], uint64(millisOrNone(f.Window)))
+		binary.BigEndian.PutUint64(b[windowEnd:], uint64(max(f.LoadTime, 0)))
 	}
 	binary.BigEndian.PutUint64(b[4:], uint64(deadline))
 	binary.BigEndian.PutUint64(b[12:], uint64(millis(f.TTL)))
@@ -90,20 +93,21 @@ func encodeValue(key string, f remote.Fill, deadline int64) []byte {
 }
 
 // checksum returns the CRC-32C of the key and of the record without its checksum, and without
-// the lease of a stale value, which comes and goes.
+// the lease beside the value, which comes and goes.
 func checksum(key string, b []byte) uint32 {
 	sum := crc32.Update(0, castagnoli, []byte(key))
 	sum = crc32.Update(sum, castagnoli, b[:20])
-	if windowed(b) {
+	if replaceable(b) {
 		sum = crc32.Update(sum, castagnoli, b[headerSize:renewalStart])
 		return crc32.Update(sum, castagnoli, b[renewalEnd:])
 	}
 	return crc32.Update(sum, castagnoli, b[headerSize:])
 }
 
-// windowed reports whether b is a value with a window, as far as its first bytes show.
-func windowed(b []byte) bool {
-	return len(b) >= renewalEnd && b[0] == kindValue && b[1] == wireVersion && b[2]&flagWindow != 0
+// replaceable reports whether b is a value with a place for a lease, as far as its first bytes
+// show.
+func replaceable(b []byte) bool {
+	return len(b) >= renewalEnd && b[0] == kindValue && b[1] == wireVersion && b[2]&flagReplaceable != 0
 }
 
 // versionOf returns the bytes that a lease script compares: the length of a record, and its
@@ -111,12 +115,12 @@ func windowed(b []byte) bool {
 // deadline in milliseconds, its TTL, its stamp, and a checksum of the whole record. A
 // foreign record that changed only behind its first bytes is as unusable as before. So the
 // script replaces the record that its caller has read, without reading or receiving all of
-// the record. The lease of a stale value is no part of the version.
+// the record. The lease beside a value is no part of the version.
 func versionOf(b []byte) []byte {
 	const digits = 20 // of a length, and a colon
 	version := strconv.AppendInt(make([]byte, 0, digits+versionHead), int64(len(b)), 10)
 	head := min(len(b), versionHead)
-	if windowed(b) {
+	if replaceable(b) {
 		head = renewalStart
 	}
 	return append(append(version, ':'), b[:head]...)
@@ -156,7 +160,7 @@ func isTombstone(b []byte) bool {
 
 func decodeValue(key string, b []byte, rec remote.Record) remote.Record {
 	tagsStart := stampEnd
-	if windowed(b) {
+	if replaceable(b) {
 		tagsStart = renewalEnd
 	}
 	if len(b) < tagsStart+2 {
@@ -167,15 +171,15 @@ func decodeValue(key string, b []byte, rec remote.Record) remote.Record {
 	}
 	ttl := binary.BigEndian.Uint64(b[12:])
 	tags, payload, ok := decodeTags(b[tagsStart:])
-	if !ok || b[2]&^(flagNotFound|flagWindow) != 0 || b[3] != 0 || ttl == 0 || ttl > uint64(maxMillis) {
+	if !ok || b[2]&^(flagNotFound|flagReplaceable) != 0 || b[3] != 0 || ttl == 0 || ttl > uint64(maxMillis) {
 		return corrupt(rec, errForeign)
 	}
-	if b[2]&flagWindow != 0 {
-		window := binary.BigEndian.Uint64(b[stampEnd:])
-		if tagsStart != renewalEnd || window == 0 || window > uint64(maxMillis) {
+	if b[2]&flagReplaceable != 0 {
+		window, load := binary.BigEndian.Uint64(b[stampEnd:]), binary.BigEndian.Uint64(b[windowEnd:])
+		if tagsStart != renewalEnd || window == 0 && load == 0 || window > uint64(maxMillis) || load > math.MaxInt64 {
 			return corrupt(rec, errForeign)
 		}
-		rec.Window = fromMillis(int64(window))
+		rec.Window, rec.LoadTime = fromMillis(int64(window)), time.Duration(load)
 		rec.Left -= rec.Window
 	}
 	rec.State = remote.StateValue

@@ -69,7 +69,7 @@ func someValue() []byte {
 
 // someWindowed is a value with a window, and with a lease.
 func someWindowed() []byte {
-	b := encodeValue(testKey, remote.Fill{Payload: []byte(`{"id":42}`), TTL: time.Minute, Window: time.Hour}, 1_700_000_000_000)
+	b := encodeValue(testKey, remote.Fill{Payload: []byte(`{"id":42}`), TTL: time.Minute, Window: time.Hour, LoadTime: time.Millisecond}, 1_700_000_000_000)
 	copy(b[renewalStart:renewalEnd], "sixteen byte id.8 bytes.")
 	return b
 }
@@ -94,7 +94,7 @@ func TestAValueWithAFlippedBitIsCorrupt(t *testing.T) {
 func checkFlips(t *testing.T, whole []byte) {
 	t.Helper()
 	for i := range 8 * len(whole) {
-		if windowed(whole) && i/8 >= renewalStart && i/8 < renewalEnd {
+		if replaceable(whole) && i/8 >= renewalStart && i/8 < renewalEnd {
 			continue // of its lease, which comes and goes
 		}
 		b := bytes.Clone(whole)
@@ -174,7 +174,7 @@ func TestTheWireFormatStaysAsItIs(t *testing.T) {
 		{"value", someValue(), "5602" + "00" + "00" + "0000018bcfe56800" + "000000000000ea60" + "dec8baea" + "0000000000000000" + "0000000000000000" + "0000" + "7b226964223a34327d"},
 		{"not found", encodeValue(testKey, remote.Fill{NotFound: true, TTL: 1500 * time.Microsecond}, 1), "5602" + "01" + "00" + "0000000000000001" + "0000000000000002" + "0fdc4a62" + "0000000000000000" + "0000000000000000" + "0000"},
 		{"tagged", encodeValue(testKey, remote.Fill{Payload: []byte("v"), TTL: time.Second, Stamp: remote.Position{Time: 3, Seq: 4}, Tags: []string{"a", "bc"}}, 1), "5602" + "00" + "00" + "0000000000000001" + "00000000000003e8" + "b339d2a8" + "0000000000000003" + "0000000000000004" + "0002" + "0001" + "61" + "0002" + "6263" + "76"},
-		{"windowed", someWindowed(), "5602" + "02" + "00" + "0000018bcfe56800" + "000000000000ea60" + "9dade047" + "0000000000000000" + "0000000000000000" + "000000000036ee80" + "7369787465656e20627974652069642e" + "382062797465732e" + "0000" + "7b226964223a34327d"},
+		{"replaceable", someWindowed(), "5602" + "02" + "00" + "0000018bcfe56800" + "000000000000ea60" + "3207d72e" + "0000000000000000" + "0000000000000000" + "000000000036ee80" + "00000000000f4240" + "7369787465656e20627974652069642e" + "382062797465732e" + "0000" + "7b226964223a34327d"},
 	} {
 		if got := hex.EncodeToString(c.record); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)

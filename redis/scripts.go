@@ -16,12 +16,14 @@ var (
 	begin string
 	//go:embed scripts/lease.lua
 	leaseSource string
-	//go:embed scripts/lease_stale.lua
-	leaseStaleSource string
+	//go:embed scripts/lease_beside.lua
+	leaseBesideSource string
 	//go:embed scripts/seize.lua
 	seizeSource string
 	//go:embed scripts/fill.lua
 	fillSource string
+	//go:embed scripts/keep.lua
+	keepSource string
 	//go:embed scripts/renew.lua
 	renewSource string
 	//go:embed scripts/release.lua
@@ -37,17 +39,18 @@ var (
 	//go:embed scripts/tag.lua
 	tagSource string
 
-	leaseScript      = goredis.NewScript(begin + leaseSource)
-	leaseStaleScript = goredis.NewScript(begin + leaseStaleSource)
-	seizeScript      = goredis.NewScript(begin + seizeSource)
-	fillScript       = goredis.NewScript(begin + fillSource)
-	renewScript      = goredis.NewScript(begin + renewSource)
-	releaseScript    = goredis.NewScript(begin + releaseSource)
-	touchScript      = goredis.NewScript(begin + touchSource)
-	guardScript      = goredis.NewScript(begin + guardSource)
-	invalidateScript = goredis.NewScript(begin + invalidateSource)
-	unguardScript    = goredis.NewScript(begin + unguardSource)
-	tagScript        = goredis.NewScript(begin + tagSource)
+	leaseScript       = goredis.NewScript(begin + leaseSource)
+	leaseBesideScript = goredis.NewScript(begin + leaseBesideSource)
+	seizeScript       = goredis.NewScript(begin + seizeSource)
+	fillScript        = goredis.NewScript(begin + fillSource)
+	keepScript        = goredis.NewScript(begin + keepSource)
+	renewScript       = goredis.NewScript(begin + renewSource)
+	releaseScript     = goredis.NewScript(begin + releaseSource)
+	touchScript       = goredis.NewScript(begin + touchSource)
+	guardScript       = goredis.NewScript(begin + guardSource)
+	invalidateScript  = goredis.NewScript(begin + invalidateSource)
+	unguardScript     = goredis.NewScript(begin + unguardSource)
+	tagScript         = goredis.NewScript(begin + tagSource)
 )
 
 // errNoChange stands for the success of a script that changed nothing. Such a success does not

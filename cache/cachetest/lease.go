@@ -11,7 +11,7 @@ import (
 )
 
 // lease is a lease that a Remote holds. Its token is the serial of its record, or the renewal
-// of a stale value.
+// of the value beside it.
 type lease struct {
 	r       *Remote
 	key     string
@@ -29,8 +29,8 @@ func (r *Remote) grantLocked(key string) *lease {
 	return &lease{r: r, key: key, token: token, granted: time.Now()}
 }
 
-// grantStaleLocked takes the lease of a stale value.
-func (r *Remote) grantStaleLocked(key string, value *record) *lease {
+// grantBesideLocked takes the lease of a value that stays.
+func (r *Remote) grantBesideLocked(key string, value *record) *lease {
 	s := r.server
 	s.serial++
 	value.renewal, value.until = s.serial, time.Now().Add(s.leaseTTL())
@@ -108,7 +108,7 @@ func (l *lease) Fill(ctx context.Context, f remote.Fill) (held bool, err error) 
 		}
 		held = true
 		value := remote.Record{State: remote.StateValue, Payload: f.Payload, NotFound: f.NotFound, TTL: f.TTL,
-			Window: f.Window, Stamp: f.Stamp, Tags: f.Tags}
+			Window: f.Window, LoadTime: f.LoadTime, Stamp: f.Stamp, Tags: f.Tags}
 		deadline := l.granted.Add(f.MaxAge)
 		ttl := min(f.TTL, time.Until(deadline))
 		if ttl <= 0 {

@@ -214,19 +214,19 @@ func (r *Remote) Lease(ctx context.Context, key string, hold time.Duration, repl
 	return l, rec, nil
 }
 
-// LeaseStale takes the lease of the stale value that version names.
-func (r *Remote) LeaseStale(ctx context.Context, key string, hold time.Duration, version []byte) (remote.Lease, remote.Record, error) {
+// LeaseBeside takes the lease of the value that version names.
+func (r *Remote) LeaseBeside(ctx context.Context, key string, hold time.Duration, version []byte) (remote.Lease, remote.Record, error) {
 	var rec remote.Record
 	var l *lease
 	err := r.do(ctx, "lease", func(s *Server) {
 		rec = s.recordLocked(key)
-		if rec.State != remote.StateValue || string(rec.Version) != string(version) {
+		if rec.State != remote.StateValue || string(rec.Version) != string(version) || rec.Window == 0 && rec.LoadTime == 0 {
 			return
 		}
 		if value := s.records[key]; time.Now().Before(value.until) {
 			rec.Leased = true
 		} else {
-			l = r.grantStaleLocked(key, value)
+			l = r.grantBesideLocked(key, value)
 		}
 	})
 	if err != nil || l == nil {

@@ -43,7 +43,7 @@ type record struct {
 	deadline time.Time // of a value: no Touch goes beyond, but for the Window
 	guards   []remote.Token
 
-	// Of a stale value: the token of its lease, and the end of the lease; zero for none.
+	// Of a value: the token of the lease beside it, and the end of the lease; zero for none.
 	renewal uint64
 	until   time.Time
 }

@@ -71,13 +71,13 @@ type Tier interface {
 	// nil, and the tombstone stands. Otherwise Seize is like Lease.
 	Seize(ctx context.Context, key string, hold time.Duration) (Lease, error)
 
-	// LeaseStale takes the lease of a stale value, and leaves the value: reads go on finding
-	// it until the lease's Fill replaces it. A value that would end before the lease does is
+	// LeaseBeside takes the lease of a value that was filled with a Window or a LoadTime, and
+	// leaves the value: reads go on finding it until the lease's Fill replaces it. A value that would end before the lease does is
 	// replaced by the lease at its first renewal. The value is the one that version names, a
 	// Record.Version. If another load holds its lease, the Lease is nil, and the Record has
-	// that Version and Leased. If the record is another, LeaseStale is like a Lease that took
-	// no lease; the Record may also be absent. Otherwise LeaseStale is like Lease.
-	LeaseStale(ctx context.Context, key string, hold time.Duration, version []byte) (Lease, Record, error)
+	// that Version and Leased. If the record is another, LeaseBeside is like a Lease that took
+	// no lease; the Record may also be absent. Otherwise LeaseBeside is like Lease.
+	LeaseBeside(ctx context.Context, key string, hold time.Duration, version []byte) (Lease, Record, error)
 
 	// Touch starts the TTL of a value again, as far as the value's MaxAge allows, and
 	// returns the TTL that is left then; 0 if there was nothing to renew. Touch changes no
@@ -121,7 +121,7 @@ type Token [16]byte
 // it. The holder calls Fill or Release once, and Release after a Fill whose outcome is
 // unknown.
 type Lease interface {
-	// Fill replaces the lease, and the stale value that LeaseStale has left, with a value, in
+	// Fill replaces the lease, and the value that LeaseBeside has left, with a value, in
 	// one atomic step, if the lease still stands. A Fill whose TTL is not positive stores
 	// nothing, and the key has no record then.
 	// There are four outcomes:
@@ -151,8 +151,13 @@ type Fill struct {
 	TTL      time.Duration // counts from the fill, and again from each Touch
 	MaxAge   time.Duration // counts from the grant of the lease; bounds TTL
 	Window   time.Duration // the record is kept stale for this time after its TTL or its MaxAge
+	LoadTime time.Duration // how long the load took; 0 if no reader asks
 	Stamp    Position      // the newest position that the instance knew when the load began
 	Tags     []string      // the tags by which the value can be invalidated, besides its key
+
+	// Unchanged reports that Payload, NotFound and Tags are those of the value that
+	// LeaseBeside has left. A Tier need not write them again.
+	Unchanged bool
 }
 
 // State is the state of the record that a Tier holds for a key.
@@ -203,7 +208,8 @@ type Record struct {
 	Window   time.Duration
 	Stamp    Position
 	Tags     []string
-	Leased   bool // only from LeaseStale: a load that is to replace the stale value is under way
+	LoadTime time.Duration
+	Leased   bool // only from LeaseBeside: a load that is to replace the value is under way
 
 	// Version identifies this very record. A reader that cannot use the record passes
 	// Version to Lease to replace it. Only the Tier interprets its contents.

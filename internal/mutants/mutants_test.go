@@ -124,13 +124,13 @@ var windows = []mutant{
 		"cache/windows.go", "if t.old == nil || !t.c.invalidations.EntryValid(t.old.entry.tags, &t.old.entry.epoch) {", "if t.old == nil {",
 	}}, inWindows, "during a load"},
 	{"a stale value from before the flight", []change{{
-		"cache/remoteonly.go", "current := complete && !a.stale || a.turn > asked", "current := complete || a.turn > asked",
+		"cache/remoteonly.go", "current := complete && !a.standsIn || a.turn > asked", "current := complete || a.turn > asked",
 	}}, inWindows, "a later call"},
 	{"one load for a stale value", []change{{
-		"redis/scripts/lease_stale.lua", "if holder ~= token and number(start, 65, 72) > time then return {0} end", "",
+		"redis/scripts/lease_beside.lua", "if holder ~= token and number(start, 73, 80) > time then return {0} end", "",
 	}}, tests("TestConformsOnRedis/the_lease_of_a_stale_value"), "want none"},
 	{"the token in a stale value", []change{{
-		"redis/scripts/begin.lua", "string.sub(start, 49, 64) == string.sub(lease, 3)", "true",
+		"redis/scripts/begin.lua", "string.sub(start, 57, 72) == string.sub(lease, 3)", "true",
 	}}, tests("TestConformsOnRedis/a_delete_fences"), "held true"},
 	{"a lease that outlives its stale value", []change{{
 		"redis/scripts/renew.lua", "kind == 'V' and redis.call('PTTL', KEYS[1]) <= tonumber(ARGV[2])", "false",
@@ -138,7 +138,18 @@ var windows = []mutant{
 	{"no renewal in a window", []change{{
 		"redis/scripts/touch.lua", "  if left < 1 then return 0 end\n", "",
 	}}, tests("TestConformsOnRedis/a_value_is_kept"), "a touch of a stale value"},
+	{"the lease of an unchanged value", []change{{
+		"redis/scripts/keep.lua", "if not kind then return {0} end", "kind = kind or 'V'",
+	}}, tests("TestConformsOnRedis/an_unchanged_value_is_kept"), "after an Invalidate"},
+	{"the draw of an early load", []change{{
+		"cache/early.go", "return load > 0 && draw*", "return load > 0 && ",
+	}}, early, "were loaded early"},
+	{"the value of an early load that fails", []change{{
+		"cache/fill.go", "case !fits && (a.standsIn || a.entry == nil):", "case !fits && a.entry == nil:",
+	}}, early, "the source is down"},
 }
+
+var early = []string{"./cache", "-run", "TestEarlyRevalidation"}
 
 var inWindows = []string{"./cache", "-run", "TestNoWindowAfterAnInvalidation|TestAStaleValueFromBeforeTheFlight"}
 

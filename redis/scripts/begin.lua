@@ -24,11 +24,11 @@ local function bytes(n)
   end
   return s
 end
--- windowed reports whether a record that starts like this is a value with a window. Such a
--- value has a place for a lease: bytes 48 to 63 are the token, 64 to 71 the end of the lease
--- on Redis' clock, in ms. All of them are 0 if there is no lease.
-local function windowed(start)
-  return #start >= 72 and string.sub(start, 1, 2) == 'V\2' and math.floor(string.byte(start, 3) / 2) % 2 == 1
+-- replaceable reports whether a record that starts like this is a value with a place for a
+-- lease: bytes 56 to 71 are the token, 72 to 79 the end of the lease on Redis' clock, in ms.
+-- All of them are 0 if there is no lease.
+local function replaceable(start)
+  return #start >= 80 and string.sub(start, 1, 2) == 'V\2' and math.floor(string.byte(start, 3) / 2) % 2 == 1
 end
 -- is reports whether a record that starts like this has the version: its length, a colon, and
 -- as many of its first bytes as the version has.
@@ -39,9 +39,9 @@ end
 -- leased returns 'L' if the record is this lease, and 'V' if it is a value with this lease.
 -- Otherwise it returns nil.
 local function leased(lease)
-  local start = head(72)
+  local start = head(80)
   if start == lease then return 'L' end
-  if windowed(start) and string.sub(start, 49, 64) == string.sub(lease, 3) then return 'V' end
+  if replaceable(start) and string.sub(start, 57, 72) == string.sub(lease, 3) then return 'V' end
   return nil
 end
 -- guards returns the tokens of the tombstone at the key, 16 bytes each, one after the other.

@@ -5,5 +5,5 @@
 local kind = leased(ARGV[1])
 if not kind then return 0 end
 if kind == 'L' then return redis.call('DEL', KEYS[1]) end
-redis.call('SETRANGE', KEYS[1], 48, string.rep('\0', 24))
+redis.call('SETRANGE', KEYS[1], 56, string.rep('\0', 24))
 return 1

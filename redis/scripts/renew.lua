@@ -11,7 +11,7 @@ if kind == 'V' and redis.call('PTTL', KEYS[1]) <= tonumber(ARGV[2]) then
   return 1
 end
 if kind == 'V' then
-  redis.call('SETRANGE', KEYS[1], 64, bytes(now() + tonumber(ARGV[2])))
+  redis.call('SETRANGE', KEYS[1], 72, bytes(now() + tonumber(ARGV[2])))
   return 1
 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])

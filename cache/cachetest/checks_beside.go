@@ -42,21 +42,21 @@ func (s *suite) wantStale(r remote.Tier, key, payload string) remote.Record {
 	return rec
 }
 
-func (s *suite) leaseStale(r remote.Tier, key string, version []byte) remote.Lease {
+func (s *suite) leaseBeside(r remote.Tier, key string, version []byte) remote.Lease {
 	s.Helper()
-	l, rec, err := r.LeaseStale(s.Context(), key, long, version)
+	l, rec, err := r.LeaseBeside(s.Context(), key, long, version)
 	if err != nil || l == nil {
-		s.Fatalf("LeaseStale: %v, err %v, in the way: %+v", l, err, rec)
+		s.Fatalf("LeaseBeside: %v, err %v, in the way: %+v", l, err, rec)
 	}
 	return l
 }
 
-// wantNoStaleLease: LeaseStale is refused, because of the record that it returns.
-func (s *suite) wantNoStaleLease(r remote.Tier, key string, version []byte) remote.Record {
+// wantNoLeaseBeside: LeaseBeside is refused, because of the record that it returns.
+func (s *suite) wantNoLeaseBeside(r remote.Tier, key string, version []byte) remote.Record {
 	s.Helper()
-	l, rec, err := r.LeaseStale(s.Context(), key, long, version)
+	l, rec, err := r.LeaseBeside(s.Context(), key, long, version)
 	if err != nil || l != nil {
-		s.Fatalf("LeaseStale: %v, err %v, want none", l, err)
+		s.Fatalf("LeaseBeside: %v, err %v, want none", l, err)
 	}
 	return rec
 }
@@ -93,10 +93,10 @@ func (s *suite) window() {
 // staleLease: one caller takes the lease of a stale value, which stands until the fill.
 func (s *suite) staleLease() {
 	old := s.stale("k", "old")
-	l := s.leaseStale(s.B, "k", old.Version)
+	l := s.leaseBeside(s.B, "k", old.Version)
 	for _, r := range []remote.Tier{s.A, s.B} {
 		s.wantStale(r, "k", "old")
-		rec := s.wantNoStaleLease(r, "k", old.Version)
+		rec := s.wantNoLeaseBeside(r, "k", old.Version)
 		if rec.State != remote.StateValue || !rec.Leased || string(rec.Version) != string(old.Version) {
 			s.Fatalf("in the way is %+v", rec)
 		}
@@ -105,7 +105,7 @@ func (s *suite) staleLease() {
 	if rec := s.wantValue(s.A, "k", "new"); rec.Left <= 0 || rec.Window != 0 {
 		s.Fatalf("the new record is %+v", rec)
 	}
-	if rec := s.wantNoStaleLease(s.A, "k", old.Version); string(rec.Payload) != "new" || rec.Leased {
+	if rec := s.wantNoLeaseBeside(s.A, "k", old.Version); string(rec.Payload) != "new" || rec.Leased {
 		s.Fatalf("in the way is %+v", rec)
 	}
 }
@@ -114,11 +114,11 @@ func (s *suite) staleLease() {
 // without a TTL removes the value.
 func (s *suite) staleRelease() {
 	old := s.stale("k", "old")
-	if held, err := s.leaseStale(s.A, "k", old.Version).Release(s.Context()); err != nil || !held {
+	if held, err := s.leaseBeside(s.A, "k", old.Version).Release(s.Context()); err != nil || !held {
 		s.Fatalf("Release: held %v, err %v", held, err)
 	}
 	s.wantStale(s.A, "k", "old")
-	l := s.leaseStale(s.B, "k", old.Version)
+	l := s.leaseBeside(s.B, "k", old.Version)
 	if held, err := l.Fill(s.Context(), remote.Fill{MaxAge: long}); err != nil || !held {
 		s.Fatalf("Fill: held %v, err %v", held, err)
 	}
@@ -129,11 +129,11 @@ func (s *suite) staleRelease() {
 // of a value that another has replaced.
 func (s *suite) staleFences() {
 	old, other := s.stale("k", "old"), s.stale("other", "old")
-	l, lost := s.leaseStale(s.A, "k", old.Version), s.leaseStale(s.A, "other", other.Version)
+	l, lost := s.leaseBeside(s.A, "k", old.Version), s.leaseBeside(s.A, "other", other.Version)
 	s.delete(s.B, "k")
 	s.wantHeld(l, "late", false)
 	s.wantState(s.B, "k", remote.StateAbsent)
-	if rec := s.wantNoStaleLease(s.A, "k", old.Version); rec.State != remote.StateAbsent {
+	if rec := s.wantNoLeaseBeside(s.A, "k", old.Version); rec.State != remote.StateAbsent {
 		s.Fatalf("in the way is %v", rec.State)
 	}
 	newer := remote.Fill{Payload: []byte("new"), TTL: long, MaxAge: long, Window: long}
@@ -148,21 +148,86 @@ func (s *suite) staleFences() {
 // death.
 func (s *suite) staleLeaseLapses() {
 	old := s.stale("k", "old")
-	s.leaseStale(s.A, "k", old.Version)
+	s.leaseBeside(s.A, "k", old.Version)
 	s.Sleep(s.LeaseTTL * 5 / 4)
-	if rec := s.wantNoStaleLease(s.B, "k", old.Version); !rec.Leased {
+	if rec := s.wantNoLeaseBeside(s.B, "k", old.Version); !rec.Leased {
 		s.Fatalf("in the way is %+v", rec)
 	}
 	s.Crash()
 	s.Sleep(s.LeaseTTL * 5 / 4)
-	s.wantHeld(s.leaseStale(s.B, "k", old.Version), "new", true)
+	s.wantHeld(s.leaseBeside(s.B, "k", old.Version), "new", true)
 }
 
 // staleLeaseOutlives: the lease of a stale value stands although the value's Window ends.
 func (s *suite) staleLeaseOutlives() {
-	l := s.leaseStale(s.A, "k", s.staleFor("k", "old", s.LeaseTTL*3/4).Version)
+	l := s.leaseBeside(s.A, "k", s.staleFor("k", "old", s.LeaseTTL*3/4).Version)
 	s.Sleep(s.LeaseTTL * 5 / 4)
 	s.wantState(s.B, "k", remote.StateLease)
 	s.wantHeld(l, "new", true)
 	s.wantValue(s.B, "k", "new")
+}
+
+// fresh stores a value with the duration of its load.
+func (s *suite) fresh(key string) remote.Record {
+	s.Helper()
+	fill := remote.Fill{Payload: []byte("old"), TTL: long, MaxAge: long, LoadTime: 1500 * time.Microsecond}
+	if held, err := s.lease(s.A, key, nil).Fill(s.Context(), fill); err != nil || !held {
+		s.Fatalf("Fill: held %v, err %v", held, err)
+	}
+	rec := s.wantValue(s.B, key, "old")
+	if rec.LoadTime != fill.LoadTime || rec.Window != 0 || rec.Left <= 0 {
+		s.Fatalf("the record is %+v, want a fresh one with a LoadTime of %v", rec, fill.LoadTime)
+	}
+	return rec
+}
+
+// freshLease: a value that was filled with a LoadTime may be leased before it is stale. Touch
+// renews it meanwhile. A value without a LoadTime and a Window may not be leased.
+func (s *suite) freshLease() {
+	old := s.fresh("k")
+	l := s.leaseBeside(s.A, "k", old.Version)
+	if rec := s.wantNoLeaseBeside(s.B, "k", old.Version); !rec.Leased {
+		s.Fatalf("in the way is %+v", rec)
+	}
+	s.touched(s.B, "k")
+	s.wantValue(s.B, "k", "old")
+	s.wantHeld(l, "new", true)
+	if rec := s.wantNoLeaseBeside(s.B, "k", s.wantValue(s.B, "k", "new").Version); rec.Leased || string(rec.Payload) != "new" {
+		s.Fatalf("in the way is %+v", rec)
+	}
+}
+
+// unchanged: a Fill of the value that LeaseBeside has left keeps the value, unless the key was
+// invalidated. The value is a new record.
+func (s *suite) unchanged() {
+	old, other := s.fresh("k"), s.fresh("other")
+	l, lost := s.leaseBeside(s.A, "k", old.Version), s.leaseBeside(s.A, "other", other.Version)
+	fill := remote.Fill{Payload: []byte("old"), TTL: long / 2, MaxAge: long, Window: long, LoadTime: time.Second,
+		Stamp: remote.Position{Time: 7, Seq: 7}, Unchanged: true}
+	if held, err := l.Fill(s.Context(), fill); err != nil || !held {
+		s.Fatalf("Fill: held %v, err %v", held, err)
+	}
+	rec := s.wantValue(s.B, "k", "old")
+	if rec.TTL != fill.TTL || rec.Left <= 0 || rec.Left > fill.TTL || rec.Window != fill.Window || rec.LoadTime != fill.LoadTime ||
+		rec.Stamp != fill.Stamp || string(rec.Version) == string(old.Version) {
+		s.Fatalf("the record is %+v, want one of %+v", rec, fill)
+	}
+	s.wantHeld(s.leaseBeside(s.B, "k", rec.Version), "new", true)
+
+	s.delete(s.B, "other")
+	if held, err := lost.Fill(s.Context(), fill); err != nil || held {
+		s.Fatalf("Fill after an Invalidate: held %v, err %v", held, err)
+	}
+	s.wantState(s.B, "other", remote.StateAbsent)
+}
+
+// unchangedEnded: the value that LeaseBeside has left may end before the Fill.
+func (s *suite) unchangedEnded() {
+	l := s.leaseBeside(s.A, "k", s.staleFor("k", "old", s.LeaseTTL*3/4).Version)
+	s.Sleep(s.LeaseTTL * 5 / 4)
+	fill := remote.Fill{Payload: []byte("old"), TTL: long, MaxAge: long, Window: long, Unchanged: true}
+	if held, err := l.Fill(s.Context(), fill); err != nil || !held {
+		s.Fatalf("Fill: held %v, err %v", held, err)
+	}
+	s.wantValue(s.B, "k", "old")
 }
