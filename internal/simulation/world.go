@@ -79,8 +79,9 @@ func keyName(i int) string { return fmt.Sprintf("k%d", i) }
 
 func group(i int) string { return fmt.Sprintf("g%d", i%groups) }
 
-// load reads the source, with a random delay before and after.
-func (w *world) load(_ context.Context, key int) (value, error) {
+// load reads the source, with a random delay before and after. It reports that the previous
+// value is not modified where it knows that value.
+func (w *world) load(ctx context.Context, key int) (value, error) {
 	time.Sleep(w.upTo(3 * time.Millisecond))
 	w.source.Lock()
 	v := value{w.versions[key], key}
@@ -92,6 +93,9 @@ func (w *world) load(_ context.Context, key int) (value, error) {
 	time.Sleep(w.upTo(slow))
 	if w.intN(50) == 0 {
 		return v, errors.New("the source failed")
+	}
+	if old, ok := cache.Previous[value](ctx); ok && old == v {
+		return value{}, cache.ErrNotModified
 	}
 	return v, nil
 }
@@ -137,7 +141,7 @@ func (w *world) newInstance() (*instance, error) {
 	}
 	if w.windows {
 		o.TTL, o.FixedTTL = 10*time.Millisecond, true
-		o.StaleWhileRevalidate, o.StaleIfError = 20*time.Second, time.Minute
+		o.StaleWhileRevalidate, o.StaleIfError, o.EarlyRevalidation = 20*time.Second, time.Minute, 1
 		o.StalePause, o.LoadSoftTimeout = 10*time.Millisecond, 3*time.Millisecond
 		o.RemoteOnly = i.number%instances == 0
 		if o.RemoteOnly {
