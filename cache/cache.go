@@ -39,6 +39,7 @@ type Cache[K comparable, V any] struct {
 	recording atomic.Int32 // recordings of tags under way
 
 	revalidating atomic.Int32 // loads in the background under way
+	loadTime     atomic.Int64 // the average duration of a load, in nanoseconds; 0 before the first
 
 	counters counters
 	warned   warned

@@ -37,6 +37,7 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 		}
 	}
 	rec, err := t.seen.rec, t.seen.err
+	overdue := false // the holder of the lease in rec does not renew it
 	for err == nil {
 		var replace []byte
 		if !t.old.is(rec) {
@@ -46,10 +47,14 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 		case remote.StateTombstone:
 			return t.loadUnfenced(ctx, false)
 		case remote.StateLease:
-			t.snap = t.c.snapshot()
-			rec, err = t.wait(ctx)
-			t.snap.live = t.c.logLive(t.snap.asOf)
-			continue
+			if !overdue {
+				t.snap = t.c.snapshot()
+				rec, err = t.wait(ctx)
+				t.snap.live = t.c.logLive(t.snap.asOf)
+				overdue = rec.State == remote.StateLease
+				continue
+			}
+			replace = rec.Version
 		case remote.StateValue:
 			if t.old == nil {
 				if a, ok := t.accept(ctx, rec); ok {
@@ -69,7 +74,7 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 		}
 		var a answer[V]
 		var led bool
-		t.snap = t.c.snapshot()
+		t.snap, overdue = t.c.snapshot(), false
 		if a, rec, led, err = t.lead(ctx, replace); led {
 			return a, nil
 		}
@@ -83,7 +88,9 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 	return t.loadUnfenced(ctx, !errors.Is(err, errWaited))
 }
 
-// wait waits until nobody holds the lease, or until WaitTimeout, for all holders together.
+// wait waits until nobody holds the lease, until its holder does not renew it, or until
+// WaitTimeout, for all holders together. It ends early for a caller whose deadline leaves just
+// enough time for a load of its own.
 func (t *fetch[K, V]) wait(ctx context.Context) (remote.Record, error) {
 	start := time.Now()
 	if t.waitUntil.IsZero() {
@@ -92,7 +99,9 @@ func (t *fetch[K, V]) wait(ctx context.Context) (remote.Record, error) {
 	t.c.counters.leaseWaits.Add(1)
 	bounded, cancel := context.WithDeadline(ctx, t.waitUntil)
 	defer cancel()
+	t.flight.WhenUrged(cancel)
 	rec, err := t.c.opts.Remote.Wait(bounded, t.remoteKey)
+	t.flight.WhenUrged(nil)
 	if err != nil && bounded.Err() != nil {
 		err = errWaited
 	} else {
@@ -246,6 +255,7 @@ func (t *fetch[K, V]) observeLoad(ctx context.Context) (value V, err error) {
 	}
 	defer func() {
 		t.took = time.Since(start)
+		t.c.noteLoadTime(t.took)
 		if failed {
 			t.c.counters.loadErrors.Add(1)
 		}

@@ -118,8 +118,10 @@ type Options[K comparable, V any] struct {
 	// contexts end. 0 means DefaultLoadTimeout.
 	LoadTimeout time.Duration
 
-	// WaitTimeout is how long a call waits for the load of another instance
-	// before the call loads by itself. 0 means LoadTimeout.
+	// WaitTimeout is how long a call waits for the load of another instance before the call
+	// loads by itself. A call whose context has a deadline stops earlier, while it has time
+	// for a load: twice the average load of this Cache, and half of its time at most. 0 means
+	// LoadTimeout.
 	WaitTimeout time.Duration
 
 	// MutateTimeout ends the context of the write of a Mutate, counted from the

@@ -54,7 +54,10 @@ func TestNewRefuses(t *testing.T) {
 		{"StaleWhileRevalidate is negative", func(o *cache.Options[string, string]) { o.StaleWhileRevalidate = -1 }},
 		{"StaleIfError is negative", func(o *cache.Options[string, string]) { o.StaleIfError = -1 }},
 		{"StalePause is negative", func(o *cache.Options[string, string]) { o.StalePause = -1 }},
-		{"StalePause needs StaleIfError or", func(o *cache.Options[string, string]) { o.StalePause = 1 }},
+		{"StalePause needs StaleIfError, StaleWhileRevalidate or", func(o *cache.Options[string, string]) { o.StalePause = 1 }},
+		{"EarlyRevalidation is not", func(o *cache.Options[string, string]) { o.EarlyRevalidation = -0.1 }},
+		{"EarlyRevalidation is not", func(o *cache.Options[string, string]) { o.EarlyRevalidation = math.NaN() }},
+		{"EarlyRevalidation is not", func(o *cache.Options[string, string]) { o.EarlyRevalidation = math.Inf(1) }},
 		{"LoadSoftTimeout needs StaleIfError", func(o *cache.Options[string, string]) { o.LoadSoftTimeout = 1 }},
 		{"LoadSoftTimeout is not less than", func(o *cache.Options[string, string]) {
 			o.StaleIfError, o.LoadSoftTimeout = 1, cache.DefaultLoadTimeout

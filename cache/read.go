@@ -152,7 +152,9 @@ func (c *Cache[K, V]) findOrLoad(ctx context.Context, key K, load func(context.C
 	}
 	return c.share(ctx, &c.loads, key, func() loader.Work[answer[V]] {
 		t := c.newFetch(key, load, 0)
-		return loader.Work[answer[V]]{Quick: t.lookup, Load: t.run, Patience: c.patience(), Interim: c.opts.LoadSoftTimeout > 0}
+		return loader.Work[answer[V]]{
+			Quick: t.lookup, Load: t.run, Patience: c.patience(), Interim: c.opts.LoadSoftTimeout > 0, Need: c.loadNeeds(ctx),
+		}
 	})
 }
 
@@ -211,6 +213,31 @@ func (c *Cache[K, V]) patience() time.Duration {
 		return 0
 	}
 	return c.opts.Remote.Budget()
+}
+
+// loadNeeds is how long before its deadline a caller stops to wait for the load of another
+// instance, and loads by itself: twice as long as a load takes on average, and half of the
+// time that it has left at most.
+func (c *Cache[K, V]) loadNeeds(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok || c.opts.Remote == nil {
+		return 0
+	}
+	half := time.Until(deadline) / 2
+	if average := time.Duration(c.loadTime.Load()); average > 0 {
+		return min(times(average, 2), half)
+	}
+	return half
+}
+
+// noteLoadTime counts the duration of a load in the average, with a weight of an eighth.
+// Loads that end at the same time may replace each other's share.
+func (c *Cache[K, V]) noteLoadTime(took time.Duration) {
+	average := c.loadTime.Load()
+	if average == 0 {
+		average = int64(took)
+	}
+	c.loadTime.Store(average + (int64(took)-average)/8)
 }
 
 // mayLookUp reports whether a caller may ask the tiers on its own goroutine, where the remote

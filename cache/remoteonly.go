@@ -51,7 +51,7 @@ func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.C
 	for {
 		a, err := c.loads.Do(ctx, key, loader.Work[answer[V]]{
 			Load: t.run, Born: c.nextTurn(), NotBefore: notBefore, Patience: remainder(c.patience(), spent),
-			Interim: c.opts.LoadSoftTimeout > 0,
+			Interim: c.opts.LoadSoftTimeout > 0, Need: c.loadNeeds(ctx),
 		})
 		if err != nil || a.entry == nil {
 			return a, err

@@ -45,8 +45,10 @@ type Flight[V any] struct {
 	born    uint64             // the Born of its Work
 	cancel  context.CancelFunc // set by the first caller before it can be the last
 
-	mu   sync.Mutex // guards fate; held while a result is published
-	fate fate
+	mu     sync.Mutex // guards all below up to the result; held while a result is published
+	fate   fate
+	urged  bool
+	onUrge func()
 
 	// The result: written once, before done is closed, and read only after.
 	value V
@@ -92,6 +94,29 @@ func (f *Flight[V]) early() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// WhenUrged calls hurry once when a caller has little time left, or at once if that has been
+// so. A load that waits for something ends its wait then. WhenUrged replaces the function of an
+// earlier call; nil for none. hurry must be quick.
+func (f *Flight[V]) WhenUrged(hurry func()) {
+	f.mu.Lock()
+	f.onUrge = hurry
+	urged := f.urged
+	f.mu.Unlock()
+	if urged && hurry != nil {
+		hurry()
+	}
+}
+
+func (f *Flight[V]) urge() {
+	f.mu.Lock()
+	hurry := f.onUrge
+	f.urged = true
+	f.mu.Unlock()
+	if hurry != nil {
+		hurry()
 	}
 }
 

@@ -45,6 +45,10 @@ type Work[V any] struct {
 	// still runs, as to store the result. After that time the flight is detached, and a new
 	// flight replaces it.
 	Patience time.Duration
+
+	// Need is how long before the end of its ctx a caller urges the flight: see
+	// Flight.WhenUrged. 0 means never. A ctx without a deadline urges no flight.
+	Need time.Duration
 }
 
 // Do returns the result of key's flight. If there is no flight, Do starts one with work.
@@ -72,9 +76,11 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (V, error) {
 		case leader:
 			g.start(context.WithoutCancel(ctx), key, f, work)
 		}
+		stop := f.urgeBefore(ctx, work.Need)
 		select {
 		case <-f.done:
 		case <-interim:
+			stop()
 			return f.standIn, nil
 		case <-ctx.Done():
 			if !f.delivered() {
@@ -82,8 +88,19 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (V, error) {
 				return zero, ctx.Err()
 			}
 		}
+		stop()
 		return f.result()
 	}
+}
+
+// urgeBefore urges f at a time before the deadline of ctx, unless stop is called before.
+func (f *Flight[V]) urgeBefore(ctx context.Context, need time.Duration) (stop func()) {
+	deadline, ok := ctx.Deadline()
+	if !ok || need == 0 || f.delivered() {
+		return func() {}
+	}
+	timer := time.AfterFunc(time.Until(deadline)-need, f.urge)
+	return func() { timer.Stop() }
 }
 
 // role is the task of a caller that has joined a flight.

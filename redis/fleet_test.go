@@ -48,8 +48,8 @@ func TestInstancesThatMissTogetherLoadOnce(t *testing.T) {
 func TestLongLoadKeepsItsLease(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	// A machine that stands still for two thirds of it loses the lease.
-	o := redis.Options{LeaseTTL: 3 * time.Second, Timeout: patient.Timeout, Prefix: prefix(t)}
+	// A machine that stands still for a third of it loses the lease.
+	o := redis.Options{LeaseTTL: 6 * time.Second, Timeout: patient.Timeout, Prefix: prefix(t)}
 	s := open(t, server.URL(), o)
 	load := newBlocked(t, "v", nil)
 	first := start(t, cacheOn(t, s, cache.Options[string, string]{}), load.load)
@@ -107,7 +107,7 @@ func holdLease(url string) error {
 	return err
 }
 
-const deadLeaseTTL = 1500 * time.Millisecond
+const deadLeaseTTL = 3 * time.Second
 
 // holder starts a process that holds the lease of "k", and returns what kills it.
 func holder(t *testing.T, server *redistest.Server) (kill func()) {
@@ -309,5 +309,28 @@ func TestCallerAtTheBoundOfItsWaitStoresNothing(t *testing.T) {
 	}
 	for _, c := range []*cache.Cache[string, string]{a, b, join(t, server, redis.Options{}, cache.Options[string, string]{})} {
 		wantGet(t, c, "k", "winner's")
+	}
+}
+
+// Whoever holds a lease may neither fill nor release it while Redis takes no writes.
+func TestNobodyWaitsForALeaseWhileRedisTakesNoWrites(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	s := open(t, server.URL(), redis.Options{Timeout: patient.Timeout, Prefix: prefix(t)})
+	c := cacheOn(t, s, cache.Options[string, string]{WaitTimeout: time.Hour})
+	follows(t, s)
+	put(t, server.Client(), record(t, "k"), "L\x02sixteen byte id.", time.Hour)
+	if err := server.Client().ReplicaOf(t.Context(), "127.0.0.1", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	redistest.Eventually(t, soon, "writes are not sent any more", func() bool {
+		_ = c.Invalidate(t.Context(), "other")
+		return s.Stats().BreakerOpened > 0
+	})
+	ctx, cancel := context.WithCancel(t.Context()) // no deadline, which would end a wait early
+	defer cancel()
+	defer time.AfterFunc(soon, cancel).Stop()
+	if v, err := c.GetOrLoad(ctx, "k", yields[string]("own")); v != "own" || err != nil {
+		t.Errorf("GetOrLoad = %q, %v", v, err)
 	}
 }

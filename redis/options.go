@@ -52,7 +52,8 @@ type Options struct {
 
 	// LeaseTTL is how long a lease stands after its last renewal. The holder renews the
 	// lease three times in each LeaseTTL. When an instance dies during a load, another
-	// instance takes over after LeaseTTL. At least 3 ms; 0 means DefaultLeaseTTL.
+	// instance that waits takes over after two thirds of LeaseTTL, or else the lease ends after
+	// LeaseTTL. At least 3 ms; 0 means DefaultLeaseTTL.
 	LeaseTTL time.Duration
 
 	// MaxFailures is how many commands must fail in a row for the breaker to open. A

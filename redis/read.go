@@ -212,11 +212,16 @@ const (
 	pauseFraction = 32
 )
 
-// Wait reads key from time to time, until key is in another state than leased. When ctx
-// ends during a read, Wait first completes that read.
+// Wait reads key from time to time, until key is in another state than leased, or the holder
+// of the lease does not renew it. While this Store may not write, Wait returns at once: nobody
+// knows whether the holder may. When ctx ends during a read, Wait first completes that read.
 func (s *Store) Wait(ctx context.Context, key string) (remote.Record, error) {
 	start := time.Now()
+	var lease watch
 	for {
+		if s.writes.stopsWrites() {
+			return remote.Record{}, remote.ErrUnavailable
+		}
 		pause := min(max(time.Since(start)/pauseFraction, minPause), maxPause)
 		select {
 		case <-time.After(pause/2 + rand.N(pause)):
@@ -224,8 +229,25 @@ func (s *Store) Wait(ctx context.Context, key string) (remote.Record, error) {
 			return remote.Record{}, ctx.Err()
 		}
 		rec, err := s.Get(context.WithoutCancel(ctx), key, false)
-		if err != nil || rec.State != remote.StateLease {
+		if err != nil || rec.State != remote.StateLease || lease.overdue(rec, s.opts.LeaseTTL) {
 			return rec, err
 		}
 	}
+}
+
+// watch follows a lease from one read to the next.
+type watch struct {
+	end   time.Time // of the lease, as of its last renewal
+	since time.Time // no renewal was seen since
+}
+
+// overdue reports whether the holder of the lease in rec has left out two renewals. With a
+// LeaseTTL of its own the holder may renew a lease that never has much time left, so the reads
+// must also have seen no renewal for as long as one takes at ttl.
+func (w *watch) overdue(rec remote.Record, ttl time.Duration) bool {
+	const slack = 10 // a renewal prolongs a lease by more than ttl/slack, and clocks do not
+	if end := rec.Asked.Add(rec.Left); end.After(w.end.Add(ttl / slack)) {
+		w.end, w.since = end, rec.Asked
+	}
+	return rec.Left < ttl/3 && rec.Asked.Sub(w.since) >= ttl/3
 }

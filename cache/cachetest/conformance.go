@@ -68,6 +68,7 @@ var checks = []struct {
 	{"a lease is kept alive", (*suite).leaseKept},
 	{"a lease is held no longer than it may", (*suite).leaseHold},
 	{"a lease lapses with its holder", (*suite).leaseLapses},
+	{"a lease that is not renewed is replaced", (*suite).leaseOverdue},
 	{"the age counts from the lease", (*suite).ageOfLoad},
 	{"a touch renews up to the age", (*suite).touch},
 	{"a touch changes nothing else", (*suite).touchOthers},

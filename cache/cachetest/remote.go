@@ -185,12 +185,13 @@ func (r *Remote) Wait(ctx context.Context, key string) (remote.Record, error) {
 		}); err != nil {
 			return remote.Record{}, err
 		}
-		if rec.State != remote.StateLease {
+		overdue := r.server.leaseTTL() / 3 // the holder has left out two renewals
+		if rec.State != remote.StateLease || rec.Left <= overdue {
 			return rec, nil
 		}
 		select {
 		case <-changed:
-		case <-time.After(rec.Left):
+		case <-time.After(rec.Left - overdue):
 		case <-ctx.Done():
 			return remote.Record{}, ctx.Err()
 		}

@@ -51,6 +51,10 @@ type Tier interface {
 	// record is no lease, Wait returns at once. If ctx ends first, Wait returns ctx's
 	// error. The caller uses a value, calls Lease where the record is absent, and loads
 	// without a lease after an error.
+	//
+	// If the holder does not renew the lease, Wait returns the lease's record before the
+	// lease lapses. The holder is dead, or slow, and the caller calls Lease to replace that
+	// lease.
 	Wait(ctx context.Context, key string) (Record, error)
 
 	// Lease takes the lease of key if there is no record, or if the record that stands is

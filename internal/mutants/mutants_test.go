@@ -141,6 +141,13 @@ var windows = []mutant{
 	{"the lease of an unchanged value", []change{{
 		"redis/scripts/keep.lua", "if not kind then return {0} end", "kind = kind or 'V'",
 	}}, tests("TestConformsOnRedis/an_unchanged_value_is_kept"), "after an Invalidate"},
+	{"a lease that is not renewed", []change{{
+		"redis/read.go", " || lease.overdue(rec, s.opts.LeaseTTL) {", " {",
+	}}, tests("TestConformsOnRedis/a_lease_that_is_not_renewed"), "Wait returned no lease"},
+	{"time for a load of one's own", []change{{
+		"cache/load.go", "	t.flight.WhenUrged(cancel)
+", "",
+	}}, []string{"./cache", "-run", "TestACallerWithADeadline"}, "deadline exceeded"},
 	{"the draw of an early load", []change{{
 		"cache/early.go", "return load > 0 && draw*", "return load > 0 && ",
 	}}, early, "were loaded early"},
