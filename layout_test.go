@@ -51,11 +51,12 @@ func TestDirectionOfImports(t *testing.T) {
 		"cache/internal/validity": {"cache/remote"},
 		"cache/internal/journal":  {"cache/remote"},
 		"cache/internal/guard":    {},
+		"internal/hook":           {},
 		"cache": {
 			"cache/remote", "cache/internal/validity", "cache/internal/journal", "cache/internal/guard",
-			"local", "loader",
+			"local", "loader", "internal/hook",
 		},
-		"redis":           {"cache/remote"},
+		"redis":           {"cache/remote", "internal/hook"},
 		"cache/cachetest": {"cache/remote"},
 	}
 	for pkg, may := range allowed {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/cache/remote"
+	"github.com/nearside-go/nearside/internal/hook"
 	"github.com/nearside-go/nearside/local"
 )
 
@@ -199,7 +200,8 @@ type Options[K comparable, V any] struct {
 	// DeadLetters receives the invalidations that the Cache does not attempt any more: those
 	// that Close could not deliver, and those that were too many to be kept. In place of the
 	// latter the whole cache is invalidated. DeadLetters is called on the goroutine of the
-	// call that gave them up. nil means that only Close returns them.
+	// call that gave them up, and a panic of it is contained. nil means that only Close returns
+	// them.
 	DeadLetters func(context.Context, Undelivered)
 
 	// Trace has the functions that the Cache calls at its events; nil means none.
@@ -233,12 +235,15 @@ func (o Options[K, V]) complete() (Options[K, V], error) {
 	if o.Codec == nil {
 		o.Codec = JSON[V]{}
 	}
-	if o.Trace == nil {
-		o.Trace = &Trace{}
-	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Trace == nil {
+		o.Trace = &Trace{}
+	}
+	hooks := &hook.Guard{Logger: o.Logger, Owner: slog.String("cache", o.Name)}
+	o.Trace = o.Trace.contained(hooks)
+	o.DeadLetters = hook.Contain(hooks, o.DeadLetters)
 	return o, nil
 }
 

@@ -3,13 +3,16 @@ package cache
 import (
 	"context"
 	"time"
+
+	"github.com/nearside-go/nearside/internal/hook"
 )
 
 // Trace has functions that a Cache calls at its events, as net/http/httptrace does. Any
 // function may be nil. A Cache calls them on the goroutine that does the work, outside all
 // its locks, with the context of the call, or of the load (which has the values of its first
-// caller's context). So the functions must be fast, and safe for concurrent use. Keys are
-// strings as Options.Key returns them.
+// caller's context). So the functions must be fast, and safe for concurrent use. A panic of
+// such a function is contained, and the first one is logged. Keys are strings as Options.Key
+// returns them.
 type Trace struct {
 	// Hit: a tier answered a call, with a value or with not found.
 	Hit func(context.Context, HitInfo)
@@ -47,6 +50,19 @@ type Trace struct {
 
 	// Evict: an entry made way for another in the local tier.
 	Evict func(context.Context, EvictInfo)
+}
+
+// contained returns t with functions whose panics are contained.
+func (t *Trace) contained(g *hook.Guard) *Trace {
+	c := &Trace{
+		Hit: hook.Contain(g, t.Hit), Miss: hook.Contain(g, t.Miss), Load: hook.Contain(g, t.Load),
+		Fill: hook.Contain(g, t.Fill), Wait: hook.Contain(g, t.Wait), RemoteError: hook.Contain(g, t.RemoteError),
+		Corrupt: hook.Contain(g, t.Corrupt), Invalidated: hook.Contain(g, t.Invalidated), Evict: hook.Contain(g, t.Evict),
+	}
+	if t.Gap != nil {
+		c.Gap = func(ctx context.Context) { g.Call(ctx, t.Gap) }
+	}
+	return c
 }
 
 // Tier is the tier that answered a call.

@@ -98,7 +98,7 @@ func TestAProbeInTheBackgroundClosesTheBreaker(t *testing.T) {
 				<-time.After(time.Millisecond)
 			}
 			server.Resume()
-			redistest.Eventually(t, 10*time.Second, "the change is told", func() bool {
+			redistest.Eventually(t, soon, "the change is told", func() bool {
 				told, _ := seen.all()
 				return len(told) == 2
 			})
@@ -112,7 +112,7 @@ func TestAProbeInTheBackgroundClosesTheBreaker(t *testing.T) {
 
 func checkChanges(t *testing.T, seen *changes) {
 	t.Helper()
-	redistest.Eventually(t, 10*time.Second, "a line tells that the outage is over", func() bool {
+	redistest.Eventually(t, soon, "a line tells that the outage is over", func() bool {
 		_, logs := seen.all()
 		return strings.Contains(logs, "level=INFO")
 	})
@@ -139,13 +139,13 @@ func TestProbesThatFailComeLessOften(t *testing.T) {
 	var start time.Time
 	var before int
 	// On a busy machine a command may not get its whole budget, and then does not count.
-	redistest.Eventually(t, 10*time.Second, "the breaker opens", func() bool {
+	redistest.Eventually(t, soon, "the breaker opens", func() bool {
 		<-time.After(10 * s.Budget()) // for the connection of the command before
 		start, before = time.Now(), len(dialed.times())
 		_ = s.Invalidate(t.Context(), []string{"k"}, 0)
 		return s.Stats().BreakerOpen || s.Stats().WriteBreakerOpen
 	})
-	redistest.Eventually(t, 10*time.Second, "seven probes come", func() bool { return len(dialed.times()) >= before+8 })
+	redistest.Eventually(t, soon, "seven probes come", func() bool { return len(dialed.times()) >= before+8 })
 	came := dialed.times()[before:]
 	// At least half of each wait is due. A busy machine notes a command late, which
 	// shortens the gap that follows: so the waits are added up.

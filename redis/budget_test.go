@@ -129,5 +129,5 @@ func TestCommandsLeftBehindEndAtTheClientsOwnTime(t *testing.T) {
 	if n, limit := reads.all.Load(), int64(redis.DefaultMaxFailures+4); n > limit {
 		t.Errorf("%d reads were sent, want at most %d", n, limit)
 	}
-	redistest.Eventually(t, 10*time.Second, "no read is under way", func() bool { return reads.now.Load() == 0 })
+	redistest.Eventually(t, soon, "no read is under way", func() bool { return reads.now.Load() == 0 })
 }

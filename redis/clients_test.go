@@ -37,7 +37,7 @@ func join(t *testing.T, server *redistest.Server, s redis.Options, o cache.Optio
 // followed waits until the caches hear from each other.
 func followed(t *testing.T, caches ...*cache.Cache[string, string]) {
 	t.Helper()
-	redistest.Eventually(t, 10*time.Second, "the caches hear from each other", func() bool {
+	redistest.Eventually(t, soon, "the caches hear from each other", func() bool {
 		return !slices.ContainsFunc(caches, func(c *cache.Cache[string, string]) bool { return !c.Stats().LogFollowed })
 	})
 }
@@ -46,7 +46,7 @@ func followed(t *testing.T, caches ...*cache.Cache[string, string]) {
 // it begins to.
 func follows(t *testing.T, store *redis.Store) {
 	t.Helper()
-	redistest.Eventually(t, 10*time.Second, "the log is being read", func() bool { return store.Stats().LogFollowing })
+	redistest.Eventually(t, soon, "the log is being read", func() bool { return store.Stats().LogFollowing })
 }
 
 // cacheOn makes a cache over a Store. What o leaves out is not what the test is about.
@@ -165,7 +165,7 @@ func wantCall(t *testing.T, done <-chan call, want string) call {
 
 func waitsFor(t *testing.T, c *cache.Cache[string, string]) {
 	t.Helper()
-	redistest.Eventually(t, 10*time.Second, "the instance waits for another's load", func() bool {
+	redistest.Eventually(t, soon, "the instance waits for another's load", func() bool {
 		return c.Stats().LeaseWaits > 0
 	})
 }

@@ -89,13 +89,15 @@ type serverClock struct{ passed atomic.Int64 }
 func drive(ctx context.Context, server *miniredis.Miniredis) *serverClock {
 	const step, most = 5 * time.Millisecond, 10 * time.Millisecond
 	c, last := new(serverClock), time.Now()
+	began := last
+	server.SetTime(began)
 	go func() {
 		for {
 			select {
 			case now := <-time.After(step):
 				d := min(now.Sub(last), most)
 				server.FastForward(d)
-				c.passed.Add(int64(d))
+				server.SetTime(began.Add(time.Duration(c.passed.Add(int64(d)))))
 				last = now
 			case <-ctx.Done():
 				return

@@ -37,7 +37,7 @@ func wantPTTL(t *testing.T, server *redistest.Server, key string, least, most ti
 // gone waits until Redis has dropped key by itself.
 func gone(t *testing.T, server *redistest.Server, key string) {
 	t.Helper()
-	redistest.Eventually(t, 10*time.Second, "the record goes", func() bool {
+	redistest.Eventually(t, soon, "the record goes", func() bool {
 		return server.Client().Exists(t.Context(), record(t, key)).Val() == 0
 	})
 }
@@ -210,7 +210,7 @@ func TestLateTouchChangesNothing(t *testing.T) {
 				put(t, client, key, now, short)
 			}
 			server.ResetCommands()
-			redistest.Eventually(t, 10*time.Second, "a local hit touches the record", func() bool {
+			redistest.Eventually(t, soon, "a local hit touches the record", func() bool {
 				wantGet(t, c, "k", "v")
 				return server.Commands()["getrange"] > 0 // which the script begins with
 			})

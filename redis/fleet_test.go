@@ -29,7 +29,7 @@ func TestInstancesThatMissTogetherLoadOnce(t *testing.T) {
 		c := join(t, server, redis.Options{}, cache.Options[string, string]{})
 		fleet, calls = append(fleet, c), append(calls, start(t, c, load.load))
 	}
-	redistest.Eventually(t, 10*time.Second, "two instances wait for the third", func() bool {
+	redistest.Eventually(t, soon, "two instances wait for the third", func() bool {
 		waits := uint64(0)
 		for _, c := range fleet {
 			waits += c.Stats().LeaseWaits

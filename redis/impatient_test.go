@@ -29,7 +29,7 @@ func TestImpatientCallersLetTheBreakerOpen(t *testing.T) {
 					return err
 				}
 				n := 0
-				redistest.Eventually(t, 10*time.Second, "the breaker is open", func() bool {
+				redistest.Eventually(t, soon, "the breaker is open", func() bool {
 					n++
 					_ = read(fmt.Sprint("before ", n))
 					return s.store.Stats().BreakerOpen

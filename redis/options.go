@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/cache/remote"
+	"github.com/nearside-go/nearside/internal/hook"
 )
 
 // The defaults: values that a zero in Options stands for.
@@ -104,7 +105,8 @@ type Options struct {
 }
 
 // Trace has functions that a Store calls on events. Each may be nil. The Store calls the
-// functions outside all locks. They must be fast and safe for concurrent use.
+// functions outside all locks. They must be fast and safe for concurrent use. A panic of such a
+// function is contained, and the first one is logged.
 type Trace struct {
 	// Breaker: the breaker opened, so that no command is sent, or closed again.
 	Breaker func(context.Context, BreakerInfo)
@@ -177,11 +179,15 @@ func (o Options) complete() (Options, error) {
 	count("LogLength", &o.LogLength, DefaultLogLength)
 	count("LogBytes", &o.LogBytes, DefaultLogBytes)
 	count("LogPartitions", &o.LogPartitions, 1)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	if o.Trace == nil {
 		o.Trace = &Trace{}
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+	hooks := &hook.Guard{Logger: o.Logger, Owner: slog.String("prefix", o.Prefix)}
+	o.Trace = &Trace{
+		Breaker: hook.Contain(hooks, o.Trace.Breaker), Log: hook.Contain(hooks, o.Trace.Log), LogRead: hook.Contain(hooks, o.Trace.LogRead),
 	}
 	return o, errors.Join(problems...)
 }

@@ -111,11 +111,11 @@ func invalidatedBeforeReads(t *testing.T, store func(*testing.T, string, redis.O
 		t.Errorf("GetOrLoad after a failed Invalidate = %q, %v; want what was loaded since", v, err)
 	}
 	server.Resume()
-	redistest.Eventually(t, 10*time.Second, "the breaker is closed", func() bool { return !a.store.Stats().BreakerOpen })
+	redistest.Eventually(t, soon, "the breaker is closed", func() bool { return !a.store.Stats().BreakerOpen })
 	if n := <-atClose; n != 0 {
 		t.Error("reads were sent again while Redis held the old value")
 	}
-	redistest.Eventually(t, 10*time.Second, "the keys are confirmed, and the breaker of the writes is closed", func() bool {
+	redistest.Eventually(t, soon, "the keys are confirmed, and the breaker of the writes is closed", func() bool {
 		return a.Stats().Unconfirmed == 0 && !a.store.Stats().WriteBreakerOpen
 	})
 	wantTrustRegained(t, a, b)

@@ -298,7 +298,7 @@ func TestARedisThatIsDeadAtTheStartHealsByItself(t *testing.T) {
 			}
 			server.Restart()
 			n := 0
-			redistest.Eventually(t, 10*time.Second, "what is loaded reaches Redis again", func() bool {
+			redistest.Eventually(t, soon, "what is loaded reaches Redis again", func() bool {
 				n++
 				key := fmt.Sprint("late-", n)
 				s.wantLoaded(t, key, "v")

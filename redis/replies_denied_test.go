@@ -63,7 +63,7 @@ func TestNoPermissionToPing(t *testing.T) {
 		t.Error("Get from a Redis that hangs: no error")
 	}
 	server.Resume()
-	redistest.Eventually(t, 10*time.Second, "the breaker is closed", func() bool { return !s.Stats().BreakerOpen })
+	redistest.Eventually(t, soon, "the breaker is closed", func() bool { return !s.Stats().BreakerOpen })
 }
 
 func TestNoMoreClients(t *testing.T) {
@@ -88,7 +88,7 @@ func TestNoMoreClients(t *testing.T) {
 				t.Error("the breaker stayed closed")
 			}
 			limit(100)
-			redistest.Eventually(t, 10*time.Second, "Invalidate succeeds", func() bool {
+			redistest.Eventually(t, soon, "Invalidate succeeds", func() bool {
 				return checkInvalidate(t, s, server, "k") == nil
 			})
 		})

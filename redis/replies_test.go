@@ -92,7 +92,7 @@ func TestLoading(t *testing.T) {
 				t.Error("an Invalidate that failed was carried out")
 			}
 			s.wantLoaded(t, "k", "new")
-			redistest.Eventually(t, 10*time.Second, "Invalidate succeeds", func() bool {
+			redistest.Eventually(t, soon, "Invalidate succeeds", func() bool {
 				return checkInvalidate(t, s, server, "k") == nil
 			})
 		})

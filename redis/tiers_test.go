@@ -243,7 +243,7 @@ func TestBytesThatTheCodecRefusesAreAMissThatIsRepaired(t *testing.T) {
 func serves(t *testing.T, caches ...*cache.Cache[string, string]) {
 	t.Helper()
 	for _, c := range caches {
-		redistest.Eventually(t, 10*time.Second, "Redis serves again", func() bool {
+		redistest.Eventually(t, soon, "Redis serves again", func() bool {
 			if c.Invalidate(t.Context(), "unused") != nil {
 				return false
 			}
@@ -283,7 +283,7 @@ func TestRedisThatLostEverythingIsServedOn(t *testing.T) {
 				if name == "restart" { // it may have been noticed that nobody listened
 					serves(t, a, b)
 					// The loss of the log has them invalidate again what it had.
-					redistest.Eventually(t, 10*time.Second, "both have noticed the loss", func() bool {
+					redistest.Eventually(t, soon, "both have noticed the loss", func() bool {
 						a, b := a.Stats(), b.Stats()
 						return a.Gaps > gapsOfA && b.Gaps > gapsOfB && a.Unconfirmed+b.Unconfirmed == 0
 					})

@@ -145,8 +145,7 @@ var windows = []mutant{
 		"redis/read.go", " || lease.overdue(rec, s.opts.LeaseTTL) {", " {",
 	}}, tests("TestConformsOnRedis/a_lease_that_is_not_renewed"), "Wait returned no lease"},
 	{"time for a load of one's own", []change{{
-		"cache/load.go", "	t.flight.WhenUrged(cancel)
-", "",
+		"cache/load.go", "	t.flight.WhenUrged(cancel)\n", "",
 	}}, []string{"./cache", "-run", "TestACallerWithADeadline"}, "deadline exceeded"},
 	{"the draw of an early load", []change{{
 		"cache/early.go", "return load > 0 && draw*", "return load > 0 && ",
