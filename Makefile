@@ -28,6 +28,7 @@ unit:
 	go test -race -v -timeout $(timeout) -run Fill ./internal/racefills
 	go test -v -timeout $(timeout) ./internal/simulation -args -seeds 100
 	go test -v -timeout $(timeout) ./internal/consistency -args -for 10s -plain 5s
+	GOARCH=386 CGO_ENABLED=0 GOMAXPROCS=1 go test -timeout $(timeout) ./local ./loader ./cache/...
 
 examples:
 	go run ./examples/quickstart

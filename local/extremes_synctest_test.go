@@ -23,7 +23,7 @@ var (
 func TestEveryOptionInItsWholeRange(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		o := local.Options{
-			MaxEntries: int(anInt64.Draw(rt, "MaxEntries")),
+			MaxEntries: int(min(anInt64.Draw(rt, "MaxEntries"), math.MaxInt)),
 			MaxCost:    anInt64.Draw(rt, "MaxCost"),
 			TTL:        aTime.Draw(rt, "TTL"),
 		}

@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -19,7 +20,7 @@ func TestStoreServesSeveralCaches(t *testing.T) {
 	stores := three(func() *redis.Store { return open(t, server.URL(), patient) })
 	fromID := func(k id) string { return fmt.Sprintf("%d/%d", k.tenant, k.user) }
 	checkKeys(t, stores, cache.Options[string, string]{Name: "strings"}, cachetest.Keys)
-	checkKeys(t, stores, cache.Options[int, string]{Name: "ints"}, []int{-1 << 63, -1, 0, 1, 10, 1<<63 - 1})
+	checkKeys(t, stores, cache.Options[int, string]{Name: "ints"}, []int{math.MinInt, -1, 0, 1, 10, math.MaxInt})
 	checkKeys(t, stores, cache.Options[id, string]{Name: "structs", Key: fromID}, []id{{}, {1, 11}, {11, 1}, {-1, 0}})
 }
 

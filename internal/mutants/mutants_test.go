@@ -142,7 +142,7 @@ var windows = []mutant{
 		"redis/scripts/keep.lua", "if not kind then return {0} end", "kind = kind or 'V'",
 	}}, tests("TestConformsOnRedis/an_unchanged_value_is_kept"), "after an Invalidate"},
 	{"a lease that is not renewed", []change{{
-		"redis/read.go", " || lease.overdue(rec, s.opts.LeaseTTL) {", " {",
+		"redis/read.go", "return rec.Left < ttl/3 &&", "return false && rec.Left < ttl/3 &&",
 	}}, tests("TestConformsOnRedis/a_lease_that_is_not_renewed"), "Wait returned no lease"},
 	{"time for a load of one's own", []change{{
 		"cache/load.go", "	t.flight.WhenUrged(cancel)\n", "",
