@@ -11,7 +11,7 @@ runs     := 3
 fleet    := # -cluster, -local D, -seed N, -save FILE
 
 .NOTPARALLEL:
-.PHONY: test redis lint unit examples fuzz bench peers race-fills sim consistency mutants steady compat
+.PHONY: test redis lint unit examples fuzz bench peers race-fills sim consistency mutants steady compat acl
 test: redis lint unit examples fuzz
 
 redis:
@@ -68,3 +68,8 @@ steady: redis
 # The tests of ./redis on Redis 7, Redis 8 and Valkey.
 compat: redis
 	@scripts/compat
+
+# The tests of ./redis with the permissions that docs/wire.md gives to a Store. The last
+# four commands are sent by tests only.
+acl: redis
+	REDISTEST_RIGHTS="$$(sed -n 's/^    ACL SETUSER nearside on >PASSWORD ~nearside:\* //p' docs/wire.md) +command +cluster|slots +asking +select +client|setname +info +ping +exists +lpush +llen" go test -timeout $(timeout) ./redis

@@ -55,6 +55,8 @@ func TestALeaseThatIsGrantedLongAfterIsGivenUp(t *testing.T) {
 		_, err := s.Get(t.Context(), "c:0:k", false)
 		return err == nil
 	})
+	selfTested(t, s)
+	server.ResetCommands()
 	server.Pause()
 	if _, _, err := s.Lease(t.Context(), "c:0:k", time.Minute, nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("Lease: %v", err)

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -208,11 +209,13 @@ func (b *breaker) timesOpened() uint64 {
 
 // illReplies are the beginnings of replies from a server that cannot serve any command now,
 // or no writes, or not this client. Every other reply, even an error, comes from a server
-// that serves.
+// that serves. The last three are replies to the SELECT of a new connection: each command
+// would make a connection, in vain.
 var illReplies = []string{
 	"LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY ",
 	"READONLY", "MISCONF", "NOREPLICAS",
 	"NOAUTH", "WRONGPASS", "ERR max number of clients",
+	replyNoDatabase, replyOneDatabase, replyNoPermission + " SELECT",
 }
 
 // isOutage reports whether err means that Redis does not serve.
@@ -224,10 +227,6 @@ func isOutage(err error) bool {
 	if !errors.As(err, &reply) {
 		return true
 	}
-	for _, prefix := range illReplies {
-		if strings.HasPrefix(reply.Error(), prefix) {
-			return true
-		}
-	}
-	return false
+	text := unquote(err).Error()
+	return slices.ContainsFunc(illReplies, func(begins string) bool { return strings.HasPrefix(text, begins) })
 }

@@ -43,10 +43,17 @@ func followed(t *testing.T, caches ...*cache.Cache[string, string]) {
 }
 
 // follows waits until store reads the log: before, what its caches keep is dropped when
-// it begins to.
+// it begins to. It also waits until store has tested its server, whose commands are counted.
 func follows(t *testing.T, store *redis.Store) {
 	t.Helper()
 	redistest.Eventually(t, soon, "the log is being read", func() bool { return store.Stats().LogFollowing })
+	selfTested(t, store)
+}
+
+// selfTested waits until the self-test of store is over.
+func selfTested(t *testing.T, store *redis.Store) {
+	t.Helper()
+	redistest.Eventually(t, soon, "the self-test is over", func() bool { return redis.SelfTested(store) })
 }
 
 // cacheOn makes a cache over a Store. What o leaves out is not what the test is about.

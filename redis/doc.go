@@ -16,6 +16,10 @@
 // passed to New may still cause such lines, for the commands that are under way when Redis
 // dies.
 //
+// A self-test in the background logs once what is wrong with the configuration of Redis: a
+// permission that is missing, an eviction policy, a replica. [Store.Health] returns the same
+// for a page of states, also while Redis is away.
+//
 // A server may quote keys, tags or values in its replies. No error, line or trace of a
 // Store repeats a quotation.
 package redis

@@ -2,7 +2,9 @@ package redis_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -88,4 +90,22 @@ func Example() {
 	// UPDATE
 	// SELECT
 	// Grace <nil>
+}
+
+// A page of states shows the health of a Store. Readiness does not depend on it: without
+// Redis an instance serves from the source.
+func ExampleStore_Health() {
+	store, err := redis.Open("redis://127.0.0.1:1", redis.Options{}) // where no Redis is
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer store.Close()
+	http.HandleFunc("/status", func(w http.ResponseWriter, r *http.Request) {
+		_ = json.NewEncoder(w).Encode(store.Health(r.Context()))
+	})
+	http.HandleFunc("/readyz", func(http.ResponseWriter, *http.Request) {}) // 200: see above
+	health := store.Health(context.Background())
+	fmt.Println(health.Reachable, health.Problem != "")
+	// Output: false true
 }

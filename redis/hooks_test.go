@@ -2,8 +2,6 @@ package redis_test
 
 import (
 	"context"
-	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 
@@ -11,24 +9,6 @@ import (
 	"github.com/nearside-go/nearside/internal/redistest"
 	"github.com/nearside-go/nearside/redis"
 )
-
-// lines is a handler of a Logger that keeps what it receives.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
 
 // Functions of a Trace that panic end no work in the background, and are logged once.
 func TestTraceFunctionsThatPanic(t *testing.T) {
@@ -40,7 +20,7 @@ func TestTraceFunctionsThatPanic(t *testing.T) {
 		called.Store(what, true)
 		panic("a bug in " + what)
 	}
-	s := open(t, server.URL(), redis.Options{Prefix: prefix(t), Logger: slog.New(slog.NewTextHandler(&log, nil)), Trace: &redis.Trace{
+	s := open(t, server.URL(), redis.Options{Prefix: prefix(t), Logger: log.logger(), Trace: &redis.Trace{
 		Breaker: func(context.Context, redis.BreakerInfo) { boom("Breaker") },
 		Log:     func(context.Context, redis.LogInfo) { boom("Log") },
 		LogRead: func(context.Context, redis.LogReadInfo) { boom("LogRead") },
@@ -62,7 +42,7 @@ func TestTraceFunctionsThatPanic(t *testing.T) {
 	for _, what := range []string{"Breaker", "Log", "LogRead"} {
 		redistest.Eventually(t, soon, what+" is called", func() bool { _, ok := called.Load(what); return ok })
 	}
-	if n := strings.Count(log.String(), "panicked"); n != 1 {
-		t.Errorf("%d lines: %s", n, log.String())
+	if all := log.of("panicked"); len(all) != 1 {
+		t.Errorf("%d lines: %v", len(all), all)
 	}
 }

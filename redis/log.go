@@ -340,3 +340,10 @@ func (p *partition) addTo(s *Stats) (started, following int) {
 	}
 	return started, following
 }
+
+// asOf returns whether the log is read, and the time before which every entry is delivered.
+func (p *partition) asOf() (started bool, at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.started, p.completeAsOf
+}

@@ -41,11 +41,7 @@ func TestLagAndDepthOfTheLog(t *testing.T) {
 	link := lineTo(t, server)
 	var read readings
 	client := clientThrough(t, server, link)
-	store, err := redis.New(client, redis.Options{Prefix: prefix(t), Timeout: patient.Timeout, LogTimeout: time.Minute, Trace: &redis.Trace{LogRead: read.note}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
+	store := untested(t, client, redis.Options{Prefix: prefix(t), Timeout: patient.Timeout, LogTimeout: time.Minute, Trace: &redis.Trace{LogRead: read.note}})
 	c := cacheOn(t, store, cache.Options[string, string]{})
 	followed(t, c)
 	const n = 10

@@ -22,7 +22,8 @@ import (
 func enterByTwoWays(t *testing.T, server *redistest.Server, link *faultlink.Link, s redis.Options, o cache.Options[string, string]) *instance {
 	t.Helper()
 	for range 10 {
-		i := enterWith(t, clientThrough(t, server, link), s, o)
+		client := clientThrough(t, server, link)
+		i := settle(t, func(s redis.Options) *redis.Store { return untested(t, client, s) }, s, o)
 		if link.Conns() == 1 {
 			return i
 		}
@@ -31,6 +32,17 @@ func enterByTwoWays(t *testing.T, server *redistest.Server, link *faultlink.Link
 	}
 	t.Fatal("the log is not read through the link")
 	return nil
+}
+
+// untested returns a Store that uses client and does not test its server.
+func untested(t *testing.T, client goredis.UniversalClient, o redis.Options) *redis.Store {
+	t.Helper()
+	s, err := redis.NewWithoutSelfTest(client, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
 }
 
 // clientThrough returns a client whose first connection, which is that of the log, goes

@@ -100,7 +100,9 @@ type Options struct {
 	// Logger receives the lines for an operator; nil discards them. An outage has two
 	// lines: a warning when a component stops working, and a line at level Info when
 	// everything has worked again for a second. Outages less than a second apart are one
-	// outage.
+	// outage. Besides, each kind of [Finding] has a line, once: at level Info if records may be
+	// evicted, and a warning otherwise. That the server is a replica is said by the lines of
+	// the outage.
 	Logger *slog.Logger
 }
 

@@ -100,6 +100,7 @@ func suffer(t *testing.T, store *redis.Store, change ...func(*cache.Options[stri
 // for a while. It returns when nothing is under way any more.
 func (s *sufferer) warm(t *testing.T) {
 	t.Helper()
+	selfTested(t, s.store)
 	n := 0
 	redistest.Eventually(t, soon, "a fill arrives", func() bool { // not all do when the machine stalls
 		n++

@@ -107,6 +107,7 @@ func TestAHandshakeThatFailsIsQuiet(t *testing.T) {
 		"wrong password": "redis://:wrong@" + server.Addr(),
 		"no password":    "redis://" + server.Addr(),
 		"TLS":            "rediss://" + server.Addr(),
+		"no database":    "redis://:right@" + server.Addr() + "/16",
 		"no host":        "redis://" + redistest.Refused(t),
 	} {
 		for _, client := range []string{"URL", "Client of a URL"} {

@@ -28,6 +28,12 @@ const (
 	replyScriptUnknown = "ERR a script calls a command that is not known"
 )
 
+// The replies which mean that the connection's database cannot be had.
+const (
+	replyNoDatabase  = "ERR the database does not exist"
+	replyOneDatabase = "ERR a Cluster has one database"
+)
+
 // idTooSmall begins the reply to an XADD whose position is not behind the end of the log.
 const idTooSmall = "The ID specified in XADD is equal or smaller"
 
@@ -71,8 +77,8 @@ var phrases = []struct{ begins, words string }{
 	{"wrong number of arguments", "ERR wrong number of arguments"},
 	{"syntax error", "ERR syntax error"},
 	{"value is not an integer", "ERR value is not an integer"},
-	{"DB index is out of range", "ERR the database does not exist"},
-	{"SELECT is not allowed", "ERR a Cluster has one database"},
+	{"DB index is out of range", replyNoDatabase},
+	{"SELECT is not allowed", replyOneDatabase},
 	{"This instance has cluster support disabled", "ERR the server is no part of a Cluster"},
 	{"invalid password", "ERR invalid password"},
 	{"Protocol error", "ERR protocol error"},

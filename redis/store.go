@@ -20,8 +20,12 @@ import (
 // The server must have the following commands, and the user of the connection must be
 // allowed to call them: GET, SET, PTTL, PEXPIRE, UNLINK, TIME, EVAL, EVALSHA, XADD, XREAD,
 // XRANGE, XREVRANGE and XLEN; in scripts GET, GETRANGE, SETRANGE, STRLEN, SET, DEL,
-// UNLINK, PTTL, PEXPIRE and TIME; in a Cluster CLUSTER SLOTS. When the server refuses a command, the
-// Store writes a line to Options.Logger, once.
+// UNLINK, PTTL, PEXPIRE and TIME; in a Cluster CLUSTER SLOTS, COMMAND and ASKING. docs/wire.md has
+// the ACL. INFO is of use, and not needed.
+//
+// Once after Open or New the Store tests in the background whether Redis is as the Store
+// needs it. While Redis cannot be reached, the test is tried again, at least every 10 s. Each
+// finding is a line of Options.Logger. [Store.Health] returns the findings.
 //
 // A name has one cache of a Store at a time, whatever the Schema. For a second cache
 // cache.New returns cache.ErrFollowed, until the first cache is closed. Two caches of the
@@ -40,8 +44,11 @@ type Store struct {
 	writes  *breaker
 	outage  *outage
 	nodes   nodes
-	refusal sync.Once     // logs the first command that the server refuses
 	renewed atomic.Uint64 // renewals of leases
+
+	inspecting  chan struct{} // has an element while Redis is being inspected
+	findings    findings
+	infoRefused atomic.Bool // the user may not call INFO
 
 	clearing   atomic.Int32 // number of leases that are being released in the background
 	lateGuards lateGuards
@@ -87,6 +94,7 @@ func Open(rawURL string, o Options) (*Store, error) {
 	s := newStore(o)
 	client.Dialer = s.quiet(netDialer(client.TLSConfig))
 	s.client, s.single, s.owned = goredis.NewClient(client), true, true
+	s.inBackground(s.selfTest)
 	return s, nil
 }
 
@@ -111,6 +119,15 @@ func Open(rawURL string, o Options) (*Store, error) {
 // used before, and the connections of a failover client to its Sentinels. While no Sentinel
 // answers, go-redis goes on writing lines. After Close the hook does nothing.
 func New(client goredis.UniversalClient, o Options) (*Store, error) {
+	s, err := newBorrowing(client, o)
+	if err == nil {
+		s.inBackground(s.selfTest)
+	}
+	return s, err
+}
+
+// newBorrowing returns a Store that uses client.
+func newBorrowing(client goredis.UniversalClient, o Options) (*Store, error) {
 	o, err := o.complete()
 	if err := errors.Join(unreliable(client), err); err != nil {
 		return nil, err
@@ -156,7 +173,7 @@ func unreliable(client goredis.UniversalClient) error {
 
 // newStore returns a Store without a client.
 func newStore(o Options) *Store {
-	s := &Store{opts: o, origin: newOrigin()}
+	s := &Store{opts: o, origin: newOrigin(), inspecting: make(chan struct{}, 1)}
 	s.background, s.stop = context.WithCancel(context.Background())
 	s.logs = newPartitions(s)
 	s.reads, s.writes = newBreakers(s)

@@ -60,7 +60,11 @@ func (s *Server) migrateSome(slot int64, to *Server) bool {
 	if err != nil {
 		s.t.Fatalf("redistest: move: %v", err)
 	}
-	args := []any{"migrate", host, port, "", 0, moveTimeout, "replace", "keys"}
+	args := []any{"migrate", host, port, "", 0, moveTimeout, "replace"}
+	if name, password := credentials(); name != "" {
+		args = append(args, "auth2", name, password)
+	}
+	args = append(args, "keys")
 	for _, key := range keys {
 		args = append(args, key)
 	}

@@ -21,6 +21,10 @@
 // A server ends with its test through [testing.TB.Cleanup]. On Linux the server also dies
 // with a test binary that is killed, or that panics on a timeout, when no cleanup runs.
 //
+// With rights in the variable REDISTEST_RIGHTS, in the form of ACL SETUSER, connections
+// without a user's name have these rights only, while the package itself has all: the tests
+// of a client then show that the client needs no others.
+//
 // Methods report failure through the test that started the server, by Fatal. Call them from
 // that test's goroutine.
 package redistest

@@ -1,6 +1,7 @@
 package redistest
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -122,11 +123,16 @@ func ping(socket string) string {
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(time.Second)) // a failure shows in the read
-	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
-		return ""
+	replies := bufio.NewReader(conn)
+	send := func(command string) string {
+		if _, err := conn.Write([]byte(command + "\r\n")); err != nil {
+			return ""
+		}
+		line, _ := replies.ReadString('\n')
+		return strings.TrimSpace(line)
 	}
-	reply := make([]byte, 256)
-	n, _ := conn.Read(reply)
-	line, _, _ := strings.Cut(string(reply[:n]), "\r\n")
-	return line
+	if name, password := credentials(); name != "" {
+		_ = send("AUTH " + name + " " + password)
+	}
+	return send("PING")
 }

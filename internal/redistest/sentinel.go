@@ -60,7 +60,7 @@ func StartSentinel(t testing.TB, primary *Server) *Sentinel {
 // that reads it.
 func (s *Server) sentinelLine(host, port string) ([]string, error) {
 	conf := filepath.Join(s.dir, "sentinel.conf")
-	text := fmt.Sprintf(sentinelConf, s.port, s.Socket(), s.dir, masterName, host, port)
+	text := fmt.Sprintf(sentinelConf, s.port, s.Socket(), s.dir, masterName, host, port) + sentinelUsers()
 	return []string{conf, "--sentinel"}, os.WriteFile(conf, []byte(text), 0o600)
 }
 

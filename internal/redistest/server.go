@@ -104,7 +104,10 @@ func shortDir(t testing.TB) string {
 // adminClient makes a client, which does not dial yet. The client never retries, so that
 // each command runs once, and sends no CLIENT commands of its own.
 func adminClient(socket string) *goredis.Client {
+	name, password := credentials()
 	return goredis.NewClient(&goredis.Options{
+		Username:        name,
+		Password:        password,
 		Network:         "unix",
 		Addr:            socket,
 		Protocol:        2,
@@ -120,7 +123,7 @@ func adminClient(socket string) *goredis.Client {
 // flags returns the command line that all servers share, except Sentinels. RDB compression
 // is off for Load: each key is as long in the file as in memory.
 func (s *Server) flags() []string {
-	return []string{
+	return append([]string{
 		"--port", strconv.Itoa(s.port),
 		"--bind", loopback,
 		"--unixsocket", s.Socket(),
@@ -132,7 +135,7 @@ func (s *Server) flags() []string {
 		"--enable-debug-command", "yes",
 		"--repl-diskless-sync-delay", "0",
 		"--rdbcompression", "no",
-	}
+	}, userFlags()...)
 }
 
 // cleanup works for a server in any state, also for a server that never started. SIGKILL
