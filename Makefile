@@ -9,9 +9,10 @@ time     := 60s
 timeout  := 10m
 runs     := 3
 fleet    := # -cluster, -local D, -seed N, -save FILE
+rows     := # the faults of make chaos, as a regular expression; all if empty
 
 .NOTPARALLEL:
-.PHONY: test redis lint unit examples fuzz bench peers race-fills sim consistency mutants steady compat acl
+.PHONY: test redis lint unit examples fuzz bench peers race-fills sim consistency chaos soak mutants steady compat acl
 test: redis lint unit examples fuzz
 
 redis:
@@ -29,6 +30,7 @@ unit:
 	go test -v -timeout $(timeout) ./internal/simulation -args -seeds 100
 	go test -v -timeout $(timeout) ./internal/consistency -args -for 10s -plain 5s
 	GOARCH=386 CGO_ENABLED=0 GOMAXPROCS=1 go test -timeout $(timeout) ./local ./loader ./cache/...
+	go test -v -timeout $(timeout) ./internal/chaos -args -brief
 
 examples:
 	go run ./examples/quickstart
@@ -53,6 +55,16 @@ sim:
 # A fleet of processes on a real Redis, and what breaks it: make consistency time=10m fleet=-cluster
 consistency: redis
 	go test -v -timeout 60m ./internal/consistency -args -for $(time) -plain 20s $(fleet)
+
+# What a service gets under each fault of Redis. The run of all faults takes 20 minutes, and
+# writes the table of docs/reliability.md: make chaos rows='hung|cluster-.*'
+chaos: redis
+	go test -v -count=1 -timeout 90m ./internal/chaos -args -full $(if $(rows),-rows '$(rows)',-table $(CURDIR)/docs/reliability.md)
+
+# Random faults for a long time, and whether anything grows: make soak time=2h
+soak: time := 30m
+soak: redis
+	go test -v -count=1 -timeout 48h ./internal/chaos -args -soak $(time)
 
 # Each guard of the protocol is taken out of a copy, and a checker has to notice.
 mutants: redis

@@ -6,13 +6,14 @@ import (
 	"testing"
 )
 
-// TestCIRunsWhatSkipsWithoutItsFlags: the fleets of internal/consistency, and the mutants,
-// run only if a flag asks for them. CI passes those flags.
+// TestCIRunsWhatSkipsWithoutItsFlags: the fleets of internal/consistency, the faults of
+// internal/chaos, and the mutants, run only if a flag asks for them. CI passes those flags.
 func TestCIRunsWhatSkipsWithoutItsFlags(t *testing.T) {
 	for file, commands := range map[string][]string{
 		"Makefile": {
 			`(?m)^test: .*\bunit\b`,
 			`(?m)^unit:\n(\t.*\n)*\tgo test .*\./internal/consistency -args -for [1-9]\S* -plain [1-9]`,
+			`(?m)^unit:\n(\t.*\n)*\tgo test .*\./internal/chaos -args -brief\b`,
 			`(?m)^mutants: .*\n\tgo test .*\./internal/mutants -args -mutants\b`,
 		},
 		".ci/run": {`(?m)^make test$`, `(?m)^exec make mutants$`},

@@ -122,7 +122,7 @@ func faults(cluster bool) []fault {
 		link("connections reset", false, reconnects, each(func(m *member, i int) { m.links[i].KillAll() })),
 		{kind: "process killed", longer: true, after: breakerCloses, strike: func(f *Fleet, r *rand.Rand) (int, func()) {
 			m := f.someone(r)
-			m.kill()
+			m.process.Kill()
 			return m.config.Instance, func() { f.start(m) }
 		}},
 		take("log trimmed", func(ctx context.Context, s *redistest.Server) {

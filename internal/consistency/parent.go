@@ -158,10 +158,10 @@ func (f *Fleet) settle() {
 func (f *Fleet) tellAll(command string, heard ...func(m *member, said string)) {
 	f.t.Helper()
 	for _, m := range f.members {
-		m.tell(command)
+		m.process.Tell(command)
 	}
 	for _, m := range f.members {
-		said := m.hear()
+		said := m.process.Hear()
 		for _, h := range heard {
 			h(m, said)
 		}

@@ -89,7 +89,7 @@ func (c *conn) stream(from, to *net.TCPConn) {
 	b := make([]byte, chunk)
 	for {
 		n, readErr := from.Read(b)
-		c.wait()
+		c.wait(c.delay(to))
 		err := c.pass(to, b[:n])
 		if err == nil {
 			err = readErr
@@ -101,11 +101,19 @@ func (c *conn) stream(from, to *net.TCPConn) {
 	}
 }
 
-// wait delays a chunk by the link's delay.
-func (c *conn) wait() {
+// delay returns by how much a chunk to one side is delayed.
+func (c *conn) delay(to *net.TCPConn) time.Duration {
 	c.link.mu.RLock()
+	defer c.link.mu.RUnlock()
 	d := c.link.delay
-	c.link.mu.RUnlock()
+	if late := c.link.late; to == c.client && late.nth > 0 && late.n.Add(1)%late.nth == 0 {
+		d += late.by
+	}
+	return d
+}
+
+// wait waits for d, or until the link resets the connection.
+func (c *conn) wait(d time.Duration) {
 	if d <= 0 {
 		return
 	}
@@ -118,13 +126,29 @@ func (c *conn) wait() {
 // pass writes all of b to one side.
 func (c *conn) pass(to *net.TCPConn, b []byte) error {
 	for len(b) > 0 {
-		n, err := c.write(to, b)
+		pause := c.drip(to)
+		next := b
+		if pause > 0 {
+			next = b[:1]
+		}
+		n, err := c.write(to, next)
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
 		b = b[n:]
+		c.wait(pause)
 	}
 	return nil
+}
+
+// drip returns the pause after each byte to one side; 0 if bytes are passed on together.
+func (c *conn) drip(to *net.TCPConn) time.Duration {
+	c.link.mu.RLock()
+	defer c.link.mu.RUnlock()
+	if to != c.client {
+		return 0
+	}
+	return c.link.drip
 }
 
 // write writes to one side as much of b as that side takes within patience. For a dropped

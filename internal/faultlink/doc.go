@@ -13,8 +13,8 @@
 // Freeze is a path that loses packets for a while: TCP sends them again, so the delayed
 // bytes arrive, in order. Drop is a path on which the state of the connections was lost.
 // Neither side is notified of these two faults. [Link.KillAll] and [Link.KillOne] reset
-// connections once, and [Link.Delay] slows all connections down; these three can be
-// combined with any fault.
+// connections once, and [Link.Delay], [Link.DelayReplies] and [Link.Drip] slow all
+// connections down; these can be combined with any fault.
 //
 // A fault is in force when its method returns: from then until Restore the link passes on
 // no byte, no end and no reset of a connection. Bytes that were handed to the kernel before

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,6 +34,8 @@ type Link struct {
 	mode    mode
 	changed chan struct{} // closed, and replaced, when mode changes
 	delay   time.Duration
+	late    lateness
+	drip    time.Duration
 	conns   []*conn // the oldest first
 }
 
@@ -114,6 +117,29 @@ func (l *Link) Delay(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.delay = d
+}
+
+// lateness is what DelayReplies sets.
+type lateness struct {
+	nth int64
+	by  time.Duration
+	n   *atomic.Int64 // chunks so far
+}
+
+// DelayReplies delays each nth chunk that the server sends by d, in addition to Delay,
+// counted over all connections; 0 ends that. Clients' chunks are not delayed.
+func (l *Link) DelayReplies(nth int, d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.late = lateness{int64(nth), d, new(atomic.Int64)}
+}
+
+// Drip passes on what the server sends byte by byte, with a pause of d after each byte; 0
+// ends that.
+func (l *Link) Drip(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.drip = d
 }
 
 // KillAll resets all connections. New connections are treated as before.

@@ -179,3 +179,46 @@ func TestFreezeStopsBlockedWrites(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestDelayReplies counts over two connections, and delays nothing that a client sends.
+func TestDelayReplies(t *testing.T) {
+	const late = 50 * time.Millisecond
+	link := listen(t, echo(t))
+	a, b := connect(t, link), connect(t, link)
+	link.DelayReplies(3, late)
+	slow := 0
+	for range 3 {
+		for _, conn := range []net.Conn{a, b} {
+			start := time.Now()
+			send(t, conn, "one")
+			wantReply(t, conn, "one")
+			if time.Since(start) >= late {
+				slow++
+			}
+		}
+	}
+	if slow < 2 { // a busy machine may delay others
+		t.Errorf("%d of 6 replies are late, want 2", slow)
+	}
+	link.DelayReplies(1, soon)
+	link.DelayReplies(0, 0)
+	send(t, a, "two")
+	wantReply(t, a, "two")
+}
+
+// TestDrip: replies come byte by byte, and commands do not.
+func TestDrip(t *testing.T) {
+	const pause, reply = 10 * time.Millisecond, "replies"
+	link := listen(t, echo(t))
+	conn := connect(t, link)
+	link.Drip(pause)
+	start := time.Now()
+	send(t, conn, reply)
+	wantReply(t, conn, reply)
+	if took := time.Since(start); took < time.Duration(len(reply)-1)*pause {
+		t.Errorf("the reply took %v", took)
+	}
+	link.Drip(0)
+	send(t, conn, reply)
+	wantReply(t, conn, reply)
+}

@@ -15,10 +15,12 @@ const (
 	clusterWithin = 20 * time.Second
 )
 
-// Cluster is a Redis Cluster of primaries without replicas.
+// Cluster is a Redis Cluster of primaries, without replicas or with one for each primary:
+// see [Cluster.AddReplicas].
 type Cluster struct {
 	t     testing.TB
-	nodes []*Server
+	args  []string
+	nodes []*Server // the primaries at the start, and then their replicas in the same order
 }
 
 // StartCluster starts a cluster of that many primaries, which share the slots evenly. It
@@ -30,9 +32,9 @@ func StartCluster(t testing.TB, primaries int, args ...string) *Cluster {
 	if primaries < 1 || primaries > clusterSlots {
 		t.Fatalf("redistest: a cluster of %d primaries", primaries)
 	}
-	c := &Cluster{t: t}
+	c := &Cluster{t: t, args: append(clusterFlags(), args...)}
 	for range primaries {
-		c.nodes = append(c.nodes, Start(t, append(clusterFlags(), args...)...))
+		c.nodes = append(c.nodes, Start(t, c.args...))
 	}
 	c.form()
 	Eventually(t, clusterWithin, "redistest: every node says that the cluster is ok", c.formed)
@@ -93,7 +95,8 @@ func (c *Cluster) Addrs() []string {
 	return addrs
 }
 
-// Nodes returns the nodes, in the order of their first slots at the start.
+// Nodes returns the nodes: the primaries in the order of their first slots at the start, and
+// then their replicas in the same order.
 func (c *Cluster) Nodes() []*Server { return slices.Clone(c.nodes) }
 
 // Node returns the node that serves key's slot, as seen by the first node that is neither

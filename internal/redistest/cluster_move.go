@@ -33,7 +33,9 @@ func (c *Cluster) MoveSlot(key string, to *Server) {
 	// have it.
 	to.do("cluster", "setslot", slot, "node", to.nodeID())
 	for _, node := range c.nodes {
-		node.do("cluster", "setslot", slot, "node", to.nodeID())
+		if node.isPrimary() { // replicas refuse
+			node.do("cluster", "setslot", slot, "node", to.nodeID())
+		}
 	}
 }
 

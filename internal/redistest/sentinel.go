@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,13 +25,13 @@ bind 127.0.0.1
 protected-mode no
 unixsocket %q
 dir %q
-sentinel monitor %[4]s %[5]s %[6]s 1
-sentinel down-after-milliseconds %[4]s 500
+sentinel monitor %[4]s %[5]s %[6]s %[7]d
+sentinel down-after-milliseconds %[4]s %[8]d
 sentinel failover-timeout %[4]s 5000
 `
 
-// Sentinel is one Sentinel that watches one primary, with a quorum of one. The Sentinel
-// declares the primary down after 500 ms without an answer, and then promotes a replica by
+// Sentinel is one Sentinel that watches one primary. From StartSentinel it has a quorum of one:
+// it declares the primary down after 500 ms without an answer, and then promotes a replica by
 // itself.
 type Sentinel struct {
 	t      testing.TB
@@ -41,12 +43,19 @@ type Sentinel struct {
 // new replicas only every 10 s. The Sentinel ends with t.
 func StartSentinel(t testing.TB, primary *Server) *Sentinel {
 	t.Helper()
+	return startSentinel(t, primary, 1, 500*time.Millisecond)
+}
+
+// startSentinel starts a Sentinel, which fails over when that many Sentinels have had no
+// answer for downAfter.
+func startSentinel(t testing.TB, primary *Server, quorum int, downAfter time.Duration) *Sentinel {
+	t.Helper()
 	host, port, err := net.SplitHostPort(primary.Addr())
 	if err != nil {
 		t.Fatalf("redistest: sentinel: %v", err)
 	}
 	s := &Sentinel{t: t, server: start(t, func(s *Server) ([]string, error) {
-		return s.sentinelLine(host, port)
+		return s.sentinelLine(host, port, quorum, downAfter)
 	})}
 	replicas := primary.info("replication")["connected_slaves"]
 	Eventually(t, startWithin, "redistest: the Sentinel knows the primary's replicas", func() bool {
@@ -56,11 +65,27 @@ func StartSentinel(t testing.TB, primary *Server) *Sentinel {
 	return s
 }
 
+// StartSentinels starts n Sentinels for primary, and returns when each of them knows all
+// others and all of the primary's replicas. They promote a replica when most of them have had
+// no answer from the primary for downAfter.
+func StartSentinels(t testing.TB, primary *Server, n int, downAfter time.Duration) []*Sentinel {
+	t.Helper()
+	sentinels := make([]*Sentinel, n)
+	for i := range sentinels {
+		sentinels[i] = startSentinel(t, primary, n/2+1, downAfter)
+	}
+	others := strconv.Itoa(n - 1)
+	Eventually(t, startWithin, "redistest: the Sentinels know each other", func() bool {
+		return !slices.ContainsFunc(sentinels, func(s *Sentinel) bool { return s.master()["num-other-sentinels"] != others })
+	})
+	return sentinels
+}
+
 // sentinelLine writes the configuration for the current port, and returns the command line
 // that reads it.
-func (s *Server) sentinelLine(host, port string) ([]string, error) {
+func (s *Server) sentinelLine(host, port string, quorum int, downAfter time.Duration) ([]string, error) {
 	conf := filepath.Join(s.dir, "sentinel.conf")
-	text := fmt.Sprintf(sentinelConf, s.port, s.Socket(), s.dir, masterName, host, port) + sentinelUsers()
+	text := fmt.Sprintf(sentinelConf, s.port, s.Socket(), s.dir, masterName, host, port, quorum, downAfter.Milliseconds()) + sentinelUsers()
 	return []string{conf, "--sentinel"}, os.WriteFile(conf, []byte(text), 0o600)
 }
 

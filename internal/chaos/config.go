@@ -1,0 +1,48 @@
+package chaos
+
+import "time"
+
+// Env is the environment variable with the Config of the process.
+const Env = "NEARSIDE_CHAOS_PROCESS"
+
+// What the process runs.
+const (
+	instances  = 3
+	readers    = 32
+	writers    = 2 // the first instances have one each
+	keys       = 1000
+	readPause  = 2 * time.Millisecond
+	writePause = 10 * time.Millisecond
+	loadTakes  = time.Millisecond
+	localTTL   = time.Second
+	ttl        = time.Minute
+)
+
+// bound is how old a read may be: Local.TTL, and a second for the delivery of an entry of
+// the log on a busy machine.
+const bound = localTTL + time.Second
+
+// healing is how long the process waits for Redis hits after the load has run its time.
+const healing = 20 * time.Second
+
+// The clients that instances can have.
+const (
+	noCache        = "no cache"
+	openURL        = "redis.Open"
+	plainClient    = "Client"
+	failoverClient = "failover client"
+	clusterClient  = "ClusterClient"
+)
+
+// Config is the configuration of the process, in JSON.
+type Config struct {
+	Client   string
+	URL      string            // for openURL and plainClient
+	Master   string            // the name of the primary, for failoverClient
+	Addrs    []string          // of the Sentinels, or of nodes of the Cluster
+	Links    map[string]string // from a node's address to that of the link to it, for clusterClient
+	Deadline time.Duration     // of each read
+	Noticing time.Duration     // from the end of a fault that has lost writes until instances serve no old values
+	Heals    bool              // there are hits at the end
+	Ill      bool              // the fault is there from the start
+}

@@ -1,0 +1,43 @@
+package chaos
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// The lines of the document around its table.
+const (
+	tableBegins = "<!-- The table that make chaos writes begins here. -->\n"
+	tableEnds   = "<!-- The table ends here. -->\n"
+)
+
+// Write replaces the table of a document, and the sentence above the table that says where
+// and when it was measured.
+func Write(path, table string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	before, rest, begins := strings.Cut(string(text), tableBegins)
+	_, after, ends := strings.Cut(rest, tableEnds)
+	if !begins || !ends {
+		return fmt.Errorf("%s has no place for the table", path)
+	}
+	return os.WriteFile(path, []byte(before+tableBegins+where()+"\n"+table+tableEnds+after), 0o644)
+}
+
+// where describes the versions, the machine, and the day.
+func where() string {
+	version := "an unknown version"
+	if out, err := exec.Command("redis-server", "--version").Output(); err == nil {
+		if _, v, ok := strings.Cut(string(out), "v="); ok {
+			version, _, _ = strings.Cut(v, " ")
+		}
+	}
+	return fmt.Sprintf("Measured on %s with %s, Redis %s, %s/%s, %d processors.\n",
+		time.Now().Format(time.DateOnly), runtime.Version(), version, runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+}

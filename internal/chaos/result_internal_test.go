@@ -1,0 +1,155 @@
+package chaos
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nearside-go/nearside/internal/history"
+)
+
+const second = int64(time.Second)
+
+// readAt returns a read of a version by instance 1.
+func readAt(version, start int64) call {
+	return call{Read: history.Read{Instance: 1, Key: "k0", Version: version, Start: start, End: start + 1}, added: -1}
+}
+
+// invalidatedAt returns an invalidation by that instance.
+func invalidatedAt(instance int, version, end int64) history.Invalidated {
+	return history.Invalidated{Instance: instance, Key: "k0", Version: version, Start: end - 1, End: end}
+}
+
+// TestStaleReadsAreFound: a read is stale beyond the bound on any instance, the one that
+// invalidated included.
+func TestStaleReadsAreFound(t *testing.T) {
+	for _, instance := range []int{0, 1} {
+		p := past{invalidated: []history.Invalidated{invalidatedAt(instance, 5, second)}}
+		within, beyond := readAt(4, second+int64(bound)), readAt(4, second+int64(bound)+1)
+		p.calls = []call{within, readAt(5, 9*second)}
+		if n, oldest := p.stale(); n != 0 || oldest != bound {
+			t.Errorf("instance %d: %d stale reads, the oldest %v, want 0 and %v", instance, n, oldest, bound)
+		}
+		p.calls = append(p.calls, beyond)
+		if n, _ := p.stale(); n != 1 {
+			t.Errorf("instance %d: %d stale reads, want 1", instance, n)
+		}
+	}
+}
+
+// TestWhatASoakForgetsHidesNoStaleRead: the last invalidation of a key is kept.
+func TestWhatASoakForgetsHidesNoStaleRead(t *testing.T) {
+	p := past{invalidated: []history.Invalidated{
+		invalidatedAt(0, 2, 2*second), invalidatedAt(0, 3, 3*second), invalidatedAt(1, 1, 4*second), invalidatedAt(1, 4, 90*second),
+	}}
+	kept := p.recent(60 * second)
+	slices.SortFunc(kept, func(a, b history.Invalidated) int { return int(a.Version - b.Version) })
+	if len(kept) != 2 || kept[0].Version != 3 || kept[1].Version != 4 {
+		t.Fatalf("kept %+v, want versions 3 and 4", kept)
+	}
+	later := past{calls: []call{readAt(2, 91*second)}, invalidated: kept}
+	if n, _ := later.stale(); n != 1 {
+		t.Errorf("%d stale reads, want 1", n)
+	}
+}
+
+// TestBoundsAreChecked breaks each bound of a row that is well.
+func TestBoundsAreChecked(t *testing.T) {
+	well := Row{Result: Result{Healed: time.Millisecond}, Fault: Fault{gone: true}}
+	if wrong := append(well.Wrong(), well.Missed()...); len(wrong) > 0 {
+		t.Fatalf("a row that is well: %q", wrong)
+	}
+	for name, tt := range map[string]struct {
+		breaks func(*Row)
+		missed string
+		fails  bool
+	}{
+		"failed reads":            {func(r *Row) { r.During.Failed = 1 }, "failed", true},
+		"stale reads":             {func(r *Row) { r.After.Stale = 1 }, "stale", true},
+		"stale reads of a loss":   {func(r *Row) { r.Fault.loses, r.Lost = true, 1 }, "stale", true},
+		"old reads of a loss":     {func(r *Row) { r.Fault.loses, r.After.Stale = true, 1 }, "", false},
+		"hits come back late":     {func(r *Row) { r.Healed = time.Second }, "healed", false},
+		"hits never come back":    {func(r *Row) { r.Healed = -1 }, "healed", true},
+		"hits are not expected":   {func(r *Row) { r.Fault.always, r.Healed = true, -1 }, "", false},
+		"calls cost more":         {func(r *Row) { r.Open.P99 = time.Millisecond }, "added", false},
+		"calls cost a budget":     {func(r *Row) { r.Open.P50, r.Open.P99 = 50*time.Millisecond, 50*time.Millisecond }, "added", true},
+		"calls cost, Redis there": {func(r *Row) { r.Fault.gone, r.Open.P99 = false, time.Second }, "", false},
+		"lines":                   {func(r *Row) { r.Lines, r.Stderr = make([]string, 6), make([]string, 4) }, "lines", false},
+		"a flood of lines":        {func(r *Row) { r.Stderr = make([]string, 200) }, "lines", true},
+		"goroutines":              {func(r *Row) { r.Left = 1 }, "goroutines", false},
+	} {
+		r := well
+		tt.breaks(&r)
+		if missed := strings.Join(r.Missed(), " "); missed != tt.missed {
+			t.Errorf("%s: missed %q, want %q", name, missed, tt.missed)
+		}
+		if fails := len(r.Wrong()) > 0; fails != tt.fails {
+			t.Errorf("%s: %q", name, r.Wrong())
+		}
+	}
+}
+
+// TestSoakFindsGrowth: what grows, or is left, is reported.
+func TestSoakFindsGrowth(t *testing.T) {
+	first := []Sample{{Goroutines: 9, Heap: 20 << 20, Descriptors: 60}}
+	for name, last := range map[string]Sample{
+		"goroutines":    {Goroutines: 900, Heap: 20 << 20, Descriptors: 60},
+		"KiB of heap":   {Goroutines: 9, Heap: 60 << 20, Descriptors: 60},
+		"descriptors":   {Goroutines: 9, Heap: 20 << 20, Descriptors: 600},
+		"invalidations": {Goroutines: 9, Heap: 20 << 20, Descriptors: 60, Unconfirmed: 1},
+	} {
+		wrong := Soaked{First: first, Last: []Sample{last}}.Wrong()
+		if len(wrong) != 1 || !strings.Contains(wrong[0], name) {
+			t.Errorf("%s: %q", name, wrong)
+		}
+	}
+	if wrong := (Soaked{First: first, Last: first}).Wrong(); len(wrong) > 0 {
+		t.Errorf("the same at first and at last: %q", wrong)
+	}
+}
+
+// TestSpread: the median, the 99th percentile and the maximum.
+func TestSpread(t *testing.T) {
+	var all []time.Duration
+	for i := range 200 {
+		all = append(all, time.Duration(199-i))
+	}
+	if got, want := spread(all), (Spread{200, 100, 198, 199}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// TestWriteReplacesTheTable: what stands around the table stays.
+func TestWriteReplacesTheTable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "doc.md")
+	if err := os.WriteFile(path, []byte("before\n"+tableBegins+tableEnds+"after\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []string{"one\n", "two\n"} {
+		if err := Write(path, table); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := string(text)
+	if !strings.HasPrefix(got, "before\n"+tableBegins) || !strings.HasSuffix(got, "two\n"+tableEnds+"after\n") || strings.Contains(got, "one\n") {
+		t.Errorf("the document is\n%s", got)
+	}
+}
+
+// TestWriteNeedsAPlace: a document without the two lines is an error.
+func TestWriteNeedsAPlace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "doc.md")
+	if err := os.WriteFile(path, []byte(tableEnds+tableBegins), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if Write(path, "one\n") == nil {
+		t.Error("a document without a place for the table is no error")
+	}
+}
