@@ -30,7 +30,7 @@ unit:
 	go test -v -timeout $(timeout) ./internal/simulation -args -seeds 100
 	go test -v -timeout $(timeout) ./internal/consistency -args -for 10s -plain 5s
 	GOARCH=386 CGO_ENABLED=0 GOMAXPROCS=1 go test -timeout $(timeout) ./local ./loader ./cache/...
-	go test -v -timeout $(timeout) ./internal/chaos -args -brief
+	go test -v -parallel 8 -timeout $(timeout) ./internal/chaos -args -brief
 
 examples:
 	go run ./examples/quickstart
