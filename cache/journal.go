@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/nearside-go/nearside/cache/remote"
 )
 
-// deliver makes invalidations again that the remote tier has not confirmed. It drops nothing:
-// the local entries went when the call failed, and this instance has used no record of the
-// names since.
-func (c *Cache[K, V]) deliver(ctx context.Context, names []string) error {
+// deliver makes invalidations again that the remote tier has not confirmed. It returns the
+// names for which that has failed. It drops nothing: the local entries went when the call
+// failed, and this instance has used no record of the names since.
+func (c *Cache[K, V]) deliver(ctx context.Context, names []string) (failed []string, err error) {
 	var keys, tags []string
 	for _, name := range names {
 		if strings.HasPrefix(name, c.tagPrefix) {
@@ -22,10 +24,11 @@ func (c *Cache[K, V]) deliver(ctx context.Context, names []string) error {
 	outcome := func(op string, names []string, err error) error {
 		if err != nil {
 			c.remoteFailed(ctx, op, err)
-			return err
 		}
-		c.remember(names, false)
-		return nil
+		bad := remote.Failed(names, err)
+		c.remember(remote.Without(names, bad), false)
+		failed = append(failed, bad...)
+		return err
 	}
 	var keysErr, tagsErr error
 	if len(keys) > 0 {
@@ -34,7 +37,7 @@ func (c *Cache[K, V]) deliver(ctx context.Context, names []string) error {
 	if len(tags) > 0 {
 		tagsErr = outcome("invalidate tags", tags, c.declare(ctx, tags))
 	}
-	return errors.Join(keysErr, tagsErr)
+	return failed, errors.Join(keysErr, tagsErr)
 }
 
 // Undelivered are invalidations that the remote tier has not confirmed, and that the Cache

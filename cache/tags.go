@@ -81,13 +81,10 @@ func (c *Cache[K, V]) invalidateTags(ctx context.Context, tags []string) error {
 //  3. The position is noted, by which the record is invalid.
 func (c *Cache[K, V]) declare(ctx context.Context, names []string) error {
 	at, err := c.opts.Remote.InvalidateTags(ctx, names, c.keepTags())
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
+	for _, name := range remote.Without(names, remote.Failed(names, err)) {
 		c.invalidations.NotePosition(strings.TrimPrefix(name, c.tagPrefix), at)
 	}
-	return nil
+	return err
 }
 
 // keepTags is how long the positions of tags are kept: as long as a value can live that was

@@ -92,14 +92,17 @@ func (c *Cache[K, V]) remoteKeys(keys []K) []string {
 // settle notes the outcome of an invalidation in the remote tier. names are names of keys
 // or of tags. round is the number that journal.Round returned before the command was
 // sent. If err is nil, settle notes that the remote tier has confirmed names, and returns
-// nil. Otherwise settle notes that names are unconfirmed, and returns err in a RemoteError.
+// nil. Otherwise settle notes that the names that have failed are unconfirmed, and returns
+// err in a RemoteError.
 func (c *Cache[K, V]) settle(ctx context.Context, op string, names []string, round int, err error) error {
+	failed := remote.Failed(names, err)
+	confirmed := remote.Without(names, failed)
+	c.journal.Confirm(confirmed, round)
+	c.remember(confirmed, op == opSet)
 	if err == nil {
-		c.journal.Confirm(names, round)
-		c.remember(names, op == opSet)
 		return nil
 	}
-	c.queue(ctx, names)
+	c.queue(ctx, failed)
 	c.remoteFailed(ctx, op, err)
 	return &RemoteError{Op: op, Err: err}
 }

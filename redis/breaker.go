@@ -7,32 +7,35 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 )
 
 // breaker sends no commands to a Redis that does not serve. It opens after
-// Options.MaxFailures failures in a row. A probe in the background closes the breaker. A
-// user's call never does, because the call would pay for the attempt.
+// Options.MaxFailures failures in a row, or when Options.FailureRatio is exceeded. A probe in
+// the background closes the breaker. A user's call never does, because the call would pay for
+// the attempt.
 //
 // The breaker of the reads opens at once when a dial of the log's reader or of a probe is
-// refused (in a Cluster, by all nodes), because then no process listens. The commands under
-// way of a client passed to New are canceled. Otherwise the client would dial for these
-// commands again and again. Where New has no hook, the client would also write a line to
-// standard error for each failed dial.
+// refused, because then no process listens. The commands under way of a client passed to New
+// are canceled. Otherwise the client would dial for these commands again and again. Where New
+// has no hook, the client would also write a line to standard error for each failed dial.
 //
-// A Store has two breakers. The breaker of the writes counts separately, because a Redis
-// may answer every GET and no SET: a replica, or a server in a failover. If the GETs reset
-// the count, every miss would pay for a command that fails. While the breaker of the reads
-// is open, no command is sent at all. There is one exception: before a breaker closes, the
-// followers make the invalidations that they have queued.
+// While the breaker of the reads is open, no command is sent at all. There is one exception:
+// before a breaker closes, the followers make the invalidations that they have queued.
 type breaker struct {
-	s       *Store
-	what    string
-	within  *breaker // while within is open, so is this breaker; nil for reads
-	probe   func(context.Context, goredis.Cmdable) error
-	open    atomic.Bool
-	refused atomic.Uint64
+	s        *Store
+	c        *circuit
+	ofWrites bool
+	probe    func(ctx context.Context, client goredis.Cmdable, key string) error
+	open     atomic.Bool
+
+	// gates are the breakers that must be closed for a command of this breaker: itself; for
+	// a write the breaker of the reads; for a node those of the whole Cluster.
+	gates []*breaker
+
+	places chan struct{} // has an element for each command of inTurn that is being sent
 
 	// draining is positive while the followers make the invalidations that they had queued,
 	// because one of the breakers is about to close. Commands that write are sent then.
@@ -43,8 +46,11 @@ type breaker struct {
 
 	mu       sync.Mutex // guards all below
 	shutting bool
-	failures int // in a row
-	opened   uint64
+	tally    tally // since the breaker was last closed
+	unsteady bool  // the breaker opened because of the ratio of failures
+
+	answered bool      // a command was answered since the breaker was last closed
+	starved  time.Time // when errStarved was first learned since the last answer
 }
 
 // sending is the context of the commands under way. It ends when nobody listens at the
@@ -59,59 +65,81 @@ func newSending() *sending {
 	return &sending{ctx, end}
 }
 
-// newBreakers returns the breakers of the reads and of the writes. Their probes use a key
-// that no cache has, because in the keys of a cache the cache's name stands between two
-// colons. The probes store nothing.
-func newBreakers(s *Store) (reads, writes *breaker) {
-	key := s.opts.Prefix + ":probe"
-	reads = &breaker{s: s, what: "reads", probe: func(ctx context.Context, c goredis.Cmdable) error {
-		return c.Get(ctx, key).Err()
-	}}
-	writes = &breaker{s: s, what: "writes", within: reads, probe: func(ctx context.Context, c goredis.Cmdable) error {
-		return c.Unlink(ctx, key).Err()
-	}}
-	for _, b := range []*breaker{reads, writes} {
-		b.woken = make(chan struct{}, 1)
-		b.sent.Store(newSending())
-	}
-	return reads, writes
+func newBreaker(c *circuit, probe func(context.Context, goredis.Cmdable, string) error) *breaker {
+	b := &breaker{s: c.s, c: c, probe: probe, woken: make(chan struct{}, 1)}
+	b.sent.Store(newSending())
+	return b
 }
 
-// allows reports whether a command may be sent.
+// allows reports whether a command may be sent, and counts a command that may not.
 func (b *breaker) allows() bool {
-	stops := b
-	switch {
-	case b.within == nil && b.open.Load():
-	case b.within != nil && b.stopsWrites():
-	case b.within != nil && b.within.stopsWrites():
-		stops = b.within
-	default:
-		return true
+	if b.stops() {
+		b.s.refused.Add(1)
+		return false
 	}
-	stops.refused.Add(1)
-	return false
+	return true
 }
 
-func (b *breaker) stopsWrites() bool { return b.open.Load() && b.draining.Load() == 0 }
+// stops reports whether no command may be sent.
+func (b *breaker) stops() bool {
+	return slices.ContainsFunc(b.gates, func(gate *breaker) bool {
+		return gate.open.Load() && (!b.ofWrites || gate.draining.Load() == 0)
+	})
+}
 
 // learn counts the outcome of a command sent while the breaker was closed.
 func (b *breaker) learn(err error) {
 	if err == errNoChange {
 		return
 	}
-	if !isOutage(err) {
-		b.mu.Lock()
-		b.failures = 0
-		b.mu.Unlock()
-		return
-	}
+	failed := isOutage(err)
 	report := func() {}
 	b.mu.Lock()
-	if b.failures++; b.failures >= b.s.opts.MaxFailures {
+	defer func() {
+		b.mu.Unlock()
+		report()
+	}()
+	if !failed {
+		b.answered, b.starved = true, time.Time{}
+	} else if err == errStarved && b.forgivesLocked() {
+		return
+	}
+	b.tally.note(failed)
+	switch {
+	case !failed:
+	case b.tally.inARow >= b.s.opts.MaxFailures:
+		report = b.openLocked(err)
+	case b.tally.exceeds(b.s.opts.FailureRatio):
+		b.unsteady = b.unsteady || !b.open.Load()
 		report = b.openLocked(err)
 	}
-	b.mu.Unlock()
-	report()
+}
+
+// maxStarved is for how long the timeouts of a process that does not run in time are no
+// failures, since the last answer.
+const maxStarved = time.Second
+
+// forgivesLocked reports whether a timeout of a process that does not run in time is no
+// failure: Redis has answered, and may still do so.
+func (b *breaker) forgivesLocked() bool {
+	if b.starved.IsZero() {
+		b.starved = time.Now()
+	}
+	return b.answered && time.Since(b.starved) < maxStarved
+}
+
+// steadyProbes is how many probes in a row must be answered in time to close a breaker that
+// opened because of the ratio of failures. One probe says little about such a server.
+const steadyProbes = 10
+
+// probesDue returns how many probes in a row have to be answered.
+func (b *breaker) probesDue() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.unsteady {
+		return steadyProbes
+	}
+	return 1
 }
 
 // gone opens the breaker because nobody listens at the server's address, and ends the
@@ -137,13 +165,13 @@ func (b *breaker) openLocked(err error) (report func()) {
 		return func() {}
 	}
 	b.open.Store(true)
-	b.opened++
+	b.s.opened.Add(1)
 	select {
 	case <-b.woken: // from before the breaker opened
 	default:
 	}
 	b.s.inBackground(b.probeUntilUp)
-	write := b.s.outage.begin(b, b.what, err)
+	write := b.s.outage.begin(b, b.what(), err)
 	return func() {
 		write()
 		b.trace(true, err)
@@ -171,7 +199,7 @@ func (b *breaker) wake() {
 // The context that send takes at step 3 has ended, as long as the breaker is open.
 func (b *breaker) close() {
 	b.mu.Lock()
-	b.failures = 0
+	b.tally, b.unsteady, b.starved = tally{}, false, time.Time{}
 	if b.sent.Load().ctx.Err() != nil {
 		b.sent.Store(newSending())
 	}
@@ -179,8 +207,8 @@ func (b *breaker) close() {
 	b.s.outage.end(b)
 	b.mu.Unlock()
 	b.trace(false, nil)
-	if b.within == nil {
-		b.s.writes.wake()
+	if !b.ofWrites {
+		b.c.writes.wake()
 		for _, p := range b.s.logs {
 			p.wake()
 		}
@@ -197,14 +225,20 @@ func (b *breaker) shut() {
 
 func (b *breaker) trace(open bool, err error) {
 	if b.s.opts.Trace.Breaker != nil {
-		b.s.opts.Trace.Breaker(b.s.background, BreakerInfo{Open: open, Writes: b.within != nil, Err: err})
+		b.s.opts.Trace.Breaker(b.s.background, BreakerInfo{Open: open, Writes: b.ofWrites, Node: b.c.addr(), Err: err})
 	}
 }
 
-func (b *breaker) timesOpened() uint64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.opened
+// what returns what does not work while the breaker is open.
+func (b *breaker) what() string {
+	what := "reads"
+	if b.ofWrites {
+		what = "writes"
+	}
+	if b.c.node != nil {
+		what += " of " + b.c.addr()
+	}
+	return what
 }
 
 // illReplies are the beginnings of replies from a server that cannot serve any command now,

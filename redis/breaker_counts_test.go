@@ -3,6 +3,8 @@ package redis_test
 import (
 	"context"
 	"fmt"
+	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -101,5 +103,71 @@ func TestDeadConnectionsAreLeftAtOnce(t *testing.T) {
 	}
 	if n := s.store.Stats().BreakerOpened; n == 0 {
 		t.Error("the breaker did not open: the connections were not used")
+	}
+}
+
+// Each third reply comes too late, and never two in a row: such a Redis is left alone until it
+// answers steadily.
+func TestARedisThatAnswersTooOftenTooLateIsLeftAlone(t *testing.T) {
+	for with, store := range makers {
+		t.Run(with, func(t *testing.T) {
+			t.Parallel()
+			const budget = 200 * time.Millisecond
+			link := newSlowLink(t, redistest.Start(t).Addr())
+			s := store(t, link.Addr().String(), redis.Options{MaxFailures: 1000, Timeout: budget})
+			link.every.Store(3)
+			link.delay.Store(int64(2 * budget))
+			redistest.Eventually(t, time.Minute, "the breaker opens", func() bool {
+				var reads sync.WaitGroup
+				for range 10 {
+					reads.Go(func() { _, _ = s.Get(t.Context(), "k", false) })
+				}
+				reads.Wait()
+				return s.Stats().BreakerOpen
+			})
+			before := link.conns.Load()
+			redistest.Eventually(t, time.Minute, "some probes come", func() bool {
+				return link.conns.Load() >= before+3 || !s.Stats().BreakerOpen
+			})
+			if st := s.Stats(); !st.BreakerOpen || st.BreakerOpened != 1 {
+				t.Errorf("the breaker has opened %d times, and is open: %v; want once, and true", st.BreakerOpened, st.BreakerOpen)
+			}
+			link.delay.Store(0)
+			redistest.Eventually(t, soon, "the breaker closes", func() bool { return !s.Stats().BreakerOpen })
+		})
+	}
+}
+
+// hidden is a connection whose socket go-redis cannot look at, like that of TLS.
+type hidden struct{ net.Conn }
+
+// The server closes idle connections, as its option timeout makes it do: the first
+// invalidation after a quiet spell succeeds, and no breaker opens.
+func TestAClosedIdleConnectionIsNoFailure(t *testing.T) {
+	t.Parallel()
+	const connections = 10
+	server := redistest.Start(t)
+	link := lineTo(t, server)
+	client := goredis.NewClient(&goredis.Options{
+		Addr: link.Addr(), ContextTimeoutEnabled: true, MaxRetries: -1, PipelinePoolSize: -1, PoolSize: connections,
+		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+			return hidden{conn}, err
+		},
+	})
+	s := borrow(t, client, redis.Options{MaxFailures: 1, Timeout: patient.Timeout})
+	greet(t, link, client, connections)
+	if err := server.Client().ClientKillByFilter(t.Context(), "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
+		t.Fatal(err)
+	}
+	redistest.Eventually(t, soon, "the connections are closed", func() bool {
+		list, err := server.Client().ClientList(t.Context()).Result()
+		return err == nil && strings.Count(list, "\n") == 1
+	})
+	if err := s.Invalidate(t.Context(), []string{"k"}, 0); err != nil {
+		t.Errorf("Invalidate: %v", err)
+	}
+	if n := s.Stats().BreakerOpened; n != 0 {
+		t.Errorf("the breaker opened %d times", n)
 	}
 }

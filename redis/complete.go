@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -70,6 +71,34 @@ func (l *looks) ask(ctx context.Context, pipe goredis.Pipeliner, p *partition) {
 	if look, ok := p.ask(ctx, pipe); ok {
 		*l = append(*l, look)
 	}
+}
+
+// lookApart looks at the log of r, if r confirms and another circuit than c has the log. The
+// node of the log may be ill while the node of the record serves. So the look is a command of
+// its own, beside the read. Otherwise lookApart returns nil.
+func (s *Store) lookApart(ctx context.Context, r recordRead, c *circuit) <-chan looks {
+	if s.single || !r.confirm {
+		return nil
+	}
+	of := s.circuitOf(r.log.key)
+	if of == c {
+		return nil
+	}
+	looked := make(chan looks, 1)
+	go func() {
+		l, _ := send(ctx, of.reads, func(ctx context.Context) (l looks, err error) {
+			pipe := s.client.Pipeline()
+			if l.ask(ctx, pipe, r.log); len(l) > 0 {
+				_, err = pipe.Exec(ctx)
+			}
+			if errors.Is(err, goredis.Nil) {
+				err = nil
+			}
+			return l, err
+		})
+		looked <- l
+	}()
+	return looked
 }
 
 // complete reports whether the look at p has shown that every entry is delivered.

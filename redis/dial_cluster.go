@@ -17,6 +17,11 @@ const (
 	// stragglers is how long the Store waits, after an outage of all nodes of a Cluster,
 	// for the other nodes once a first node can be dialed.
 	stragglers = time.Second
+
+	// maxReloads bounds the reloads of a client's slots that run at once, and reloadPause is
+	// the shortest time between the starts of two.
+	maxReloads  = 4
+	reloadPause = 100 * time.Millisecond
 )
 
 // nodes are the known addresses of the nodes of a Cluster. During an outage the Store dials
@@ -26,6 +31,9 @@ type nodes struct {
 	known []string   // besides the addresses that the client was given
 	all   bool       // no node could be dialed, and not all can be dialed again
 	some  time.Time  // when a first node could be dialed again
+
+	reloads  int       // under way
+	reloaded time.Time // when the last one started
 }
 
 // learn notes the nodes that have slots.
@@ -104,9 +112,31 @@ func (s *Store) reach(ctx context.Context, c *goredis.ClusterClient) error {
 	dials.Wait()
 	err := s.nodes.judge(failures)
 	if err != nil && !slices.ContainsFunc(failures, func(err error) bool { return !refused(err) }) {
-		s.reads.gone(err)
+		s.whole.reads.gone(err)
+		for _, c := range s.circuits.all() {
+			c.reads.gone(err)
+		}
 	}
 	return err
+}
+
+// reload makes the client ask a node of its choice for the slots, in the background. A node
+// that hangs holds the client up for the client's read timeout, 5 s by default. ReloadState of
+// go-redis would ask no other node in that time. So up to maxReloads run at once.
+func (n *nodes) reload(ctx context.Context, c *goredis.ClusterClient) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.reloads == maxReloads || time.Since(n.reloaded) < reloadPause {
+		return
+	}
+	n.reloads++
+	n.reloaded = time.Now()
+	go func() {
+		_ = c.ForEachMaster(ctx, func(context.Context, *goredis.Client) error { return nil })
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.reloads--
+	}()
 }
 
 // nodeOptions returns the options of a node, with a dialer that heeds its context unless
@@ -129,7 +159,7 @@ func (p *partition) logNode(ctx context.Context, c *goredis.ClusterClient) (*gor
 	if err := p.s.reach(ctx, c); err != nil {
 		return nil, err
 	}
-	c.ReloadState(ctx) // in the background, for the next time
+	p.s.nodes.reload(p.s.background, c) // for the next time
 	node, err := abandonable(ctx, func(ctx context.Context) (*goredis.Client, error) { return c.MasterForKey(ctx, p.key) })
 	if err != nil {
 		return nil, err

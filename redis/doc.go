@@ -8,7 +8,7 @@
 // Every command has a budget, whatever client the Store uses. Enough failures in a row open
 // a breaker, and so does a refused dial of the log's reader. While the breaker is open the
 // Store sends no command. A probe in the background closes the breaker when Redis serves
-// again.
+// again. Each node of a Cluster has a breaker of its own.
 //
 // Options.Logger receives one line when an outage begins and one when the outage is over.
 // The pool of go-redis writes a line to standard error for each failed dial, through a

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
-
 	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/internal/redistest"
 	"github.com/nearside-go/nearside/local"
@@ -221,62 +219,6 @@ func TestARedisThatIsFarAwayServesHitsAndIsFilledWithNothing(t *testing.T) {
 		if got := server.Client().GetRange(t.Context(), stored(miss), 0, 0).Val(); got == "V" {
 			t.Error("the value is in Redis")
 		}
-	}
-}
-
-// A node of a Cluster dies. The keys of the others are served, and reads of its own pay a
-// budget each, since the others' answers keep the breaker closed.
-func TestADeadNodeOfAClusterCostsTheReadsOfItsKeysABudget(t *testing.T) {
-	t.Parallel()
-	const budget = 500 * time.Millisecond
-	cluster := redistest.StartCluster(t, 3, "--cluster-require-full-coverage", "no")
-	client := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: cluster.Addrs()})
-	t.Cleanup(func() { _ = client.Close() })
-	o := cache.Options[string, string]{}
-	filler, a := enterWith(t, client, redis.Options{}, o), enterWith(t, client, redis.Options{Timeout: budget}, o)
-	const n = 10
-	on := func(is func(*redistest.Server) bool) (keys []string) {
-		for i := 0; len(keys) < n; i++ {
-			if key := fmt.Sprint("k", i); is(cluster.Node(a.prefix + ":c:0:" + key)) {
-				keys = append(keys, key)
-			}
-		}
-		return keys
-	}
-	var dead *redistest.Server
-	for _, node := range cluster.Nodes() {
-		if node != cluster.Node(a.logKey()) && node != cluster.Node(a.tagKey("")) {
-			dead = node
-		}
-	}
-	lost := on(func(node *redistest.Server) bool { return node == dead })
-	kept := on(func(node *redistest.Server) bool { return node != dead })
-	redistest.Eventually(t, soon, "all keys are in Redis", func() bool {
-		there := int64(0)
-		for _, key := range append(lost, kept...) {
-			if _, err := filler.GetOrLoad(t.Context(), key, yields[string]("v")); err != nil {
-				t.Error(err)
-			}
-			idle(t, filler)
-			there += client.Exists(t.Context(), a.prefix+":c:0:"+key).Val()
-		}
-		return there == 2*n
-	})
-	dead.Pause() // a node that hangs is as dead as it gets
-	defer dead.Resume()
-	for i := range n {
-		start := time.Now()
-		if v, err := a.GetOrLoad(t.Context(), lost[i], yields[string]("loaded")); err != nil || v != "loaded" {
-			t.Errorf("GetOrLoad of a key of the dead node = %q, %v", v, err)
-		}
-		within(t, start, budget+slack, "a read of a key of the dead node")
-		wantGet(t, a.Cache, kept[i], "v")
-	}
-	if s := a.store.Stats(); s.BreakerOpened != 0 {
-		t.Errorf("the breaker opened %d times", s.BreakerOpened)
-	}
-	if s := a.Stats(); s.RemoteTimeouts+s.RemoteErrors < n {
-		t.Errorf("%d reads failed, want one for each key of the dead node", s.RemoteTimeouts+s.RemoteErrors)
 	}
 }
 

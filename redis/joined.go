@@ -3,7 +3,6 @@ package redis
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -30,6 +29,7 @@ type joined struct {
 	mu       sync.Mutex // guards all below
 	trips    int        // round trips under way
 	returned uint64     // round trips that brought replies
+	silent   uint64     // round trips that ended without replies, and not because the process did not run
 	size     int        // of the largest recent record, decaying; 0 before the first replies
 	queue    []*joinedRead
 }
@@ -46,6 +46,7 @@ type joinedRead struct {
 	lead     chan []*joinedRead // receives the reads to send, of which this read is the first
 	done     chan struct{}      // closed once rec and err are set
 	returned uint64             // joined.returned when this read was queued
+	silent   uint64             // joined.silent, likewise
 
 	// Written before done is closed.
 	rec remote.Record
@@ -62,20 +63,23 @@ func (j *joined) enter(r recordRead) (waits *joinedRead) {
 		return nil
 	}
 	r.lease = nil
-	waits = &joinedRead{recordRead: r, lead: make(chan []*joinedRead, 1), done: make(chan struct{}), returned: j.returned}
+	waits = &joinedRead{recordRead: r, lead: make(chan []*joinedRead, 1), done: make(chan struct{}), returned: j.returned, silent: j.silent}
 	j.queue = append(j.queue, waits)
 	return waits
 }
 
-// leave notes the end of a round trip, and the size of its largest record: 0 without
+// leave notes the end of a round trip with err, and the size of its largest record: 0 without
 // replies. The first read in the queue is to make the next round trip, for itself and reads
 // behind it. Where records are large, all reads in the queue are sent at once, each alone.
-func (j *joined) leave(largest int) {
+func (j *joined) leave(largest int, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if largest > 0 {
+	switch {
+	case largest > 0:
 		j.returned++
 		j.size = max(largest, j.size-j.size/16)
+	case err != errStarved:
+		j.silent++
 	}
 	j.trips--
 	share := j.atOnceLocked()
@@ -93,11 +97,12 @@ func (j *joined) leave(largest int) {
 
 // giveUp takes a read whose time is over out of the queue. If the read has already received
 // a batch to send, giveUp returns the batch, which the caller must still send. hung reports
-// that no round trip has brought replies since the read was queued.
+// that round trips have ended without replies since the read was queued, and none with. While
+// not even their ends are noticed, the process does not run in time.
 func (j *joined) giveUp(r *joinedRead) (batch []*joinedRead, hung bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	hung = j.returned == r.returned
+	hung = j.returned == r.returned && j.silent != r.silent
 	if i := slices.Index(j.queue, r); i >= 0 {
 		j.queue = slices.Delete(j.queue, i, i+1)
 		return nil, hung
@@ -113,6 +118,7 @@ func (j *joined) giveUp(r *joinedRead) (batch []*joinedRead, hung bool) {
 // its batch, the batch is sent in the background, because the other reads may have more
 // time left.
 func (s *Store) join(ctx context.Context, r *joinedRead) (remote.Record, error) {
+	deadline := time.Now().Add(s.opts.Timeout)
 	late := time.NewTimer(s.opts.Timeout)
 	defer late.Stop()
 	for {
@@ -127,14 +133,14 @@ func (s *Store) join(ctx context.Context, r *joinedRead) (remote.Record, error) 
 		case <-ctx.Done():
 			err = ctx.Err()
 		case <-late.C:
-			err, spent = fmt.Errorf("redis: no answer in time: %w", context.DeadlineExceeded), true
+			err, spent = s.lateness(deadline), true
 		}
 		batch, hung := s.joined.giveUp(r)
 		if batch != nil {
 			s.sendJoined(batch)
 		}
 		if spent && hung { // otherwise the read was only late in the queue
-			s.reads.learn(err)
+			s.whole.reads.learn(err)
 		}
 		return remote.Record{}, err
 	}
@@ -161,6 +167,6 @@ func (s *Store) sendJoined(batch []*joinedRead) {
 			r.err = remote.ErrUnavailable
 			close(r.done)
 		}
-		s.joined.leave(0)
+		s.joined.leave(0, remote.ErrUnavailable)
 	}
 }

@@ -26,7 +26,7 @@ func TestWhetherAQueuedReadShowsThatRedisHangs(t *testing.T) {
 		}
 		first, late := j.enter(recordRead{}), j.enter(recordRead{})
 		if c.ends {
-			j.leave(c.largest)
+			j.leave(c.largest, nil)
 			if batch := <-first.lead; len(batch) != 2 {
 				t.Fatalf("%d reads are sent, want 2", len(batch))
 			}
@@ -51,7 +51,7 @@ func sharesAfter(t *testing.T, large int) {
 		j.enter(recordRead{})
 	}
 	waits := []*joinedRead{j.enter(recordRead{}), j.enter(recordRead{}), j.enter(recordRead{})}
-	j.leave(large)
+	j.leave(large, nil)
 	for i, w := range waits {
 		if batch := <-w.lead; len(batch) != 1 || batch[0] != w {
 			t.Errorf("read %d is sent with %d others", i, len(batch)-1)
@@ -62,7 +62,7 @@ func sharesAfter(t *testing.T, large int) {
 	}
 	small := 0
 	for ; j.enter(recordRead{}) == nil; small++ {
-		j.leave(100)
+		j.leave(100, nil)
 	}
 	if small == 0 || small > 100 {
 		t.Errorf("reads are joined again after %d small records", small)

@@ -160,7 +160,7 @@ func TestJoinedReadsAreOfTheirKeys(t *testing.T) {
 // alone. A Store that has read none yet does not know how large they are.
 func TestLargeRecordsAreNotJoined(t *testing.T) {
 	t.Parallel()
-	const keys = 20
+	const keys = 12
 	s, g := joiningOf(t, patient, keys, func(int) []byte { return make([]byte, 300_000) })
 	var reading sync.WaitGroup
 	for i := range keys {

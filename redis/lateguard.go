@@ -67,7 +67,7 @@ func (l *lateGuards) take(token remote.Token) (taken []lateGuard) {
 
 // mayArrive reports whether a command that failed with err may be carried out later.
 func mayArrive(err error) bool {
-	return err != nil && !errors.Is(err, remote.ErrUnavailable) && !isReply(err)
+	return err != nil && !isReply(err) && !errors.Is(err, remote.ErrUnavailable) && !errors.Is(err, errNoPlace)
 }
 
 // isReply reports whether err is an error reply of Redis.
@@ -108,8 +108,21 @@ func (s *Store) chase(late lateGuard, hold time.Duration) {
 
 // unguard removes a guard from the tombstones of keys, and returns the keys that did not have
 // the guard.
-func (s *Store) unguard(ctx context.Context, token remote.Token, keys []string, hold time.Duration) ([]string, error) {
-	rest, err := send(ctx, s.writes, func(ctx context.Context) (rest []string, err error) {
+func (s *Store) unguard(ctx context.Context, token remote.Token, keys []string, hold time.Duration) (rest []string, err error) {
+	var mu sync.Mutex // guards rest
+	_, err = s.byCircuit(keys, func(c *circuit, keys []string) error {
+		without, err := s.unguardOn(ctx, c, token, keys, hold)
+		mu.Lock()
+		defer mu.Unlock()
+		rest = append(rest, without...)
+		return err
+	})
+	return rest, err
+}
+
+// unguardOn is unguard for keys of one circuit.
+func (s *Store) unguardOn(ctx context.Context, c *circuit, token remote.Token, keys []string, hold time.Duration) ([]string, error) {
+	rest, err := send(ctx, c.writes, func(ctx context.Context) (rest []string, err error) {
 		var replies []*goredis.Cmd
 		err = s.exec(ctx, func(b *batch) {
 			replies = nil // drop the replies of an attempt without sources

@@ -105,11 +105,9 @@ func (s *Store) Seize(ctx context.Context, key string, hold time.Duration) (remo
 // clearAsked clears a lease that a failed command asked for, unless err shows that the
 // lease was not granted.
 func (s *Store) clearAsked(key string, record []byte, err error) {
-	var reply goredis.Error
-	if errors.Is(err, remote.ErrUnavailable) || errors.As(err, &reply) {
-		return // the command was not sent, or Redis refused it
+	if mayArrive(err) {
+		s.clear(key, record)
 	}
-	s.clear(key, record)
 }
 
 // clear releases a lease in the background. A failed command may have left the lease in

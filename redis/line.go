@@ -43,11 +43,11 @@ func (l *line) ended() (ended bool) {
 // a budget at most. The reader replaces or removes the line when it has dialed. If the dial
 // takes longer, the first command that has waited removes the line for the commands that
 // follow.
-func (s *Store) steady(ctx context.Context) {
+func (s *Store) steady(ctx context.Context, c *circuit) {
 	late := time.Time{}
 	for {
-		log, l := s.endedLine()
-		if l == nil || s.reads.open.Load() {
+		log, l := s.endedLine(c)
+		if l == nil || c.reads.open.Load() {
 			return
 		}
 		if late.IsZero() {
@@ -67,11 +67,11 @@ func (s *Store) steady(ctx context.Context) {
 	}
 }
 
-// endedLine returns a log whose connection has ended, and the line of the connection; nil
-// if there is no such log.
-func (s *Store) endedLine() (*partition, *line) {
+// endedLine returns a log on the server of c whose connection has ended, and the line of the
+// connection; nil if there is no such log.
+func (s *Store) endedLine(c *circuit) (*partition, *line) {
 	for _, p := range s.logs {
-		if l := p.line.Load(); l != nil && l.ended() {
+		if l := p.line.Load(); l != nil && (s.single || s.circuitOf(p.key) == c) && l.ended() {
 			return p, l
 		}
 	}

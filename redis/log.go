@@ -195,7 +195,7 @@ func (s *Store) End(ctx context.Context, name string) (remote.Position, error) {
 }
 
 func (p *partition) end(ctx context.Context) (place, error) {
-	return send(ctx, p.s.reads, func(ctx context.Context) (place, error) {
+	return send(ctx, p.s.circuitOf(p.key).reads, func(ctx context.Context) (place, error) {
 		last, err := p.s.client.XRevRangeN(ctx, p.key, "+", "-", 1).Result()
 		return lastOf(last), err
 	})
@@ -227,7 +227,7 @@ func (s *Store) appendEntry(ctx context.Context, e logEntry, fill func(*batch)) 
 // appendBeyond raises the end of the log beyond a position, and then appends e.
 func (p *partition) appendBeyond(ctx context.Context, before remote.Position, e logEntry) (remote.Position, error) {
 	lift, _ := newEntry(p.s.origin, false, nil).encode()
-	_, err := send(ctx, p.s.writes, func(ctx context.Context) (string, error) {
+	_, err := send(ctx, p.s.circuitOf(p.key).writes, func(ctx context.Context) (string, error) {
 		return p.addOne(ctx, p.s.client, formatPosition(remote.Position{Time: before.Time + 1}), lift)
 	})
 	if err != nil && !isTooSmall(err) {
@@ -241,7 +241,7 @@ func (p *partition) send(ctx context.Context, e logEntry, fill func(*batch)) (re
 		at    remote.Position
 		nonce nonce
 	}
-	got, err := send(ctx, p.s.writes, func(ctx context.Context) (got end, err error) {
+	got, err := send(ctx, p.s.circuitOf(p.key).writes, func(ctx context.Context) (got end, err error) {
 		var added *goredis.StringCmd
 		commands := func(b *batch) { // again if the server does not have a script
 			fill(b)

@@ -121,8 +121,8 @@ func (p *partition) connect(ctx context.Context) (*lone, error) {
 	o.ReadTimeout, o.WriteTimeout = p.s.opts.LogTimeout, p.s.opts.LogTimeout
 	conn, err := dial(ctx, &o)
 	if err != nil {
-		if p.s.single && refused(err) {
-			p.s.reads.gone(err)
+		if c := p.s.circuitOf(p.key); refused(err) && (p.s.single || c.addr() == o.Addr) {
+			c.reads.gone(err)
 		}
 		return nil, err
 	}
@@ -295,8 +295,8 @@ func (r *session) follow(ctx context.Context, from place, over *jump) {
 	}
 	if begins {
 		r.s.outage.end(r.partition)
-		r.s.reads.wake()
-		r.s.writes.wake()
+		r.s.whole.wake()
+		r.s.circuitOf(r.key).wake()
 	}
 	r.report(ctx, LogInfo{Following: true, Gap: gap})
 }

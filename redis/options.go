@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -23,6 +24,9 @@ const (
 
 	// DefaultMaxFailures is how many failures in a row open the breaker.
 	DefaultMaxFailures = 5
+
+	// DefaultFailureRatio is the ratio of failures above which the breaker opens.
+	DefaultFailureRatio = 0.2
 
 	// DefaultLogLength is about how many entries the log keeps.
 	DefaultLogLength = 10_000
@@ -63,6 +67,13 @@ type Options struct {
 	// refuses a connection of the log's reader, the breaker opens at once. 0 means
 	// DefaultMaxFailures.
 	MaxFailures int
+
+	// FailureRatio is the ratio of failures above which the breaker opens, although fewer
+	// than MaxFailures are in a row: a Redis that answers only some commands in time is not
+	// waited for again and again. The ratio is that of the last 256 commands since the
+	// breaker was closed, once there are 100, and is at most 1, which no ratio exceeds. The
+	// breaker closes when ten probes in a row are answered. 0 means DefaultFailureRatio.
+	FailureRatio float64
 
 	// ProbeInterval is the wait between the opening of the breaker and the first probe. The
 	// wait doubles after each probe, with jitter: in the first minute up to 250 ms, or
@@ -137,8 +148,9 @@ type LogInfo struct {
 // BreakerInfo describes a change of a breaker.
 type BreakerInfo struct {
 	Open   bool
-	Writes bool  // the breaker is the one of commands that write; reads go on
-	Err    error // the failure that opened the breaker
+	Writes bool   // the breaker is the one of commands that write; reads go on
+	Node   string // the address of the breaker's node of a Cluster; "" means the whole server or Cluster
+	Err    error  // the failure that opened the breaker
 }
 
 // complete returns the options with every default filled in. Its error joins all problems,
@@ -178,6 +190,10 @@ func (o Options) complete() (Options, error) {
 		}
 	}
 	count("MaxFailures", &o.MaxFailures, DefaultMaxFailures)
+	if !(o.FailureRatio >= 0 && o.FailureRatio <= 1) {
+		problems = append(problems, errors.New("redis: FailureRatio is not between 0 and 1"))
+	}
+	o.FailureRatio = cmp.Or(o.FailureRatio, DefaultFailureRatio)
 	count("LogLength", &o.LogLength, DefaultLogLength)
 	count("LogBytes", &o.LogBytes, DefaultLogBytes)
 	count("LogPartitions", &o.LogPartitions, 1)

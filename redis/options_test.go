@@ -101,9 +101,9 @@ func TestNewRefusesATypedNil(t *testing.T) {
 
 func TestEveryProblemOfTheOptionsIsNamed(t *testing.T) {
 	problems := []string{
-		"Prefix has a character", "Timeout is negative", "LeaseTTL is negative", "ProbeInterval is negative", "MaxFailures is negative",
+		"Prefix has a character", "Timeout is negative", "LeaseTTL is negative", "ProbeInterval is negative", "MaxFailures is negative", "FailureRatio is not between",
 	}
-	bad := redis.Options{Prefix: "a:b", Timeout: -1, LeaseTTL: -1, ProbeInterval: -1, MaxFailures: -1}
+	bad := redis.Options{Prefix: "a:b", Timeout: -1, LeaseTTL: -1, ProbeInterval: -1, MaxFailures: -1, FailureRatio: 1.1}
 	_, ofURL := redis.Open("http://localhost", bad)
 	_, opened := redis.Open("redis://localhost", bad)
 	_, made := redis.New(nil, bad)

@@ -33,18 +33,31 @@ func (b *breaker) probeUntilUp(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		listens := woken || b.reached(ctx)
-		if listens && b.clientServes(ctx) {
+		key, ok := b.c.probeKey(ctx)
+		if !ok {
+			b.retire(ctx)
+			return
+		}
+		listens := woken && b.probesDue() == 1 || b.reached(ctx, key)
+		if listens && b.clientServes(ctx, key) {
 			b.drain(ctx)
 			b.close()
 			return
 		}
 		longest := b.longestWait(time.Since(began))
 		wait = min(2*min(wait, longest), longest)
-		if listens && b.within == nil { // the client needs another moment
+		if listens && !b.ofWrites { // the client needs another moment
 			wait = b.s.opts.ProbeInterval
 		}
 	}
+}
+
+// retire closes the breaker of a node that has no slot any more, and forgets its circuit. The
+// keys have the circuits of other nodes by now.
+func (b *breaker) retire(ctx context.Context) {
+	b.drain(ctx)
+	b.close()
+	b.s.circuits.remove(b.c)
 }
 
 // longestWait returns the longest wait between two probes, after an outage of that length. A
@@ -66,7 +79,7 @@ const drainBudgets = 4
 func (b *breaker) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, drainBudgets*min(b.s.opts.Timeout, math.MaxInt64/drainBudgets))
 	defer cancel()
-	for _, b := range []*breaker{b.s.reads, b.s.writes} {
+	for _, b := range b.c.both() {
 		b.draining.Add(1)
 		defer b.draining.Add(-1)
 	}
@@ -81,26 +94,44 @@ func (b *breaker) drain(ctx context.Context) {
 
 // reached makes a first attempt on a connection of its own, without the pool of go-redis.
 // While the attempts fail, the Store's client is not used.
-func (b *breaker) reached(ctx context.Context) bool {
+func (b *breaker) reached(ctx context.Context, key string) bool {
 	budget := b.s.opts.Timeout
+	all := ctx
 	ctx, cancel := context.WithTimeout(ctx, max(budget, min(4*budget, time.Second)))
 	defer cancel()
-	switch c := b.s.client.(type) {
-	case *goredis.ClusterClient:
-		return b.s.reach(ctx, c) == nil
-	case *goredis.Client:
-		conn, err := dial(ctx, c.Options())
-		if err != nil {
-			if refused(err) {
-				b.s.reads.gone(err)
-			}
+	cluster, is := b.s.client.(*goredis.ClusterClient)
+	if is && b.c.node == nil {
+		return b.s.reach(ctx, cluster) == nil
+	}
+	if is {
+		b.s.nodes.reload(b.s.background, cluster) // a replica may take over
+	}
+	o := b.c.server()
+	conn, err := dial(ctx, o)
+	if err != nil {
+		if refused(err) {
+			b.c.reads.gone(err)
+		}
+		return false
+	}
+	client := only(o, conn)
+	defer client.Close()
+	if isOutage(b.probe(ctx, client.Client, key)) {
+		return false
+	}
+	for range b.probesDue() - 1 {
+		if !b.answers(all, client, key) {
 			return false
 		}
-		client := only(c.Options(), conn)
-		defer client.Close()
-		return !isOutage(b.probe(ctx, client.Client))
 	}
 	return true
+}
+
+// answers reports whether a probe is answered within the budget of a command.
+func (b *breaker) answers(ctx context.Context, client *lone, key string) bool {
+	ctx, cancel := context.WithTimeout(ctx, b.s.opts.Timeout)
+	defer cancel()
+	return !isOutage(b.probe(ctx, client.Client, key))
 }
 
 // maxProbes bounds the probes that are sent at once.
@@ -110,11 +141,11 @@ const maxProbes = 100
 // connections of the client's pools may all be dead, as after an address has moved, although
 // new connections work. Each of them would cost a probe, or a caller, its time. So there are
 // as many probes at once as connections: a connection that does not answer leaves its pool,
-// and a second round finds new ones. A Cluster gets one probe, because its connections lead
-// to many nodes.
-func (b *breaker) clientServes(ctx context.Context) bool {
+// and a second round finds new ones. A Cluster as a whole gets one probe, because its
+// connections lead to many nodes.
+func (b *breaker) clientServes(ctx context.Context, key string) bool {
 	for range 2 {
-		if b.probeAll(ctx) {
+		if b.probeAll(ctx, key) {
 			return true
 		}
 	}
@@ -123,11 +154,12 @@ func (b *breaker) clientServes(ctx context.Context) bool {
 
 // probeAll sends a probe for each idle connection, and reports whether one was answered in
 // each pool. Pipelines have a pool of their own.
-func (b *breaker) probeAll(ctx context.Context) bool {
+func (b *breaker) probeAll(ctx context.Context, key string) bool {
 	ctx, cancel := context.WithTimeout(ctx, b.s.opts.Timeout)
 	defer cancel()
+	client := b.c.client()
 	commands, pipelines := 1, 0
-	if stats := b.s.client.PoolStats(); b.s.single {
+	if stats := client.PoolStats(); b.s.single || b.c.node != nil {
 		commands = max(1, int(stats.IdleConns))
 		if stats.PipelineStats != nil {
 			pipelines = int(stats.PipelineStats.IdleConns)
@@ -145,10 +177,10 @@ func (b *breaker) probeAll(ctx context.Context) bool {
 			})
 		}
 	}
-	probe(commands, &ofCommands, func(ctx context.Context) error { return b.probe(ctx, b.s.client) })
+	probe(commands, &ofCommands, func(ctx context.Context) error { return b.probe(ctx, client, key) })
 	probe(pipelines, &ofPipelines, func(ctx context.Context) error {
-		pipe := b.s.client.Pipeline()
-		_ = b.probe(ctx, pipe)
+		pipe := client.Pipeline()
+		_ = b.probe(ctx, pipe, key)
 		_, err := pipe.Exec(ctx)
 		return err
 	})

@@ -29,12 +29,12 @@ func (s *Store) Get(ctx context.Context, key string, confirm bool) (remote.Recor
 // own.
 func (s *Store) GetOrLease(ctx context.Context, key string, hold time.Duration, confirm bool) (remote.Lease, remote.Record, error) {
 	r := recordRead{log: s.log(key), key: s.redisKey(key), confirm: confirm}
-	if s.single && !s.writes.open.Load() {
+	if s.single && !s.whole.writes.open.Load() {
 		r.lease = newLease()
 	}
 	reply, asked, err := s.read(ctx, r)
 	if err != nil {
-		if asked && !errors.Is(err, remote.ErrUnavailable) {
+		if asked && !errors.Is(err, remote.ErrUnavailable) && !errors.Is(err, errNoPlace) {
 			s.clear(r.key, r.lease) // the lease may be granted, although GET failed
 		}
 		return nil, remote.Record{}, err
@@ -97,12 +97,19 @@ type recordReply struct {
 // within the budget for the log's reader to catch up. Its error applies to all reads.
 func (s *Store) readRecords(ctx context.Context, reads []recordRead) ([]recordReply, error) {
 	start := time.Now()
-	got, err := send(ctx, s.reads, func(ctx context.Context) (trip, error) { return s.readTrip(ctx, reads) })
+	c := s.circuitOf(reads[0].key) // of all reads: in a Cluster there is only one
+	looked := s.lookApart(ctx, reads[0], c)
+	got, err := inTurn(ctx, c.reads, func(ctx context.Context) (trip, error) {
+		return s.readTrip(ctx, reads, looked == nil)
+	})
 	if s.single {
-		s.joined.leave(got.largest(err))
+		s.joined.leave(got.largest(err), err)
 	}
 	if len(reads) == 1 && err != nil || got.replies == nil {
 		return nil, err
+	}
+	if looked != nil {
+		got.looks = <-looked
 	}
 	left := s.opts.Timeout - time.Since(start)
 	for i := range got.looks {
@@ -141,9 +148,9 @@ func (got trip) largest(err error) int {
 	return n
 }
 
-// readTrip makes all reads in one pipeline. It returns the first error that is not a reply;
-// if every error is a reply, the first error.
-func (s *Store) readTrip(ctx context.Context, reads []recordRead) (got trip, first error) {
+// readTrip makes all reads in one pipeline, with the looks at their logs if look is true. It
+// returns the first error that is not a reply; if every error is a reply, the first error.
+func (s *Store) readTrip(ctx context.Context, reads []recordRead, look bool) (got trip, first error) {
 	for _, r := range reads {
 		r.log.await()
 	}
@@ -157,7 +164,7 @@ func (s *Store) readTrip(ctx context.Context, reads []recordRead) (got trip, fir
 		}
 	}
 	for _, r := range reads {
-		if r.confirm {
+		if look && r.confirm {
 			got.looks.ask(ctx, pipe, r.log)
 		}
 	}
@@ -219,7 +226,7 @@ func (s *Store) Wait(ctx context.Context, key string) (remote.Record, error) {
 	start := time.Now()
 	var lease watch
 	for {
-		if s.writes.stopsWrites() {
+		if s.circuitOf(s.redisKey(key)).writes.stops() {
 			return remote.Record{}, remote.ErrUnavailable
 		}
 		pause := min(max(time.Since(start)/pauseFraction, minPause), maxPause)

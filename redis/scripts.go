@@ -61,7 +61,7 @@ var errReply = errors.New("redis: a script's reply has another form than it shou
 
 // evalInt runs a script with an integer reply; 0 if the script changed nothing.
 func (s *Store) evalInt(ctx context.Context, script *goredis.Script, key string, args ...any) (int64, error) {
-	n, err := send(ctx, s.writes, func(ctx context.Context) (int64, error) {
+	n, err := inTurn(ctx, s.circuitOf(key).writes, func(ctx context.Context) (int64, error) {
 		n, err := script.Run(ctx, s.client, []string{key}, args...).Int64()
 		if err == nil && n == 0 {
 			err = errNoChange
@@ -77,7 +77,7 @@ func (s *Store) evalInt(ctx context.Context, script *goredis.Script, key string,
 // evalList runs a script with a list reply. The first element is 1 for yes, and 0 for no.
 // After a no, the script has changed nothing.
 func (s *Store) evalList(ctx context.Context, script *goredis.Script, key string, args ...any) (yes bool, rest []any, err error) {
-	list, err := send(ctx, s.writes, func(ctx context.Context) ([]any, error) {
+	list, err := inTurn(ctx, s.circuitOf(key).writes, func(ctx context.Context) ([]any, error) {
 		list, err := script.Run(ctx, s.client, []string{key}, args...).Slice()
 		if err == nil && len(list) == 0 {
 			err = errReply

@@ -14,6 +14,9 @@ type slowLink struct {
 	net.Listener
 	to    string
 	delay atomic.Int64 // of each reply, in nanoseconds
+	every atomic.Int64 // only each so many-th reply is late; 0 means each
+	count atomic.Int64 // of replies
+	conns atomic.Int64 // connections that were made
 }
 
 // newSlowLink returns a proxy to the server at addr, without a delay at first.
@@ -32,6 +35,7 @@ func newSlowLink(t *testing.T, addr string) *slowLink {
 			if err != nil {
 				return
 			}
+			l.conns.Add(1)
 			running.Go(func() { l.relay(client) })
 		}
 	})
@@ -62,7 +66,9 @@ func (l *slowLink) relay(client net.Conn) {
 		if err != nil {
 			return
 		}
-		<-time.After(time.Duration(l.delay.Load()))
+		if l.count.Add(1)%max(1, l.every.Load()) == 0 {
+			<-time.After(time.Duration(l.delay.Load()))
+		}
 		if _, err := client.Write(replies[:n]); err != nil {
 			return
 		}

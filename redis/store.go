@@ -40,11 +40,14 @@ type Store struct {
 	logs    []*partition
 	opts    Options
 	joined  joined
-	reads   *breaker
-	writes  *breaker
 	outage  *outage
 	nodes   nodes
-	renewed atomic.Uint64 // renewals of leases
+
+	whole    *circuit // of the client as a whole
+	circuits circuits // of the nodes of a Cluster
+
+	opened, refused atomic.Uint64 // by all breakers
+	renewed         atomic.Uint64 // renewals of leases
 
 	inspecting  chan struct{} // has an element while Redis is being inspected
 	findings    findings
@@ -93,7 +96,8 @@ func Open(rawURL string, o Options) (*Store, error) {
 	client.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	s := newStore(o)
 	client.Dialer = s.quiet(netDialer(client.TLSConfig))
-	s.client, s.single, s.owned = goredis.NewClient(client), true, true
+	s.owned = true
+	s.use(goredis.NewClient(client))
 	s.inBackground(s.selfTest)
 	return s, nil
 }
@@ -133,10 +137,9 @@ func newBorrowing(client goredis.UniversalClient, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := newStore(o)
-	s.client = client
+	s.use(client)
 	switch c := client.(type) {
 	case *goredis.Client:
-		s.single = true
 		c.AddHook(quietDials{s.background})
 	case *goredis.ClusterClient:
 		c.OnNewNode(func(node *goredis.Client) { node.AddHook(quietDials{s.background}) })
@@ -176,9 +179,15 @@ func newStore(o Options) *Store {
 	s := &Store{opts: o, origin: newOrigin(), inspecting: make(chan struct{}, 1)}
 	s.background, s.stop = context.WithCancel(context.Background())
 	s.logs = newPartitions(s)
-	s.reads, s.writes = newBreakers(s)
 	s.outage = newOutage(s)
 	return s
+}
+
+// use makes s use client.
+func (s *Store) use(client goredis.UniversalClient) {
+	s.client = client
+	_, s.single = client.(*goredis.Client)
+	s.whole = newCircuit(s, nil)
 }
 
 // Close ends the background work, and closes the client if Open made the client. It returns
@@ -190,8 +199,8 @@ func (s *Store) Close() error {
 		s.closed = true
 		s.mu.Unlock()
 		s.stop()
-		s.reads.shut()
-		s.writes.shut()
+		s.whole.shut()
+		s.circuits.shut()
 		s.running.Wait()
 		s.outage.shut()
 		if s.owned {
@@ -220,9 +229,10 @@ func (s *Store) Budget() time.Duration { return s.opts.Timeout }
 // the moment. With several partitions of the log, the counts are sums over all partitions,
 // and LogLag is the longest lag.
 type Stats struct {
-	BreakerOpen      bool   // the Store sends no command
-	WriteBreakerOpen bool   // the Store sends no command that writes
-	BreakerOpened    uint64 // how often either breaker has opened
+	BreakerOpen      bool   // the Store sends no command to the server, or to a node of the Cluster
+	WriteBreakerOpen bool   // the Store sends no command that writes, or none to a node
+	NodesOpen        int    // nodes of a Cluster to which the Store sends no command
+	BreakerOpened    uint64 // how often a breaker has opened
 	BreakerRefused   uint64 // commands that were not sent because a breaker was open
 	LeasesRenewed    uint64 // renewals of leases whose loads take long
 
@@ -239,11 +249,18 @@ type Stats struct {
 // Stats returns the Store's counts.
 func (s *Store) Stats() Stats {
 	stats := Stats{
-		BreakerOpen:      s.reads.open.Load(),
-		WriteBreakerOpen: s.writes.open.Load(),
-		BreakerOpened:    s.reads.timesOpened() + s.writes.timesOpened(),
-		BreakerRefused:   s.reads.refused.Load() + s.writes.refused.Load(),
+		BreakerOpen:      s.whole.reads.open.Load(),
+		WriteBreakerOpen: s.whole.writes.open.Load(),
+		BreakerOpened:    s.opened.Load(),
+		BreakerRefused:   s.refused.Load(),
 		LeasesRenewed:    s.renewed.Load(),
+	}
+	for _, c := range s.circuits.all() {
+		if c.reads.open.Load() {
+			stats.BreakerOpen = true
+			stats.NodesOpen++
+		}
+		stats.WriteBreakerOpen = stats.WriteBreakerOpen || c.writes.open.Load()
 	}
 	started, following := 0, 0
 	for _, p := range s.logs {

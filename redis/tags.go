@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -55,18 +56,19 @@ func (s *Store) invalidateTagsBatch(ctx context.Context, tags []string, keep tim
 	if err != nil {
 		return at, errors.Join(err, s.forget(ctx, tags, err))
 	}
-	records := func(b *batch) {
-		for _, tag := range tags {
-			b.eval(tagScript, s.redisKey(tag), formatPosition(at), millis(keep), "earlier")
-		}
+	record := func(b *batch, key string) { b.eval(tagScript, key, formatPosition(at), millis(keep), "earlier") }
+	if s.single {
+		return s.appendAfter(ctx, tags, s.each(tags, record))
 	}
-	if !s.single {
-		if err := s.send(ctx, records); err != nil {
-			return remote.Position{}, err
-		}
-		records = func(*batch) {}
+	failed, err := s.send(ctx, tags, record)
+	if len(failed) == len(tags) {
+		return remote.Position{}, err
 	}
-	return s.appendAfter(ctx, tags, records)
+	at, again := s.appendAfter(ctx, remote.Without(tags, failed), func(*batch) {})
+	if again != nil {
+		return at, again
+	}
+	return at, partial(failed, err)
 }
 
 // forget removes the records of tags after Redis refused an entry with the tags: Redis may
@@ -77,34 +79,53 @@ func (s *Store) forget(ctx context.Context, tags []string, why error) error {
 	if !errors.As(why, &reply) {
 		return nil
 	}
-	return s.send(ctx, func(b *batch) {
-		for _, tag := range tags {
-			b.pipe.Unlink(ctx, s.redisKey(tag))
-		}
-	})
+	_, err := s.send(ctx, tags, func(b *batch, key string) { b.pipe.Unlink(ctx, key) })
+	return err
 }
 
 // TagPositions reads the records of tags in one round trip to each node. The tags are those
 // of one value, and few. Bytes that are not a record count as no record.
 func (s *Store) TagPositions(ctx context.Context, tags ...string) ([]*remote.Position, error) {
-	return send(ctx, s.reads, func(ctx context.Context) ([]*remote.Position, error) {
-		pipe := s.client.Pipeline()
-		replies := make([]*goredis.StringCmd, len(tags))
-		for i, tag := range tags {
-			replies[i] = pipe.Get(ctx, s.redisKey(tag))
+	var mu sync.Mutex // guards found
+	found := make(map[string]*remote.Position, len(tags))
+	_, err := s.byCircuit(tags, func(c *circuit, tags []string) error {
+		positions, err := inTurn(ctx, c.reads, func(ctx context.Context) ([]*remote.Position, error) {
+			return s.tagPositions(ctx, tags)
+		})
+		mu.Lock()
+		defer mu.Unlock()
+		for i, at := range positions {
+			found[tags[i]] = at
 		}
-		if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) && !isWrongType(err) {
-			return nil, err
-		}
-		positions := make([]*remote.Position, len(tags))
-		for i, reply := range replies {
-			text, isRecord := strings.CutPrefix(reply.Val(), tagRecord)
-			if at, ok := parsePosition(text); ok && isRecord && reply.Err() == nil {
-				positions[i] = &at
-			}
-		}
-		return positions, nil
+		return err
 	})
+	if err != nil {
+		return nil, err
+	}
+	positions := make([]*remote.Position, len(tags))
+	for i, tag := range tags {
+		positions[i] = found[tag]
+	}
+	return positions, nil
+}
+
+func (s *Store) tagPositions(ctx context.Context, tags []string) ([]*remote.Position, error) {
+	pipe := s.client.Pipeline()
+	replies := make([]*goredis.StringCmd, len(tags))
+	for i, tag := range tags {
+		replies[i] = pipe.Get(ctx, s.redisKey(tag))
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) && !isWrongType(err) {
+		return nil, err
+	}
+	positions := make([]*remote.Position, len(tags))
+	for i, reply := range replies {
+		text, isRecord := strings.CutPrefix(reply.Val(), tagRecord)
+		if at, ok := parsePosition(text); ok && isRecord && reply.Err() == nil {
+			positions[i] = &at
+		}
+	}
+	return positions, nil
 }
 
 // RecordTags records the position at for each tag that is recorded at was, or, with a zero
@@ -121,9 +142,6 @@ func (s *Store) RecordTags(ctx context.Context, was, at remote.Position, keep ti
 	}
 	ctx, cancel := s.oneBudget(ctx)
 	defer cancel()
-	return s.send(ctx, func(b *batch) {
-		for _, tag := range tags {
-			b.eval(tagScript, s.redisKey(tag), to, millis(keep), stands)
-		}
-	})
+	_, err := s.send(ctx, tags, func(b *batch, key string) { b.eval(tagScript, key, to, millis(keep), stands) })
+	return err
 }

@@ -65,20 +65,35 @@ func holdMillis(hold time.Duration) int64 {
 	return millis(hold)
 }
 
-// inBatches calls do with one batch of names after the other. If Redis does not answer,
-// inBatches stops and returns that error. Otherwise it returns the first error.
+// inBatches calls do with one batch of names after the other, and again for a batch whose
+// answer the process did not read in time because it did not run. If Redis does not answer,
+// inBatches stops and returns that error. Otherwise it returns the first error. When only some
+// names have failed, the error is a [remote.PartialError].
 func inBatches(names []string, do func([]string) error) error {
+	var failed []string
 	var first error
 	for batch, rest := cutBatch(names); len(batch) > 0; batch, rest = cutBatch(rest) {
 		err := do(batch)
-		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, remote.ErrUnavailable) {
+		if errors.Is(err, errStarved) {
+			err = do(batch)
+		}
+		if _, some := errors.AsType[*remote.PartialError](err); !some && isSilence(err) {
 			return err
 		}
+		failed = append(failed, remote.Failed(batch, err)...)
 		if first == nil {
 			first = err
 		}
 	}
-	return first
+	if len(failed) == len(names) {
+		return first
+	}
+	return partial(failed, first)
+}
+
+// isSilence reports whether err means that Redis did not answer, or was not asked.
+func isSilence(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, remote.ErrUnavailable)
 }
 
 // cutBatch returns the names of the next batch, and the names behind them.
@@ -96,23 +111,32 @@ func cutBatch(names []string) (batch, rest []string) {
 // replaceBatch changes the records of keys, and then appends keys to the log. So an
 // instance that has read the entry cannot read an old record. One server carries out a
 // pipeline in its order. In a Cluster the log may live on another node than the keys, and
-// the entry is sent when the changes have succeeded.
+// the entry is sent when the changes have succeeded. Where some nodes fail, the entry has the
+// keys of the other nodes, and the error is a [remote.PartialError].
 func (s *Store) replaceBatch(ctx context.Context, keys []string, change func(*batch, string)) error {
 	ctx, cancel := s.oneBudget(ctx)
 	defer cancel()
-	changes := func(b *batch) {
-		for _, key := range keys {
-			change(b, s.redisKey(key))
-		}
+	if s.single {
+		_, err := s.appendAfter(ctx, keys, s.each(keys, change))
+		return err
 	}
-	if !s.single {
-		if err := s.send(ctx, changes); err != nil {
-			return err
-		}
-		changes = func(*batch) {}
+	failed, err := s.send(ctx, keys, change)
+	if len(failed) == len(keys) {
+		return err
 	}
-	_, err := s.appendAfter(ctx, keys, changes)
-	return err
+	if _, err := s.appendAfter(ctx, remote.Without(keys, failed), func(*batch) {}); err != nil {
+		return err
+	}
+	return partial(failed, err)
+}
+
+// partial returns the error of a call that has failed for some of its names; nil if there are
+// none.
+func partial(failed []string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &remote.PartialError{Failed: failed, Err: err}
 }
 
 // oneBudget returns a context in which commands that are sent one after the other share one
@@ -147,15 +171,27 @@ func (b *batch) eval(script *goredis.Script, key string, args ...any) *goredis.C
 	return script.EvalSha(b.ctx, b.pipe, []string{key}, args...)
 }
 
-// send sends the commands that fill adds to a batch. A single server gets a script's source
+// send sends the commands that add adds for names, in a batch to each node, side by side. It
+// returns the names of the batches that have failed. A single server gets a script's source
 // until it has carried the script out once. The nodes of a Cluster get the hash of the
 // script. When a server does not have a script, the whole batch is sent again, with
 // sources: every command of a batch can be repeated.
-func (s *Store) send(ctx context.Context, fill func(*batch)) error {
-	_, err := send(ctx, s.writes, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, s.exec(ctx, fill)
+func (s *Store) send(ctx context.Context, names []string, add func(b *batch, key string)) (failed []string, err error) {
+	return s.byCircuit(names, func(c *circuit, names []string) error {
+		_, err := send(ctx, c.writes, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, s.exec(ctx, s.each(names, add))
+		})
+		return err
 	})
-	return err
+}
+
+// each returns a function that adds the commands of all names to a batch.
+func (s *Store) each(names []string, add func(b *batch, key string)) func(*batch) {
+	return func(b *batch) {
+		for _, name := range names {
+			add(b, s.redisKey(name))
+		}
+	}
 }
 
 func (s *Store) exec(ctx context.Context, fill func(*batch)) error {

@@ -95,8 +95,9 @@ type Tier interface {
 	// at each key, for at least hold.
 	//
 	// After an error some records may be left, or the log may lack the keys. To repeat the
-	// call is harmless. Beyond some hundred keys Invalidate may take more than one Budget,
-	// while the server answers.
+	// call is harmless. A PartialError has the keys for which the call has failed, and for
+	// the others it has succeeded. Beyond some hundred keys Invalidate may take more than one
+	// Budget, while the server answers.
 	Invalidate(ctx context.Context, keys []string, hold time.Duration) error
 
 	// Guard replaces the records of keys by tombstones, whatever the records are, and then

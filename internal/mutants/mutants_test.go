@@ -170,6 +170,29 @@ var onRedis = []mutant{
 	{"draining before reads", []change{{
 		"redis/probe.go", "			b.drain(ctx)\n", "",
 	}}, tests("TestAFailedInvalidateIsMadeBeforeReadsAreSentAgain"), "reads were sent again"},
+	{"a breaker for each node", []change{{
+		"redis/circuit.go", "	return s.circuits.of(s, node)\n", "	return s.circuits.of(s, nil)\n",
+	}, {
+		"redis/circuit.go", "	node, err := cluster.MasterForKey(s.background, key)\n", "	_, err := cluster.MasterForKey(s.background, key)\n",
+	}}, tests("TestAnIllNodeOfAClusterCostsTheKeysOfOthersNothing"), "is not read from Redis"},
+	{"the ratio of failures", []change{{
+		"redis/tally.go", "float64(t.failed) > ratio*float64(t.seen)", "float64(t.failed) > 2*ratio*float64(t.seen)",
+	}}, tests("TestAThirdOfFailuresExceedsTheDefaultRatio"), "the ratio is not exceeded"},
+	{"steady probes", []change{{
+		"redis/breaker.go", "const steadyProbes = 10", "const steadyProbes = 1",
+	}}, tests("TestARedisThatAnswersTooOftenTooLateIsLeftAlone"), "the breaker has opened"},
+	{"turns for connections", []change{{
+		"redis/command.go", "return pipelines + connections/4, max(1, connections/2)", "return 10_000, 10_000",
+	}}, tests("TestWaitsForAConnectionAreNoFailures"), "the breaker opened"},
+	{"timeouts of a process that does not run", []change{{
+		"redis/breaker.go", "} else if err == errStarved && b.forgivesLocked() {", "} else if false {",
+	}}, tests("TestTimeoutsOfAProcessThatDoesNotRunAreNoFailures"), "the breaker is open"},
+	{"a command again after a dead connection", []change{{
+		"redis/command.go", "for tries := c.idle() + 1; ", "for tries := 1; ",
+	}}, tests("TestAClosedIdleConnectionIsNoFailure"), "Invalidate: EOF"},
+	{"keys of other nodes in one call", []change{{
+		"redis/write.go", "if len(failed) == len(keys) {", "if err != nil {",
+	}}, tests("TestAnInvalidateOfManyKeysFailsForThoseOfAnIllNode"), "want a PartialError"},
 	{"a command that got little time", []change{{
 		"redis/command.go", "if !late || !hurried {", "if late || !hurried || true {",
 	}}, tests("TestACommandThatGotLittleTimeProvesNothing"), "the breaker opened"},
@@ -200,7 +223,7 @@ var onRedis = []mutant{
 		"redis/dial_cluster.go", "o.Addr = net.JoinHostPort(host, port)", "_ = port",
 	}}, tests("TestALogThatMovesIsReadWhereItsNodeSays"), "misses k"},
 	{"the second entry of a tag", []change{{
-		"redis/tags.go", "	return s.appendAfter(ctx, tags, records)\n", "	return at, s.send(ctx, records)\n",
+		"redis/tags.go", "		return s.appendAfter(ctx, tags, s.each(tags, record))\n", "		_, err := s.send(ctx, tags, record)\n		return at, err\n",
 	}}, tests("TestWhatIsInvalidatedIsGoneBeforeItIsTold"), "sends"},
 	{"the mark of the log", []change{{
 		"redis/log.go", "	p.mark(ctx, pipe)\n	pipe.PExpire(ctx, p.key, logTTL)\n", "	pipe.PExpire(ctx, p.key, logTTL)\n",

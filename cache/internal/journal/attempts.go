@@ -86,45 +86,46 @@ func (j *Journal) attempt(ctx context.Context, names []string) bool {
 	if slices.Contains(names, j.Everything) { // covers the others
 		names = []string{j.Everything}
 	}
-	err := j.deliver(ctx, names)
+	failed, err := j.deliver(ctx, names)
 	if err == nil || len(names) == 1 || errors.Is(err, remote.ErrUnavailable) {
 		return true
 	}
 	var alone sync.WaitGroup
 	places := make(chan struct{}, maxAlone)
-	for _, name := range names {
+	for _, name := range failed {
 		if ctx.Err() != nil {
 			break
 		}
 		places <- struct{}{}
 		alone.Go(func() {
 			defer func() { <-places }()
-			_ = j.deliver(ctx, []string{name})
+			_, _ = j.deliver(ctx, []string{name})
 		})
 	}
 	alone.Wait()
 	return true
 }
 
-// deliver makes one attempt, and confirms names, or delays their next attempt.
-func (j *Journal) deliver(ctx context.Context, names []string) error {
+// deliver makes one attempt. It confirms names, and delays the next attempt of those that
+// have failed, which it returns.
+func (j *Journal) deliver(ctx context.Context, names []string) (failed []string, err error) {
 	j.attempts.Add(1)
 	defer j.attempts.Add(-1)
 	round := j.Round()
-	err := j.Deliver(ctx, names)
+	failed, err = j.Deliver(ctx, names)
+	j.Confirm(remote.Without(names, failed), round)
 	if err == nil {
-		j.Confirm(names, round)
-		return nil
+		return nil, nil
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	now := time.Now()
-	for _, name := range names {
+	for _, name := range failed {
 		if e := j.names[name]; e != nil {
 			e.delay(now)
 		}
 	}
-	return err
+	return failed, err
 }
 
 // Drain attempts to invalidate every name, whether due or not, once, and returns when the

@@ -34,9 +34,9 @@ const (
 // While there are names, a goroutine attempts to invalidate them. The exported fields are
 // set before the first call. All methods are safe for concurrent use.
 type Journal struct {
-	// Deliver invalidates names in the remote tier once, and returns nil if the remote tier
-	// has confirmed all of them. It calls no method of the Journal.
-	Deliver func(ctx context.Context, names []string) error
+	// Deliver invalidates names in the remote tier once, and returns the names that the
+	// remote tier has not confirmed, and why. It calls no method of the Journal.
+	Deliver func(ctx context.Context, names []string) (failed []string, err error)
 
 	// Everything is the name whose invalidation invalidates every name.
 	Everything string

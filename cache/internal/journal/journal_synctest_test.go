@@ -31,18 +31,22 @@ type tier struct {
 	under    int
 	most     int
 	takes    time.Duration
+	tells    bool // which names have failed; otherwise all of a call fail together
 }
 
-func (t *tier) deliver(ctx context.Context, names []string) (err error) {
+func (t *tier) deliver(ctx context.Context, names []string) (failed []string, err error) {
 	t.mu.Lock()
 	t.calls++
 	t.under++
 	t.most = max(t.most, t.under)
 	for _, name := range names {
 		t.attempts[name] = append(t.attempts[name], time.Since(t.start))
-		if t.err != nil {
-			err = errors.Join(err, t.err(name))
+		if t.err != nil && t.err(name) != nil {
+			failed, err = append(failed, name), errors.Join(err, t.err(name))
 		}
+	}
+	if err != nil && !t.tells {
+		failed = names
 	}
 	takes := t.takes
 	t.mu.Unlock()
@@ -50,7 +54,7 @@ func (t *tier) deliver(ctx context.Context, names []string) (err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.under--
-	return err
+	return failed, err
 }
 
 func (t *tier) fail(err func(string) error) {
@@ -226,6 +230,25 @@ func TestAnUnavailableTierIsAskedOnce(t *testing.T) {
 	})
 }
 
+// One part of the remote tier is unavailable, and the others are not.
+func TestNamesThatAPartialFailureLeavesAreConfirmedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j, to := begin(t, func(name string) error {
+			if name == "stuck" {
+				return remote.ErrUnavailable
+			}
+			return nil
+		})
+		to.tells = true
+		j.Add([]string{"a", "stuck", "b"})
+		j.Drain(t.Context())
+		want(t, j, "stuck")
+		if calls, _ := to.asked(); calls != 1 {
+			t.Errorf("%d calls, want one", calls)
+		}
+	})
+}
+
 func TestTooManyNamesAreAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j, to := begin(t, func(string) error { return remote.ErrUnavailable })
@@ -311,7 +334,7 @@ func TestCloseEndsAWorkerThatWaits(t *testing.T) {
 func TestCloseDuringAttempts(t *testing.T) {
 	for range 500 {
 		j := &journal.Journal{
-			Deliver:    func(context.Context, []string) error { return errDown },
+			Deliver:    func(_ context.Context, names []string) ([]string, error) { return names, errDown },
 			Everything: "*", MaxAge: time.Hour,
 		}
 		j.Add([]string{"a", "b"})
