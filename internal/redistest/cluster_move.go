@@ -25,7 +25,9 @@ func (c *Cluster) MoveSlot(key string, to *Server) {
 	if err != nil {
 		c.t.Fatalf("redistest: move: %v", err)
 	}
-	to.do("cluster", "setslot", slot, "importing", from.nodeID())
+	Eventually(c.t, clusterWithin, "redistest: the target knows that the owner is a primary", func() bool {
+		return to.client.Do(context.Background(), "cluster", "setslot", slot, "importing", from.nodeID()).Err() == nil
+	})
 	from.do("cluster", "setslot", slot, "migrating", to.nodeID())
 	for from.migrateSome(slot, to) {
 	}
