@@ -71,20 +71,15 @@ func newBreaker(c *circuit, probe func(context.Context, goredis.Cmdable, string)
 	return b
 }
 
-// allows reports whether a command may be sent, and counts a command that may not.
+// allows reports whether a command may be sent.
 func (b *breaker) allows() bool {
-	if b.stops() {
-		b.s.refused.Add(1)
-		return false
+	for _, gate := range b.gates {
+		if gate.open.Load() && (!b.ofWrites || gate.draining.Load() == 0) {
+			b.s.refused.Add(1)
+			return false
+		}
 	}
 	return true
-}
-
-// stops reports whether no command may be sent.
-func (b *breaker) stops() bool {
-	return slices.ContainsFunc(b.gates, func(gate *breaker) bool {
-		return gate.open.Load() && (!b.ofWrites || gate.draining.Load() == 0)
-	})
 }
 
 // learn counts the outcome of a command sent while the breaker was closed.

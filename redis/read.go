@@ -226,7 +226,7 @@ func (s *Store) Wait(ctx context.Context, key string) (remote.Record, error) {
 	start := time.Now()
 	var lease watch
 	for {
-		if s.circuitOf(s.redisKey(key)).writes.stops() {
+		if !s.circuitOf(s.redisKey(key)).writes.allows() {
 			return remote.Record{}, remote.ErrUnavailable
 		}
 		pause := min(max(time.Since(start)/pauseFraction, minPause), maxPause)
