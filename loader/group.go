@@ -76,31 +76,38 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (V, error) {
 		case leader:
 			g.start(context.WithoutCancel(ctx), key, f, work)
 		}
-		stop := f.urgeBefore(ctx, work.Need)
-		select {
-		case <-f.done:
-		case <-interim:
-			stop()
-			return f.standIn, nil
-		case <-ctx.Done():
-			if !f.delivered() {
-				g.leave(key, f)
-				return zero, ctx.Err()
-			}
-		}
-		stop()
-		return f.result()
+		return g.await(ctx, key, f, interim, work.Need)
 	}
 }
 
-// urgeBefore urges f at a time before the deadline of ctx, unless stop is called before.
-func (f *Flight[V]) urgeBefore(ctx context.Context, need time.Duration) (stop func()) {
+// await returns the result of f, or what stands in for it if interim is closed, to a caller that
+// urges f when the caller's time is down to need.
+func (g *Group[K, V]) await(ctx context.Context, key K, f *Flight[V], interim chan struct{}, need time.Duration) (V, error) {
+	if urge := f.urgeBefore(ctx, need); urge != nil {
+		defer urge.Stop()
+	}
+	select {
+	case <-f.done:
+	case <-interim:
+		return f.standIn, nil
+	case <-ctx.Done():
+		if !f.delivered() {
+			g.leave(key, f)
+			var zero V
+			return zero, ctx.Err()
+		}
+	}
+	return f.result()
+}
+
+// urgeBefore urges f at a time before the deadline of ctx, unless the timer is stopped before;
+// nil if there is no such time.
+func (f *Flight[V]) urgeBefore(ctx context.Context, need time.Duration) *time.Timer {
 	deadline, ok := ctx.Deadline()
 	if !ok || need == 0 || f.delivered() {
-		return func() {}
+		return nil
 	}
-	timer := time.AfterFunc(time.Until(deadline)-need, f.urge)
-	return func() { timer.Stop() }
+	return time.AfterFunc(time.Until(deadline)-need, f.urge)
 }
 
 // role is the task of a caller that has joined a flight.

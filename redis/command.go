@@ -80,8 +80,10 @@ func again[T any](ctx context.Context, c *circuit, command func(context.Context)
 // isLost reports whether err means that a connection has ended. A dial that failed is another
 // matter.
 func isLost(err error) bool {
-	var failed *net.OpError
-	if err == nil || errors.As(err, &failed) && failed.Op == "dial" {
+	if err == nil {
+		return false
+	}
+	if failed, is := errors.AsType[*net.OpError](err); is && failed.Op == "dial" {
 		return false
 	}
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||

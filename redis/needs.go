@@ -115,9 +115,12 @@ func (r reply) Is(target error) bool { return target == remote.ErrRefused && r.r
 // refusal returns the finding of a reply which means that a needed command is lacking; no
 // finding if err is another error, or an outage, which has a line of its own.
 func refusal(err error) Finding {
-	var said reply
+	if err == nil {
+		return Finding{}
+	}
+	said, is := errors.AsType[reply](err)
 	switch {
-	case err == nil || !errors.As(err, &said) || !said.refuses() || isOutage(said):
+	case !is || !said.refuses() || isOutage(said):
 		return Finding{}
 	case said == replyNoKey:
 		return findingKeys
