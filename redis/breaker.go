@@ -194,7 +194,7 @@ func (b *breaker) wake() {
 // The context that send takes at step 3 has ended, as long as the breaker is open.
 func (b *breaker) close() {
 	b.mu.Lock()
-	b.tally, b.unsteady, b.starved = tally{}, false, time.Time{}
+	b.tally, b.unsteady, b.answered, b.starved = tally{}, false, false, time.Time{}
 	if b.sent.Load().ctx.Err() != nil {
 		b.sent.Store(newSending())
 	}

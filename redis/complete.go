@@ -88,9 +88,10 @@ func (s *Store) lookApart(ctx context.Context, r recordRead, c *circuit) <-chan 
 	go func() {
 		l, _ := send(ctx, of.reads, func(ctx context.Context) (l looks, err error) {
 			pipe := s.client.Pipeline()
-			if l.ask(ctx, pipe, r.log); len(l) > 0 {
-				_, err = pipe.Exec(ctx)
+			if l.ask(ctx, pipe, r.log); len(l) == 0 {
+				return nil, errNoChange // nothing is sent, and nothing learned
 			}
+			_, err = pipe.Exec(ctx)
 			if errors.Is(err, goredis.Nil) {
 				err = nil
 			}

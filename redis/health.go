@@ -31,13 +31,13 @@ type Finding struct {
 // Health is the state of a Store and of its Redis at one moment. It has no keys, values or
 // passwords, and can be encoded as JSON.
 type Health struct {
-	Reachable bool          // Redis answered a command; in a Cluster every primary did
+	Reachable bool          // Redis answered a command; in a Cluster every primary did, of the first 32
 	Problem   string        // why Redis is not reachable; "" if it is
 	Latency   time.Duration // of that command, from its start to its reply; the longest of a Cluster
 	Server    string        // the name and the version of the server; "" if unknown
 
-	BreakerOpen      bool // the Store sends no command
-	WriteBreakerOpen bool // the Store sends no command that writes
+	BreakerOpen      bool // the Store sends no command to the server, or to a node of the Cluster
+	WriteBreakerOpen bool // the Store sends no command that writes, or none to a node
 
 	LogFollowing bool      // the log is being read, for every cache
 	LogAsOf      time.Time // what was appended to the log before is delivered to every cache; zero if unknown

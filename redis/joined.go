@@ -29,7 +29,7 @@ type joined struct {
 	mu       sync.Mutex // guards all below
 	trips    int        // round trips under way
 	returned uint64     // round trips that brought replies
-	silent   uint64     // round trips that ended without replies, and not because the process did not run
+	silent   uint64     // round trips that ended without replies, and not because of the process itself
 	size     int        // of the largest recent record, decaying; 0 before the first replies
 	queue    []*joinedRead
 }
@@ -78,7 +78,7 @@ func (j *joined) leave(largest int, err error) {
 	case largest > 0:
 		j.returned++
 		j.size = max(largest, j.size-j.size/16)
-	case err != errStarved:
+	case err != errStarved && err != errNoPlace:
 		j.silent++
 	}
 	j.trips--

@@ -163,21 +163,22 @@ func (s *Store) hold(key string, record []byte, hold, first time.Duration, grant
 	return l
 }
 
-// renew keeps the lease alive, until the lease is over, lost, or held for too long. A
-// failed renewal is tried again after a third of LeaseTTL, when a third of the lease's TTL
-// is still left.
+// renew keeps the lease alive, until the lease is over, lost, or held for too long. A failed
+// renewal is tried again soon: after two thirds of LeaseTTL those who wait take the lease over.
 func (l *lease) renew(ctx context.Context) {
 	stands, err := l.s.evalInt(ctx, renewScript, l.key, l.record, millis(l.s.opts.LeaseTTL))
 	if err == nil && stands == 0 {
 		return
 	}
+	next := l.s.opts.LeaseTTL / 12
 	if err == nil {
 		l.s.renewed.Add(1)
+		next = l.s.opts.LeaseTTL / 3
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.over && time.Now().Before(l.until) {
-		l.timer.Reset(l.s.opts.LeaseTTL / 3)
+		l.timer.Reset(next)
 	}
 }
 

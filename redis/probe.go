@@ -141,9 +141,11 @@ const maxProbes = 100
 // connections of the client's pools may all be dead, as after an address has moved, although
 // new connections work. Each of them would cost a probe, or a caller, its time. So there are
 // as many probes at once as connections: a connection that does not answer leaves its pool,
-// and a second round finds new ones. A Cluster as a whole gets one probe, because its
-// connections lead to many nodes.
+// and a second round finds new ones.
 func (b *breaker) clientServes(ctx context.Context, key string) bool {
+	if cluster, is := b.c.client().(*goredis.ClusterClient); is {
+		return b.aNodeServes(ctx, cluster, key)
+	}
 	for range 2 {
 		if b.probeAll(ctx, key) {
 			return true
@@ -152,18 +154,37 @@ func (b *breaker) clientServes(ctx context.Context, key string) bool {
 	return false
 }
 
+// aNodeServes reports whether one primary of a Cluster answers a probe. From then on the nodes
+// have breakers of their own, so that the others need not wait for one that is away. A primary
+// without the slot of the key answers with the address of another.
+func (b *breaker) aNodeServes(ctx context.Context, cluster *goredis.ClusterClient, key string) bool {
+	ctx, cancel := context.WithTimeout(ctx, b.s.opts.Timeout)
+	defer cancel()
+	var serves atomic.Bool
+	_, _ = abandonable(ctx, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, cluster.ForEachMaster(ctx, func(ctx context.Context, node *goredis.Client) error {
+			if !isOutage(b.probe(ctx, node, key)) {
+				serves.Store(true)
+			}
+			return nil
+		})
+	})
+	if serves.Load() {
+		b.s.circuits.known.Store(true)
+	}
+	return serves.Load()
+}
+
 // probeAll sends a probe for each idle connection, and reports whether one was answered in
 // each pool. Pipelines have a pool of their own.
 func (b *breaker) probeAll(ctx context.Context, key string) bool {
 	ctx, cancel := context.WithTimeout(ctx, b.s.opts.Timeout)
 	defer cancel()
 	client := b.c.client()
-	commands, pipelines := 1, 0
-	if stats := client.PoolStats(); b.s.single || b.c.node != nil {
-		commands = max(1, int(stats.IdleConns))
-		if stats.PipelineStats != nil {
-			pipelines = int(stats.PipelineStats.IdleConns)
-		}
+	stats := client.PoolStats()
+	commands, pipelines := max(1, int(stats.IdleConns)), 0
+	if stats.PipelineStats != nil {
+		pipelines = int(stats.PipelineStats.IdleConns)
 	}
 	var ofCommands, ofPipelines atomic.Bool
 	var probes sync.WaitGroup

@@ -124,6 +124,9 @@ func (s *Store) readRecords(ctx context.Context, reads []recordRead) ([]recordRe
 			reply.err = err // the error of the connection
 		case r.confirm:
 			reply.rec.Complete = got.looks.complete(r.log)
+			if looked != nil { // before the record was asked for
+				reply.rec.Asked = start
+			}
 		}
 	}
 	return got.replies, nil

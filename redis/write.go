@@ -124,8 +124,8 @@ func (s *Store) replaceBatch(ctx context.Context, keys []string, change func(*ba
 	if len(failed) == len(keys) {
 		return err
 	}
-	if _, err := s.appendAfter(ctx, remote.Without(keys, failed), func(*batch) {}); err != nil {
-		return err
+	if _, logErr := s.appendAfter(ctx, remote.Without(keys, failed), func(*batch) {}); logErr != nil {
+		return worse(err, logErr)
 	}
 	return partial(failed, err)
 }

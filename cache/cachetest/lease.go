@@ -83,7 +83,7 @@ func (l *lease) renew() (stands bool) {
 		switch end := time.Now().Add(s.leaseTTL()); {
 		case rec.State == remote.StateLease:
 			rec.expires = end
-		case end.Before(rec.expires):
+		case time.Until(rec.expires) > s.leaseTTL()/2: // it is there at the next renewal
 			rec.until = end
 		default:
 			*rec = record{Record: remote.Record{State: remote.StateLease}, serial: l.token, expires: end}

@@ -76,9 +76,9 @@ type Tier interface {
 	Seize(ctx context.Context, key string, hold time.Duration) (Lease, error)
 
 	// LeaseBeside takes the lease of a value that was filled with a Window or a LoadTime, and
-	// leaves the value: reads go on finding it until the lease's Fill replaces it. A value that would end before the lease does is
-	// replaced by the lease at its first renewal. The value is the one that version names, a
-	// Record.Version. If another load holds its lease, the Lease is nil, and the Record has
+	// leaves the value: reads go on finding it until the lease's Fill replaces it. A value that
+	// would end before the next renewal of the lease is replaced by the lease. The value is the
+	// one that version names, a Record.Version. If another load holds its lease, the Lease is nil, and the Record has
 	// that Version and Leased. If the record is another, LeaseBeside is like a Lease that took
 	// no lease; the Record may also be absent. Otherwise LeaseBeside is like Lease.
 	LeaseBeside(ctx context.Context, key string, hold time.Duration, version []byte) (Lease, Record, error)

@@ -133,7 +133,7 @@ var windows = []mutant{
 		"redis/scripts/begin.lua", "string.sub(start, 57, 72) == string.sub(lease, 3)", "true",
 	}}, tests("TestConformsOnRedis/a_delete_fences"), "held true"},
 	{"a lease that outlives its stale value", []change{{
-		"redis/scripts/renew.lua", "kind == 'V' and redis.call('PTTL', KEYS[1]) <= tonumber(ARGV[2])", "false",
+		"redis/scripts/renew.lua", "kind == 'V' and redis.call('PTTL', KEYS[1]) <= tonumber(ARGV[2]) / 2", "false",
 	}}, tests("TestConformsOnRedis/the_lease_of_a_stale_value_outlives"), "the record is absent"},
 	{"no renewal in a window", []change{{
 		"redis/scripts/touch.lua", "  if left < 1 then return 0 end\n", "",
@@ -197,7 +197,7 @@ var onRedis = []mutant{
 		"redis/command.go", "if !late || !hurried {", "if late || !hurried || true {",
 	}}, tests("TestACommandThatGotLittleTimeProvesNothing"), "the breaker opened"},
 	{"probing all connections", []change{{
-		"redis/probe.go", "commands = max(1, int(stats.IdleConns))", "commands = max(1, 0*int(stats.IdleConns))",
+		"redis/probe.go", "max(1, int(stats.IdleConns)), 0", "max(1, 0*int(stats.IdleConns)), 0",
 	}}, tests("TestDeadConnectionsAreLeftAtOnce"), "the first hit"},
 	{"telling", []change{{
 		"redis/log_session.go", "		r.applyOne(ctx, m, followers)\n", "		_, _ = m, followers\n",
