@@ -41,6 +41,9 @@ func FuzzDecodeRecord(f *testing.F) {
 	tagged := encodeValue(testKey, remote.Fill{Payload: []byte("v"), TTL: time.Second, Tags: []string{"a", "bc"}}, 1)
 	f.Add(testKey, tagged, int64(time.Second))
 	f.Add(testKey, someWindowed(), int64(time.Minute))
+	for _, n := range []int{stampEnd + 2, windowEnd, windowEnd + 6, renewalEnd - 1} {
+		f.Add(testKey, someWindowed()[:n], int64(time.Minute))
+	}
 	f.Add("", someValue(), int64(time.Minute))
 	f.Add(testKey, someValue()[:headerSize], int64(noTTL))
 	f.Add(testKey, []byte("L\x02sixteen bytes..."), int64(time.Second))

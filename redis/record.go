@@ -174,9 +174,12 @@ func decodeValue(key string, b []byte, rec remote.Record) remote.Record {
 	if !ok || b[2]&^(flagNotFound|flagReplaceable) != 0 || b[3] != 0 || ttl == 0 || ttl > uint64(maxMillis) {
 		return corrupt(rec, errForeign)
 	}
-	if b[2]&flagReplaceable != 0 {
+	if b[2]&flagReplaceable != 0 && tagsStart != renewalEnd { // too short
+		return corrupt(rec, errForeign)
+	}
+	if tagsStart == renewalEnd {
 		window, load := binary.BigEndian.Uint64(b[stampEnd:]), binary.BigEndian.Uint64(b[windowEnd:])
-		if tagsStart != renewalEnd || window == 0 && load == 0 || window > uint64(maxMillis) || load > math.MaxInt64 {
+		if window == 0 && load == 0 || window > uint64(maxMillis) || load > math.MaxInt64 {
 			return corrupt(rec, errForeign)
 		}
 		rec.Window, rec.LoadTime = fromMillis(int64(window)), time.Duration(load)
