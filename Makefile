@@ -68,7 +68,7 @@ soak: redis
 
 # Each guard of the protocol is taken out of a copy, and a checker has to notice.
 mutants: redis
-	go test -v -timeout 30m ./internal/mutants -args -mutants
+	go test -v -timeout 60m ./internal/mutants -args -mutants
 
 race-fills: redis
 	go test -v -timeout 60m -run Fill ./internal/racefills -args -memory $(fills) -redis $(fills)

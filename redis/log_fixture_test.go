@@ -26,7 +26,7 @@ import (
 
 const (
 	// soon is a bound for what takes milliseconds on a machine that is not busy.
-	soon = time.Minute
+	soon = 30 * time.Second
 
 	// quickLog is a LogTimeout for tests that wait for it, and slack what a busy
 	// machine may add to it, without any stall of the process.
