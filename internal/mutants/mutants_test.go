@@ -221,7 +221,7 @@ var onRedis = []mutant{
 	}}, tests("TestALogThatBeginsAnewIsLifted|TestALogThatLostOnly"), "lifted"},
 	{"following a log that moves", []change{{
 		"redis/dial_cluster.go", "o.Addr = net.JoinHostPort(host, port)", "_ = port",
-	}}, tests("TestALogThatMovesIsReadWhereItsNodeSays"), "misses k"},
+	}}, tests("TestALogThatMovesIsReadWhereItsNodeSays"), "log_resume_test.go"},
 	{"the second entry of a tag", []change{{
 		"redis/tags.go", "		return s.appendAfter(ctx, tags, s.each(tags, record))\n", "		_, err := s.send(ctx, tags, record)\n		return at, err\n",
 	}}, tests("TestWhatIsInvalidatedIsGoneBeforeItIsTold"), "sends"},
