@@ -1,14 +1,12 @@
 package redis_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -177,25 +175,13 @@ func useAll(t *testing.T, c *cache.Cache[string, string], tags bool) {
 }
 
 // lines receives what a Logger writes.
-type lines struct {
-	mu   sync.Mutex // guards text
-	text bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
+type lines struct{ redistest.Lines }
 
 func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 // of returns the lines that contain text.
 func (l *lines) of(text string) []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	all := strings.Split(strings.TrimSpace(l.text.String()), "\n")
-	return slices.DeleteFunc(all, func(line string) bool { return !strings.Contains(line, text) })
+	return slices.DeleteFunc(l.All(), func(line string) bool { return !strings.Contains(line, text) })
 }
 
 // TestAMissingRightIsFoundByName takes away one right of the documented ones at a time.

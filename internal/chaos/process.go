@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/internal/history"
+	"github.com/nearside-go/nearside/internal/redistest"
 )
 
 // The commands that the process reads from its standard input, one on each line. The process
@@ -27,7 +28,7 @@ const (
 // process is the process of the instances.
 type process struct {
 	Config
-	log    *lines
+	log    *redistest.Lines
 	source *source
 	caches []instance
 	load   *load
@@ -42,7 +43,7 @@ type process struct {
 
 // Run runs the process. It returns after the command end, or when its input ends.
 func Run(config string, in io.Reader, out io.Writer) error {
-	p := &process{log: &lines{}, source: &source{}}
+	p := &process{log: &redistest.Lines{}, source: &source{}}
 	if err := json.Unmarshal([]byte(config), &p.Config); err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func (p *process) obey(command string) string {
 		p.watch.reset()
 		p.calm = runtime.NumGoroutine()
 		if !p.Ill {
-			p.lines = len(p.log.all())
+			p.lines = len(p.log.All())
 		}
 	case mend:
 		if _, err := fmt.Sscan(argument, &p.mended); err != nil {
@@ -153,7 +154,7 @@ func (p *process) end() Result {
 	if len(p.marks) == 4 { // not in a soak
 		p.judge(&r)
 	}
-	r.Lines = p.log.all()[p.lines:]
+	r.Lines = p.log.All()[p.lines:]
 	return r
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nearside-go/nearside/internal/child"
 	"github.com/nearside-go/nearside/internal/history"
+	"github.com/nearside-go/nearside/internal/redistest"
 )
 
 // Options are the times of a row.
@@ -47,12 +48,12 @@ func Play(t testing.TB, f Fault, o Options) Row {
 	c.ask(phase)
 	calm := 0 // lines
 	if !s.config.Ill {
-		calm = len(c.stderr.all())
+		calm = len(c.stderr.All())
 	}
 	c.ask(fmt.Sprint(mend, " ", f.cause(s)))
 	wait(o.after(f))
 	r := Row{Result: c.leave(), Fault: f}
-	r.Stderr = c.stderr.all()[calm:]
+	r.Stderr = c.stderr.All()[calm:]
 	return r
 }
 
@@ -90,12 +91,12 @@ func wait(d time.Duration) { <-time.After(d) }
 type cast struct {
 	*child.Process
 	t      testing.TB
-	stderr *lines
+	stderr *redistest.Lines
 }
 
 func startCast(t testing.TB, c Config) cast {
 	t.Helper()
-	stderr := &lines{}
+	stderr := &redistest.Lines{}
 	p := cast{child.Start(t, Env, c, stderr), t, stderr}
 	if said := p.Hear(); said != "running" {
 		t.Fatalf("the process said %q", said)
@@ -108,7 +109,7 @@ func (c cast) ask(command string) {
 	c.t.Helper()
 	c.Tell(command)
 	if said := c.Hear(); said != "done" {
-		c.t.Fatalf("%s: the process said %q; it wrote %q", command, said, c.stderr.all())
+		c.t.Fatalf("%s: the process said %q; it wrote %q", command, said, c.stderr.All())
 	}
 }
 
@@ -119,7 +120,7 @@ func (c cast) leave() Result {
 	said := c.Hear()
 	var r Result
 	if err := json.Unmarshal([]byte(said), &r); err != nil {
-		c.t.Fatalf("the process said %q; it wrote %q", said, c.stderr.all())
+		c.t.Fatalf("the process said %q; it wrote %q", said, c.stderr.All())
 	}
 	c.Kill()
 	return r

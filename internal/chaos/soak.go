@@ -89,7 +89,7 @@ func (r *Soaked) fold(c cast, judged bool) Sample {
 	said := c.Hear()
 	var s Sample
 	if err := json.Unmarshal([]byte(said), &s); err != nil {
-		c.t.Fatalf("the process said %q; it wrote %q", said, c.stderr.all())
+		c.t.Fatalf("the process said %q; it wrote %q", said, c.stderr.All())
 	}
 	r.Reads += s.Reads
 	r.Failed += s.Failed

@@ -1,4 +1,4 @@
-package chaos
+package redistest
 
 import (
 	"bytes"
@@ -6,20 +6,21 @@ import (
 	"sync"
 )
 
-// lines is a Writer that keeps what is written, for concurrent use.
-type lines struct {
+// Lines is a Writer that keeps the text that it receives, for concurrent use.
+type Lines struct {
 	mu   sync.Mutex // guards text
 	text bytes.Buffer
 }
 
-func (l *lines) Write(b []byte) (int, error) {
+// Write keeps b.
+func (l *Lines) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.Write(b)
 }
 
-// all returns the lines written so far.
-func (l *lines) all() []string {
+// All returns the lines written so far.
+func (l *Lines) All() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	text := strings.TrimSpace(l.text.String())
