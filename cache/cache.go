@@ -28,6 +28,8 @@ type Cache[K comparable, V any] struct {
 	opts      Options[K, V]
 	turns     atomic.Uint64
 	absences  atomic.Int32               // reads in a row that found no record in the remote tier
+	slowReads atomic.Int32               // reads in a row that took more than half of the budget
+	repeated  atomic.Int64               // the time of the last repeatFrom, in Unix nanoseconds
 	prefix    string                     // of this cache's remote keys
 	tagPrefix string                     // of the names of its tags
 	reads     loader.Group[K, answer[V]] // flights of Get, which only read
@@ -62,6 +64,7 @@ type entry[V any] struct {
 	value    V
 	staleFor time.Duration // of a value that stands in for a load: how stale it is at the end of its TTL
 	notFound bool
+	unsure   bool        // in its Window the value is fresh, and not trusted: see StaleIfRemoteDown
 	replaced atomic.Bool // a load in the background is to replace the stale value
 	early    *early      // nil without EarlyRevalidation
 	tags     []string

@@ -167,7 +167,7 @@ var errNoLocalTier = errors.New("cache: RemoteOnly, and the remote tier has not 
 // keepLocal publishes a loaded value in the local tier, and reports outcome, or that the
 // value is withheld. A cache without a local tier keeps only a value that the remote tier
 // holds.
-func (t *fetch[K, V]) keepLocal(ctx context.Context, a answer[V], life local.Lifetime, outcome FillOutcome, err error) {
+func (t *fetch[K, V]) keepLocal(ctx context.Context, a answer[V], life lifetime, outcome FillOutcome, err error) {
 	if t.c.opts.RemoteOnly && outcome != Filled {
 		t.reportFill(ctx, FillFailed, cmp.Or(err, errNoLocalTier))
 		return
@@ -182,13 +182,14 @@ func (t *fetch[K, V]) keepLocal(ctx context.Context, a answer[V], life local.Lif
 
 // publish stores a value in the local tier, and reports whether it did. It does not if the
 // flight is doomed, the cache is being closed, or the value is invalid.
-func (t *fetch[K, V]) publish(ctx context.Context, a answer[V], life local.Lifetime) bool {
+func (t *fetch[K, V]) publish(ctx context.Context, a answer[V], life lifetime) bool {
 	cost := t.c.cost(t.key, a.entry)
+	a.entry.unsure = life.unsure
 	var evicted []local.Evicted[K, *entry[V]]
 	kept := !t.c.gate.isClosed() && t.c.invalidations.EntryValid(a.entry.tags, &a.entry.epoch) && (a.from != 0 || !t.outdated(a)) &&
 		t.flight.Publish(func() {
 			if !t.c.opts.RemoteOnly {
-				evicted = t.c.local.Add(t.key, a.entry, cost, life)
+				evicted = t.c.local.Add(t.key, a.entry, cost, life.Lifetime)
 			}
 		})
 	t.c.traceEvicted(ctx, evicted)

@@ -2,7 +2,9 @@ package cache
 
 import (
 	"context"
+	"math"
 	"strings"
+	"time"
 
 	"github.com/nearside-go/nearside/cache/internal/validity"
 	"github.com/nearside-go/nearside/cache/remote"
@@ -132,6 +134,23 @@ func (f follower[K, V]) Reverted(to remote.Position, names []string) {
 			}
 		}
 	}
+	c.journal.Hurry()
+}
+
+// repeatPause is the time between two calls of repeatFrom that do anything.
+const repeatPause = time.Second
+
+// repeatFrom makes the invalidations again that this instance remembers from a position on,
+// because the remote tier has lost that one. In a Cluster the log does not show that the node of
+// a key has lost deletions: it is on another node. But a record that has come back does.
+func (c *Cache[K, V]) repeatFrom(ctx context.Context, from remote.Position) {
+	last, now := c.repeated.Load(), time.Now().UnixNano()
+	if now-last < int64(repeatPause) || !c.repeated.CompareAndSwap(last, now) {
+		return
+	}
+	names, _ := c.memory.After(remote.Position{Time: from.Time - 1, Seq: math.MaxUint64})
+	c.counters.reverts.Add(1)
+	c.queue(ctx, names[:min(len(names), validity.MaxRemembered/2)]) // the journal has to hold them
 	c.journal.Hurry()
 }
 

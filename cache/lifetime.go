@@ -46,13 +46,32 @@ func (c *Cache[K, V]) jitter(d time.Duration) time.Duration {
 //
 // A copy that was trusted from step 3 on would be served for longer than Local.TTL after
 // step 2.
-func (c *Cache[K, V]) copyLifetime(rec remote.Record, asOf time.Time) local.Lifetime {
-	trusted := remainder(c.jitter(c.opts.Local.TTL), time.Since(asOf))
+func (c *Cache[K, V]) copyLifetime(rec remote.Record, asOf time.Time) lifetime {
 	fresh := rec.Left - max(time.Since(rec.Asked), 0)
-	life := withWindow(trusted, fresh, min(rec.Window, c.window()))
+	life := c.trustedLifetime(asOf, fresh, min(rec.Window, c.window()))
 	if !c.opts.FixedTTL && !rec.NotFound {
 		life.RenewEvery = max(rec.TTL/touchFraction, 1)
 		life.RenewIn = remainder(life.RenewEvery, remainder(rec.TTL, rec.Left))
+	}
+	return life
+}
+
+// lifetime is the lifetime of a local entry. If it is unsure, the Window is that of
+// StaleIfRemoteDown, in which the value is fresh and not trusted. Otherwise the value is stale
+// in the Window, and trusted.
+type lifetime struct {
+	local.Lifetime
+	unsure bool
+}
+
+// trustedLifetime returns the lifetime of a local copy that was known to be valid as of a time,
+// of a value that is fresh for a time, and stale for its window after that.
+func (c *Cache[K, V]) trustedLifetime(asOf time.Time, fresh, window time.Duration) lifetime {
+	trust := c.jitter(c.opts.Local.TTL) - max(time.Since(asOf), 0) // negative if the log is not read
+	life := lifetime{Lifetime: withWindow(max(trust, 0), fresh, window)}
+	if down := c.opts.StaleIfRemoteDown; down > 0 && trust < fresh {
+		until := trust + min(down, longest-max(trust, 0))
+		life.Window, life.unsure = max(min(until, fresh)-life.TTL, 0), true
 	}
 	return life
 }
@@ -71,9 +90,8 @@ func withWindow(trusted, fresh, window time.Duration) local.Lifetime {
 // unsentLifetime returns the lifetime of the local entry of a value that the remote tier does
 // not hold. Its load started at began, and it was known to be valid as of a time. The entry
 // is a copy like any other, with nothing to renew.
-func (c *Cache[K, V]) unsentLifetime(ttl time.Duration, notFound bool, began, asOf time.Time) local.Lifetime {
-	trusted := remainder(c.jitter(c.opts.Local.TTL), time.Since(asOf))
-	return withWindow(trusted, min(ttl, c.opts.MaxAge-time.Since(began)), c.windowOf(notFound, ttl))
+func (c *Cache[K, V]) unsentLifetime(ttl time.Duration, notFound bool, began, asOf time.Time) lifetime {
+	return c.trustedLifetime(asOf, min(ttl, c.opts.MaxAge-time.Since(began)), c.windowOf(notFound, ttl))
 }
 
 // windowOf is the window of a value, or of a key that the source does not have. Together with
@@ -88,7 +106,7 @@ func (c *Cache[K, V]) windowOf(notFound bool, ttl time.Duration) time.Duration {
 // unfencedLifetime returns the lifetime of the local entry of a value that was loaded without
 // a lease. With a remote tier, which fails then, the entry is trusted from the start of its
 // load, because no lease fenced the load. Without a remote tier the entry's TTL slides.
-func (c *Cache[K, V]) unfencedLifetime(ttl time.Duration, notFound bool, start time.Time) local.Lifetime {
+func (c *Cache[K, V]) unfencedLifetime(ttl time.Duration, notFound bool, start time.Time) lifetime {
 	if c.opts.Remote != nil {
 		return c.unsentLifetime(ttl, notFound, start, start)
 	}
@@ -101,7 +119,7 @@ func (c *Cache[K, V]) unfencedLifetime(ttl time.Duration, notFound bool, start t
 	if !c.opts.FixedTTL && !notFound {
 		life.Slides, life.MaxAge = true, end
 	}
-	return life
+	return lifetime{Lifetime: life}
 }
 
 // cost returns the cost of e towards Local.MaxCost.

@@ -120,6 +120,9 @@ func (t *fetch[K, V]) lookup(ctx context.Context, f *loader.Flight[answer[V]]) (
 	if !ok && t.old != nil && !t.old.replaces() { // there is no remote tier, or it does not answer
 		a, ok = t.serveOld()
 	}
+	if !ok {
+		a, ok = t.whileDown()
+	}
 	return a, err, ok
 }
 
@@ -160,6 +163,7 @@ func (t *fetch[K, V]) get(ctx context.Context) (remote.Record, error) {
 	ctx = context.WithoutCancel(ctx)
 	t.budget.left -= t.flight.Waited()
 	var rec remote.Record
+	before := t.budget.left
 	err := t.budget.spend(ctx, func(ctx context.Context) (err error) {
 		if t.seen.place = t.placeToLoad(ctx); t.seen.place == nil {
 			rec, err = t.c.opts.Remote.Get(ctx, t.remoteKey, !t.snap.live)
@@ -181,19 +185,25 @@ func (t *fetch[K, V]) get(ctx context.Context) (remote.Record, error) {
 	} else {
 		t.c.absences.Store(0)
 	}
+	if err == nil && before-t.budget.left > t.budget.whole/2 {
+		t.c.slowReads.Add(1)
+	} else if t.c.slowReads.Load() > 0 {
+		t.c.slowReads.Store(0)
+	}
 	return rec, t.check(ctx, "get", rec, err)
 }
 
-// expectedAbsences is how many reads in a row find no record before the next read asks for
-// the lease in the same round trip. That saves a miss a round trip, and costs a hit two
-// commands.
-const expectedAbsences = 4
+// expectedReads is how many reads in a row find no record, or take more than half of the budget,
+// before the next read asks for the lease in the same round trip. That saves a miss a round trip,
+// and costs a hit two commands. Of a remote tier that is far away the lease could not be had
+// otherwise: the read leaves too little of the budget.
+const expectedReads = 4
 
 // placeToLoad returns the place for a load whose lease the look-up asks for, or nil if the
 // look-up asks for none. Without a place there is no lease: a holder that waits for a place
 // would hold up the other instances.
 func (t *fetch[K, V]) placeToLoad(ctx context.Context) *loader.Place {
-	if t.load == nil || t.c.opts.RemoteOnly || t.c.absences.Load() < expectedAbsences {
+	if t.load == nil || t.c.opts.RemoteOnly || max(t.c.absences.Load(), t.c.slowReads.Load()) < expectedReads {
 		return nil
 	}
 	return t.c.limit.Try(ctx)
@@ -256,7 +266,10 @@ func (t *fetch[K, V]) accept(ctx context.Context, rec remote.Record) (answer[V],
 // and as of which time. For tags that this instance cannot vouch for it asks the remote
 // tier, within the budget. If the remote tier cannot answer either, the record is invalid.
 func (t *fetch[K, V]) validate(ctx context.Context, rec remote.Record) (valid bool, asOf time.Time) {
-	if t.cameBack(rec) {
+	if t.cameBack(rec, clockSteps) {
+		if t.cameBack(rec, surely) {
+			t.c.repeatFrom(ctx, t.invalidated.At)
+		}
 		return false, asOf
 	}
 	for _, tag := range rec.Tags {
@@ -286,16 +299,22 @@ func (t *fetch[K, V]) validate(ctx context.Context, rec remote.Record) (valid bo
 	return t.c.invalidations.Resolve(v, rec.Stamp, positions), asOf
 }
 
-// clockSteps is more than the steps of Redis' clock add to the age of a record.
-const clockSteps = 2 * time.Millisecond
+const (
+	// clockSteps is more than the steps of Redis' clock add to the age of a record.
+	clockSteps = 2 * time.Millisecond
+
+	// surely is much longer than an entry of the log takes to be delivered.
+	surely = time.Second
+)
 
 // cameBack reports whether the server had deleted a record, and has lost that: the record has
 // a stamp from before an invalidation of its key, and was there when this instance learned of
-// the invalidation. A record that was filled later is of a load that began after the
-// deletion, on an instance that was not told yet.
-func (t *fetch[K, V]) cameBack(rec remote.Record) bool {
+// the invalidation, and for some time before. A record that was filled later is of a load that
+// began after the deletion, on an instance that was not told yet. So may be one that was filled
+// just before, while the entry was on its way.
+func (t *fetch[K, V]) cameBack(rec remote.Record, before time.Duration) bool {
 	return rec.Stamp.Before(t.invalidated.At) &&
-		rec.TTL-rec.Left > rec.Asked.Sub(t.invalidated.Since)+clockSteps
+		rec.TTL-rec.Left > rec.Asked.Sub(t.invalidated.Since)+before
 }
 
 // found is the answer that an entry of a tier gives.

@@ -96,6 +96,14 @@ type Options[K comparable, V any] struct {
 	// goes on, and its value is stored. Less than LoadTimeout; 0 means off.
 	LoadSoftTimeout time.Duration
 
+	// StaleIfRemoteDown is for how long after Local.TTL a local copy is still returned by
+	// GetOrLoad while the remote tier does not answer, in place of a load, so that an outage of
+	// the remote tier costs the source less. The copy's own TTL has not ended, but another
+	// instance may have invalidated it. So Local.TTL and StaleIfRemoteDown together bound for
+	// how long an instance that cannot read the log serves such a value. What this instance
+	// invalidates, or was told of, is not returned. Needs a Remote and a local tier; 0 means off.
+	StaleIfRemoteDown time.Duration
+
 	// EarlyRevalidation makes reads of GetOrLoad load a value again in the background shortly
 	// before its TTL or its MaxAge ends: so no caller waits for the load, and callers of a
 	// popular key do not all miss at once. A read does so with a probability that grows towards
@@ -276,6 +284,7 @@ func (o Options[K, V]) validate() error {
 		{"HoldOff", o.HoldOff}, {"Local.TTL", o.Local.TTL},
 		{"StaleWhileRevalidate", o.StaleWhileRevalidate}, {"StaleIfError", o.StaleIfError},
 		{"StalePause", o.StalePause}, {"LoadSoftTimeout", o.LoadSoftTimeout},
+		{"StaleIfRemoteDown", o.StaleIfRemoteDown},
 	} {
 		if d.value < 0 {
 			problem("%s is negative", d.name)
@@ -309,6 +318,9 @@ func (o Options[K, V]) validate() error {
 	}
 	if o.RemoteOnly && o.Remote == nil {
 		problem("RemoteOnly needs a Remote")
+	}
+	if o.StaleIfRemoteDown > 0 && (o.Remote == nil || o.RemoteOnly) {
+		problem("StaleIfRemoteDown needs a Remote and a local tier")
 	}
 	if o.RemoteOnly && o.Local != (local.Options{}) {
 		problem("Local is set, although RemoteOnly makes a cache without a local tier")

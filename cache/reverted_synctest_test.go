@@ -63,6 +63,40 @@ func TestARecordFromBeforeARememberedInvalidationIsAMiss(t *testing.T) {
 	})
 }
 
+// A record that was there for long before its invalidation shows that the server has lost
+// deletions. All that this instance remembers from that one on is deleted again, and other
+// instances are told.
+func TestARecordThatHasComeBackIsDeletedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := cachetest.NewServer()
+		a, r := newCaptured(t, s)
+		b := newInstanceWith(t, s, tagged(nil))
+		for _, key := range []string{"earlier", "k", "later"} {
+			wantLoad(t, b, key, constant("old"), "old")
+		}
+		time.Sleep(surely)
+		for n, key := range []string{"earlier", "k", "later"} {
+			r.follower.Invalidated("test:0:"+key, remote.Position{Time: uint64(1000 + n)}, false)
+		}
+		time.Sleep(time.Second)
+		wantMiss(t, a, "k")
+		synctest.Wait()
+		time.Sleep(time.Second)
+		late := newInstanceWith(t, s, tagged(nil))
+		for _, i := range []*instance{b, late} {
+			wantMiss(t, i, "k")
+			wantMiss(t, i, "later")
+		}
+		wantGet(t, late, "earlier", "old") // until an instance that remembers reads it
+		if st := a.Stats(); st.Reverts != 1 || st.Unconfirmed != 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// surely is longer than what an entry of the log may take, as in the cache.
+const surely = 2 * time.Second
+
 // The record of a Set is older than its entry of the log, and valid.
 func TestTheRecordOfASetIsValid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

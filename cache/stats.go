@@ -11,7 +11,7 @@ type Stats struct {
 	LocalNotFoundHits  uint64 // ... with not found
 	RemoteHits         uint64 // answered by the remote tier with a value
 	RemoteNotFoundHits uint64 // ... with not found
-	StaleHits          uint64 // answered by a tier with a stale value, at once or in place of a load
+	StaleHits          uint64 // answered by a tier with a stale value, or with a copy that is not trusted any more
 	Misses             uint64 // answered by neither
 
 	Loads      uint64 // runs of a loader, over all keys
@@ -30,7 +30,7 @@ type Stats struct {
 	LogFollowed           bool   // the log is being read, and delivers the invalidations of other instances
 	InvalidationsReceived uint64 // names in the entries of other instances: see Trace.Invalidated
 	Gaps                  uint64 // times that the local tier was dropped, because invalidations may have been missed
-	Reverts               uint64 // times that the server had lost entries of the log; the invalidations of this cache among them were made again
+	Reverts               uint64 // times that the server had lost invalidations of this cache, which were made again
 	InvalidLocals         uint64 // local entries that were not served because of a tag, the whole cache or a gap
 	InvalidRecords        uint64 // records in the remote tier that were not served because of their key, a tag or the whole cache
 

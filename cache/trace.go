@@ -90,7 +90,7 @@ type HitInfo struct {
 	Key      string
 	Tier     Tier
 	NotFound bool // the source has no such key
-	Stale    bool // the TTL of the value has ended: see Options.StaleWhileRevalidate and Options.StaleIfError
+	Stale    bool // the TTL of the value has ended, or the copy is not trusted any more: see Options.StaleWhileRevalidate, StaleIfError and StaleIfRemoteDown
 }
 
 // MissInfo describes a miss.

@@ -40,7 +40,7 @@ func (c *Cache[K, V]) localOld(key K) *old[V] {
 		return nil
 	}
 	s, ok := c.local.Stale(key)
-	if !ok || !c.invalidations.EntryValid(s.Value.tags, &s.Value.epoch) {
+	if !ok || s.Value.unsure || !c.invalidations.EntryValid(s.Value.tags, &s.Value.epoch) {
 		return nil
 	}
 	now := time.Now()
@@ -52,7 +52,7 @@ func (c *Cache[K, V]) localOld(key K) *old[V] {
 
 // keepOld notes the value of a record, which a load is to replace, and publishes a copy in the
 // local tier. It reports whether the value may be returned at once.
-func (t *fetch[K, V]) keepOld(ctx context.Context, rec remote.Record, e *entry[V], life local.Lifetime) (answer[V], bool) {
+func (t *fetch[K, V]) keepOld(ctx context.Context, rec remote.Record, e *entry[V], life lifetime) (answer[V], bool) {
 	now := time.Now()
 	t.old = &old[V]{
 		entry: e, from: TierRemote, since: rec.Asked.Add(rec.Left),
@@ -81,6 +81,29 @@ func (t *fetch[K, V]) serveOld() (answer[V], bool) {
 // answer returns the answer that e gives, which has the value of o.
 func (o *old[V]) answer(e *entry[V]) answer[V] {
 	return answer[V]{entry: e, from: o.from, epoch: o.epoch, turn: o.turn, standsIn: true, stale: !time.Now().Before(o.since)}
+}
+
+// whileDown returns the local copy of t.key that is not trusted any more, if the remote tier
+// does not answer: see StaleIfRemoteDown. If the remote tier has answered, it has no such value
+// any more, and the copy goes.
+func (t *fetch[K, V]) whileDown() (a answer[V], ok bool) {
+	if t.c.opts.StaleIfRemoteDown == 0 {
+		return a, false
+	}
+	s, ok := t.c.local.Stale(t.key)
+	if !ok || !s.Value.unsure {
+		return a, false
+	}
+	if t.seen.err == nil {
+		t.flight.Publish(func() { t.c.local.Remove(t.key) })
+		return a, false
+	}
+	if t.load == nil || t.background || !t.c.invalidations.EntryValid(s.Value.tags, &s.Value.epoch) {
+		return a, false
+	}
+	a = t.found(s.Value, TierLocal)
+	a.standsIn, a.stale = true, true
+	return a, t.flight.Publish(func() {})
 }
 
 // standby returns the stale value that the local tier has of key, if a caller need not wait

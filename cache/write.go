@@ -246,14 +246,14 @@ func (c *Cache[K, V]) setRemote(ctx context.Context, remoteKey string, fill remo
 // setLocal stores e in a cache without a remote tier. With dooming and storing in two steps,
 // a load that starts in between would publish over e. Nothing is stored for a guarded key, and
 // while the cache is being closed.
-func (c *Cache[K, V]) setLocal(ctx context.Context, key K, e *entry[V], life local.Lifetime) {
+func (c *Cache[K, V]) setLocal(ctx context.Context, key K, e *entry[V], life lifetime) {
 	cost := c.cost(key, e)
 	var evicted []local.Evicted[K, *entry[V]]
 	c.doomAnd(key, func() {
 		if c.isGuarded(key) || c.gate.isClosed() {
 			c.local.Remove(key)
 		} else {
-			evicted = c.local.Add(key, e, cost, life)
+			evicted = c.local.Add(key, e, cost, life.Lifetime)
 		}
 	})
 	c.traceEvicted(ctx, evicted)

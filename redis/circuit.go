@@ -21,6 +21,7 @@ type circuit struct {
 	node          *goredis.Client // the client's part for a node of a Cluster; otherwise nil
 	reads, writes *breaker
 	probed        atomic.Pointer[string] // the last key of a probe
+	warming       atomic.Bool            // warmLater is under way
 }
 
 // newCircuit returns the circuit of a node of a Cluster. Without a node it returns the
@@ -87,18 +88,18 @@ func (c *circuit) client() goredis.UniversalClient {
 	return c.node
 }
 
-// idle returns the number of idle connections to the circuit's server; 0 for a whole Cluster.
-func (c *circuit) idle() int {
+// idle returns the numbers of idle connections to the circuit's server, those for single
+// commands and those for pipelines; 0 for a whole Cluster.
+func (c *circuit) idle() (commands, pipelines int) {
 	client, is := c.client().(*goredis.Client)
 	if !is {
-		return 0
+		return 0, 0
 	}
 	stats := client.PoolStats()
-	n := int(stats.IdleConns)
 	if stats.PipelineStats != nil {
-		n += int(stats.PipelineStats.IdleConns)
+		pipelines = int(stats.PipelineStats.IdleConns)
 	}
-	return n
+	return int(stats.IdleConns), pipelines
 }
 
 // server returns the options of a connection to the circuit's server; nil if the circuit is

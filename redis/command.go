@@ -52,6 +52,7 @@ func send[T any](ctx context.Context, b *breaker, command func(context.Context) 
 	if late {
 		deadline, _ := bounded.Deadline()
 		err = b.s.lateness(deadline)
+		b.c.warmLater()
 	}
 	err = unquote(err)
 	b.s.noteRefusal(err)
@@ -71,7 +72,8 @@ func again[T any](ctx context.Context, c *circuit, command func(context.Context)
 	if !isLost(err) {
 		return reply, err
 	}
-	for tries := c.idle() + 1; tries > 0 && isLost(err) && ctx.Err() == nil; tries-- {
+	commands, pipelines := c.idle()
+	for tries := commands + pipelines + 1; tries > 0 && isLost(err) && ctx.Err() == nil; tries-- {
 		reply, err = command(ctx)
 	}
 	return reply, err

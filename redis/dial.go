@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"weak"
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
@@ -116,8 +117,12 @@ func (s *Store) quiet(dialer func(context.Context, string, string) (net.Conn, er
 	}
 }
 
-// quietDials is the hook of a client passed to New. It does the same as quiet.
-type quietDials struct{ store context.Context }
+// quietDials is the hook of a client passed to New. It does the same as quiet. It does not keep
+// a closed Store in memory, because the client keeps the hook.
+type quietDials struct {
+	store context.Context // ends with the Store
+	of    weak.Pointer[Store]
+}
 
 // DialHook returns a dead connection in place of an error, until the Store is closed.
 func (q quietDials) DialHook(next goredis.DialHook) goredis.DialHook {
@@ -125,6 +130,9 @@ func (q quietDials) DialHook(next goredis.DialHook) goredis.DialHook {
 		conn, err := next(ctx, network, addr)
 		if err != nil && q.store.Err() == nil {
 			return &deadConn{err}, nil
+		}
+		if s := q.of.Value(); err == nil && s != nil {
+			s.dialed(conn)
 		}
 		return conn, err
 	}

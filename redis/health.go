@@ -20,6 +20,7 @@ const (
 	FindingVersion  = "version"  // the server is older than 7.0
 	FindingMemory   = "memory"   // memory is full, and nothing may be evicted
 	FindingEviction = "eviction" // records of nearside may be evicted
+	FindingDistance = "distance" // a round trip takes more than half of Options.Timeout
 )
 
 // Finding is a state of Redis that an operator should change, or know of.
@@ -33,7 +34,7 @@ type Finding struct {
 type Health struct {
 	Reachable bool          // Redis answered a command; in a Cluster every primary did, of the first 32
 	Problem   string        // why Redis is not reachable; "" if it is
-	Latency   time.Duration // of that command, from its start to its reply; the longest of a Cluster
+	Latency   time.Duration // of that command, from its start to its reply; if that is long, of the fastest of several; the longest of a Cluster
 	Server    string        // the name and the version of the server; "" if unknown
 
 	BreakerOpen      bool // the Store sends no command to the server, or to a node of the Cluster

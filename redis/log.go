@@ -28,8 +28,9 @@ type partition struct {
 	attempted bool   // a session has ended, or could not begin
 	movedTo   string // the node that the log has moved to, by the end of the last session
 
-	woken chan struct{}        // receives an element when Redis serves commands again
-	line  atomic.Pointer[line] // the connection that the log is read on; nil if unknown
+	woken   chan struct{}        // receives an element when Redis serves commands again
+	line    atomic.Pointer[line] // the connection that the log is read on; nil if unknown
+	reading atomic.Pointer[lone] // the client of the current session; nil between two
 
 	deliverMu sync.Mutex // held while followers are called; locked before mu
 

@@ -266,7 +266,7 @@ func (i *instance) wantLogGaps(t *testing.T, what string, n int) {
 	}
 	// The line that ends an outage tells of all gaps in it, a while later.
 	redistest.Eventually(t, soon, what+": a line tells of the gaps, if there were any", func() bool {
-		lines := i.seen.lines("log entries may have been missed") + i.seen.lines("entries_may_have_been_missed=true")
+		lines := i.seen.lines("log entries may have been missed") + i.seen.lines("entries_may_have_been_missed=true") + i.seen.lines("redis has lost log entries")
 		return min(n, 1) <= lines && lines <= n
 	})
 }

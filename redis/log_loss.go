@@ -186,7 +186,8 @@ func (p *partition) findLostLocked() {
 		return
 	}
 	before := remote.Position{Time: to.Time - 1, Seq: math.MaxUint64}
-	p.s.inBackground(func(ctx context.Context) {
+	p.s.inBackground(func(context.Context) {
+		defer p.s.outage.missed(true) // without the lock
 		p.deliverMu.Lock()
 		defer p.deliverMu.Unlock()
 		p.revert(before, names)

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"math/rand/v2"
+	"net"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -23,10 +24,30 @@ const sentinelReconnect = time.Second
 
 // longestWait returns the longest wait between two sessions.
 func (s *Store) longestWait() time.Duration {
-	if c, ok := s.client.(*goredis.Client); ok && c.Options().Addr == "FailoverClient" {
+	if s.asksSentinels() {
 		return sentinelReconnect
 	}
 	return maxReconnect
+}
+
+// asksSentinels reports whether the Store's client is a failover client, which asks Sentinels
+// for the address of each connection.
+func (s *Store) asksSentinels() bool {
+	c, ok := s.client.(*goredis.Client)
+	return ok && c.Options().Addr == "FailoverClient"
+}
+
+// dialed ends the sessions on other servers than that of conn, a new connection of a failover
+// client: another primary has taken over. The old one may still answer for seconds.
+func (s *Store) dialed(conn net.Conn) {
+	if !s.asksSentinels() {
+		return
+	}
+	for _, p := range s.logs {
+		if l := p.reading.Load(); l != nil && l.conn.RemoteAddr().String() != conn.RemoteAddr().String() {
+			_ = l.Close()
+		}
+	}
 }
 
 // read reads the log in one session after the other, until ctx ends. After a session that
@@ -87,6 +108,8 @@ func (p *partition) session(ctx context.Context) (worked bool, err error) {
 		return false, err
 	}
 	defer client.Close()
+	p.reading.Store(client)
+	defer p.reading.Store(nil)
 	// A blocking read ignores its context. It ends with its connection.
 	defer context.AfterFunc(ctx, func() { _ = client.Close() })()
 	r := &session{partition: p, client: client}
@@ -291,7 +314,7 @@ func (r *session) follow(ctx context.Context, from place, over *jump) {
 	r.deliverMu.Unlock()
 	r.ready.Do(func() { close(r.settled) })
 	if gap {
-		r.s.outage.missed()
+		r.s.outage.missed(over.lost)
 	}
 	if begins {
 		r.s.outage.end(r.partition)

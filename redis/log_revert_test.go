@@ -95,6 +95,10 @@ func (r *reverted) wantInvalid(t *testing.T, since time.Time) {
 	if r.a.Stats().Reverts+r.b.Stats().Reverts == 0 {
 		t.Error("the loss was not counted")
 	}
+	redistest.Eventually(t, soon, "a line reports the loss", func() bool {
+		const own, last = "redis has lost log entries", "entries_lost=true"
+		return r.a.seen.lines(own)+r.a.seen.lines(last)+r.b.seen.lines(own)+r.b.seen.lines(last) > 0
+	})
 }
 
 func TestAFailoverThatLosesWritesLosesNoInvalidation(t *testing.T) {

@@ -50,9 +50,10 @@ type Options struct {
 	Prefix string
 
 	// Timeout is the budget of a command: the longest time from the call to its return,
-	// including waits for a connection, whatever the timeouts of the client. The GET and
-	// the lease of a miss share one budget. So Timeout must be longer than two round trips;
-	// with a shorter Timeout nothing is ever filled. 0 means DefaultTimeout.
+	// including waits for a connection, whatever the timeouts of the client. The commands of
+	// one read share one budget, so Timeout should be longer than two round trips. With less,
+	// values are filled once a few reads have shown how far away Redis is, and values whose tags
+	// have to be looked up are loaded instead. 0 means DefaultTimeout.
 	Timeout time.Duration
 
 	// LeaseTTL is how long a lease stands after its last renewal. The holder renews the
@@ -111,9 +112,10 @@ type Options struct {
 	// Logger receives the lines for an operator; nil discards them. An outage has two
 	// lines: a warning when a component stops working, and a line at level Info when
 	// everything has worked again for a second. Outages less than a second apart are one
-	// outage. Besides, each kind of [Finding] has a line, once: at level Info if records may be
-	// evicted, and a warning otherwise. That the server is a replica is said by the lines of
-	// the outage.
+	// outage. Entries of the log that were missed, or that Redis has lost, are reported in the
+	// second line, or in a line of their own. Besides, each kind of [Finding] has a line, once:
+	// at level Info if records may be evicted, and a warning otherwise. That the server is a
+	// replica is said by the lines of the outage.
 	Logger *slog.Logger
 }
 

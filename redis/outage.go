@@ -24,7 +24,9 @@ type outage struct {
 	began    time.Time        // when the first cause was noted
 	ended    time.Time        // when the last cause ended
 	gap      bool             // log entries may have been missed in the outage
-	gapped   time.Time        // when gap was last noted
+	lost     bool             // redis has lost log entries in the outage
+	gapped   time.Time        // when entries were last missed
+	losing   time.Time        // when entries were last lost
 	over     bool             // the Store is closed
 	timer    *time.Timer      // runs while there are no causes, until the outage is over
 }
@@ -47,7 +49,7 @@ func (o *outage) begin(cause any, what string, err error) (write func()) {
 	}
 	first := !o.told
 	if first {
-		o.told, o.began, o.gap, o.affected = true, time.Now(), false, nil
+		o.told, o.began, o.gap, o.lost, o.affected = true, time.Now(), false, false, nil
 	}
 	if !slices.Contains(o.affected, what) {
 		o.affected = append(o.affected, what)
@@ -82,23 +84,29 @@ func (o *outage) settle() {
 		return
 	}
 	o.told = false
-	took, gap, affected := o.ended.Sub(o.began), o.gap, strings.Join(o.affected, " ")
+	took, gap, lost, affected := o.ended.Sub(o.began), o.gap, o.lost, strings.Join(o.affected, " ")
 	o.mu.Unlock()
 	o.s.opts.Logger.InfoContext(context.WithoutCancel(o.s.background), "redis serves again",
-		"after", took.Round(time.Millisecond), "affected", affected, "entries_may_have_been_missed", gap)
+		"after", took.Round(time.Millisecond), "affected", affected,
+		"entries_may_have_been_missed", gap, "entries_lost", lost)
 }
 
-// missed notes that log entries may have been missed. In an outage the last line reports
-// the fact. Otherwise missed writes a line, unless the same happened within outageSettles.
-func (o *outage) missed() {
+// missed notes that log entries may have been missed, or that redis has lost entries. In an
+// outage the last line reports that. Otherwise missed writes a line, unless the same happened
+// within outageSettles.
+func (o *outage) missed(lost bool) {
+	line, last := "log entries may have been missed; local tiers are dropped", &o.gapped
+	if lost {
+		line, last = "redis has lost log entries that it had acknowledged; their invalidations are repeated", &o.losing
+	}
 	o.mu.Lock()
-	again := time.Since(o.gapped) < outageSettles
-	o.gapped = time.Now()
-	o.gap = true
+	again := time.Since(*last) < outageSettles
+	*last = time.Now()
+	o.gap, o.lost = true, o.lost || lost
 	told := o.told
 	o.mu.Unlock()
 	if !told && !again {
-		o.s.opts.Logger.WarnContext(o.s.background, "log entries may have been missed; local tiers are dropped")
+		o.s.opts.Logger.WarnContext(o.s.background, line)
 	}
 }
 

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"math/rand/v2"
@@ -95,9 +96,8 @@ func (b *breaker) drain(ctx context.Context) {
 // reached makes a first attempt on a connection of its own, without the pool of go-redis.
 // While the attempts fail, the Store's client is not used.
 func (b *breaker) reached(ctx context.Context, key string) bool {
-	budget := b.s.opts.Timeout
 	all := ctx
-	ctx, cancel := context.WithTimeout(ctx, max(budget, min(4*budget, time.Second)))
+	ctx, cancel := context.WithTimeout(ctx, b.s.connectTime())
 	defer cancel()
 	cluster, is := b.s.client.(*goredis.ClusterClient)
 	if is && b.c.node == nil {
@@ -127,6 +127,12 @@ func (b *breaker) reached(ctx context.Context, key string) bool {
 	return true
 }
 
+// connectTime returns the bound of a probe that may have to make a connection, which takes
+// several round trips.
+func (s *Store) connectTime() time.Duration {
+	return max(s.opts.Timeout, min(4*min(s.opts.Timeout, time.Second), time.Second))
+}
+
 // answers reports whether a probe is answered within the budget of a command.
 func (b *breaker) answers(ctx context.Context, client *lone, key string) bool {
 	ctx, cancel := context.WithTimeout(ctx, b.s.opts.Timeout)
@@ -146,12 +152,43 @@ func (b *breaker) clientServes(ctx context.Context, key string) bool {
 	if cluster, is := b.c.client().(*goredis.ClusterClient); is {
 		return b.aNodeServes(ctx, cluster, key)
 	}
+	budget := b.s.opts.Timeout
 	for range 2 {
-		if b.probeAll(ctx, key) {
+		commands, pipelines := b.c.idle()
+		if b.probeAll(ctx, key, budget, max(1, commands), pipelines) {
 			return true
 		}
 	}
-	return false
+	// If Redis is far away, a new connection takes longer than the budget of a command, which
+	// closes it then. So no connection would ever be made, if not here.
+	return b.probeAll(ctx, key, b.s.connectTime(), cap(b.c.writes.places), cap(b.c.reads.places)) &&
+		b.probeAll(ctx, key, budget, 1, 1)
+}
+
+// warmLater makes a connection of each pool ready in the background, after a command had no
+// answer in time: the time may have gone into making one. There is a probe for each idle
+// connection and one more, which needs a new one.
+func (c *circuit) warmLater() {
+	client, is := c.client().(*goredis.Client)
+	if !is || !c.warming.CompareAndSwap(false, true) {
+		return
+	}
+	if !c.s.inBackground(func(ctx context.Context) {
+		defer c.warming.Store(false)
+		stats, commands, pipelines := client.PoolStats(), 0, 0
+		size, sizeOfPipelines := poolSizes(client)
+		if int(stats.TotalConns) < size {
+			commands = int(stats.IdleConns) + 1
+		}
+		if p := stats.PipelineStats; p != nil && int(p.TotalConns) < cmp.Or(sizeOfPipelines, goredis.DefaultPipelinePoolSize) {
+			pipelines = int(p.IdleConns) + 1
+		}
+		if key, ok := c.probeKey(ctx); ok {
+			c.reads.probeAll(ctx, key, c.s.connectTime(), commands, pipelines)
+		}
+	}) {
+		c.warming.Store(false)
+	}
 }
 
 // aNodeServes reports whether one primary of a Cluster answers a probe. From then on the nodes
@@ -175,17 +212,12 @@ func (b *breaker) aNodeServes(ctx context.Context, cluster *goredis.ClusterClien
 	return serves.Load()
 }
 
-// probeAll sends a probe for each idle connection, and reports whether one was answered in
-// each pool. Pipelines have a pool of their own.
-func (b *breaker) probeAll(ctx context.Context, key string) bool {
-	ctx, cancel := context.WithTimeout(ctx, b.s.opts.Timeout)
+// probeAll sends so many probes at once, as commands and as pipelines, which have connections
+// of their own. It reports whether one of each was answered in time.
+func (b *breaker) probeAll(ctx context.Context, key string, within time.Duration, commands, pipelines int) bool {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	client := b.c.client()
-	stats := client.PoolStats()
-	commands, pipelines := max(1, int(stats.IdleConns)), 0
-	if stats.PipelineStats != nil {
-		pipelines = int(stats.PipelineStats.IdleConns)
-	}
 	var ofCommands, ofPipelines atomic.Bool
 	var probes sync.WaitGroup
 	probe := func(n int, serves *atomic.Bool, send func(context.Context) error) {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
@@ -140,9 +141,9 @@ func newBorrowing(client goredis.UniversalClient, o Options) (*Store, error) {
 	s.use(client)
 	switch c := client.(type) {
 	case *goredis.Client:
-		c.AddHook(quietDials{s.background})
+		c.AddHook(quietDials{s.background, weak.Make(s)})
 	case *goredis.ClusterClient:
-		c.OnNewNode(func(node *goredis.Client) { node.AddHook(quietDials{s.background}) })
+		c.OnNewNode(func(node *goredis.Client) { node.AddHook(quietDials{store: s.background}) })
 	}
 	return s, nil
 }

@@ -27,7 +27,13 @@ const (
 	// quarter of LogTimeout. The node then returns the new node, and the reader goes there.
 	moves = logTimeout/4 + reconnects
 
-	longestRecovery = max(reconnects, notices, moves)
+	// repeats: the server has lost entries that it had acknowledged. When the log is read
+	// again, the instances find that out, and repeat the invalidations as soon as the breaker
+	// closes: its probes come every 250 ms at the most. Until then only the instances that
+	// remember the invalidations know that the values are old.
+	repeats = time.Second
+
+	longestRecovery = max(reconnects, notices, moves, repeats)
 )
 
 // nothing is the recovery of a fault that delays no entry, and so excuses nothing.

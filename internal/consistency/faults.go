@@ -94,6 +94,18 @@ func stop(kind string, recovery time.Duration, which serverOf) fault {
 	}}
 }
 
+// revert returns a fault of a server that comes back with a dump from the beginning of the
+// fault, as a replica does that was behind. What it had acknowledged in the meantime is lost.
+func revert(kind string, recovery time.Duration, which serverOf) fault {
+	return fault{kind: kind, longer: true, recovery: recovery, strike: func(f *Fleet, r *rand.Rand) (int, func()) {
+		s := which(f, r)
+		dump := s.Save()
+		time.Sleep(100*time.Millisecond + time.Duration(r.Int64N(int64(400*time.Millisecond))))
+		s.Kill()
+		return history.All, func() { s.RestartFrom(dump); f.serves(s) }
+	}}
+}
+
 // serves waits until a node of a Cluster reports the cluster as ok. After a restart, or a
 // long stop, a node accepts no commands for seconds.
 func (f *Fleet) serves(s *redistest.Server) {
@@ -136,10 +148,12 @@ func faults(cluster bool) []fault {
 	if !cluster {
 		return append(kinds,
 			kill("Redis killed, back empty", reconnects, (*Fleet).logServer),
+			revert("Redis killed, back from an old dump", repeats, (*Fleet).logServer),
 			stop("Redis stopped", reconnects, (*Fleet).logServer))
 	}
 	return append(kinds,
 		kill("node of the log killed, back empty", reconnects, (*Fleet).logServer),
+		revert("node of the log killed, back from an old dump", repeats, (*Fleet).logServer),
 		stop("node of the log stopped", reconnects, (*Fleet).logServer),
 		kill("another node killed, back empty", nothing, (*Fleet).anotherServer),
 		stop("another node stopped", nothing, (*Fleet).anotherServer),

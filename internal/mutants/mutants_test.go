@@ -71,8 +71,11 @@ var mutants = []mutant{
 		"	c.reads.Doom(key)\n	c.loads.Doom(key)\n	change()\n",
 	}}, []string{"./cache", "-run", "TestAFlightThatFindsACopy"}, "got"},
 	{"memory of invalidations", []change{{
-		"cache/lookup.go", "	if t.cameBack(rec) {", "	if false {",
+		"cache/lookup.go", "	if t.cameBack(rec, clockSteps) {", "	if false {",
 	}}, []string{"./cache", "-run", "TestARecordFromBeforeARememberedInvalidation"}, "want a miss"},
+	{"deleting again what has come back", []change{{
+		"cache/lookup.go", "			t.c.repeatFrom(ctx, t.invalidated.At)\n", "",
+	}}, []string{"./cache", "-run", "TestARecordThatHasComeBack"}, "want a miss"},
 	{"rounds of the journal", []change{{
 		"cache/internal/journal/journal.go", "e != nil && e.round <= round {", "e != nil {",
 	}}, []string{"./cache/internal/journal", "-run", "TestALateConfirmation"}, "is not unconfirmed"},
@@ -153,11 +156,30 @@ var windows = []mutant{
 	{"the value of an early load that fails", []change{{
 		"cache/fill.go", "case !fits && (a.standsIn || a.entry == nil):", "case !fits && a.entry == nil:",
 	}}, early, "the source is down"},
+	{"an answer that ends a copy which is not trusted", []change{{
+		"cache/windows.go", "		t.flight.Publish(func() { t.c.local.Remove(t.key) })\n		return a, false\n", "		return a, false\n",
+	}}, whileDown, "entries are left"},
+	{"a copy that is not trusted after an invalidation of a tag", []change{{
+		"cache/windows.go", "t.background || !t.c.invalidations.EntryValid(s.Value.tags, &s.Value.epoch) {", "t.background {",
+	}}, whileDown, "want \"new\""},
 }
+
+var whileDown = []string{"./cache", "-run", "TestARemoteTierThatIsBackIsAsked|TestWhatIsInvalidIsNotReturned"}
 
 var early = []string{"./cache", "-run", "TestEarlyRevalidation"}
 
 var inWindows = []string{"./cache", "-run", "TestNoWindowAfterAnInvalidation|TestAStaleValueFromBeforeTheFlight"}
+
+// distant and onlyOnce take out the probes that make connections to a Redis which is far away:
+// those of the breaker, and those after a command that had no answer in time.
+var (
+	distant = change{
+		"redis/probe.go",
+		"	return b.probeAll(ctx, key, b.s.connectTime(), cap(b.c.writes.places), cap(b.c.reads.places)) &&\n		b.probeAll(ctx, key, budget, 1, 1)\n",
+		"	return false\n",
+	}
+	onlyOnce = change{"redis/command.go", "		b.c.warmLater()\n", ""}
+)
 
 // onRedis has the guards of the log on Redis, which the simulation has no part in.
 var onRedis = []mutant{
@@ -188,7 +210,7 @@ var onRedis = []mutant{
 		"redis/breaker.go", "} else if err == errStarved && b.forgivesLocked() {", "} else if false {",
 	}}, tests("TestTimeoutsOfAProcessThatDoesNotRunAreNoFailures"), "the breaker is open"},
 	{"a command again after a dead connection", []change{{
-		"redis/command.go", "for tries := c.idle() + 1; ", "for tries := 1; ",
+		"redis/command.go", "for tries := commands + pipelines + 1; ", "for tries := 0*(commands+pipelines) + 1; ",
 	}}, tests("TestAClosedIdleConnectionIsNoFailure"), "Invalidate: EOF"},
 	{"keys of other nodes in one call", []change{{
 		"redis/write.go", "if len(failed) == len(keys) {", "if err != nil {",
@@ -197,8 +219,15 @@ var onRedis = []mutant{
 		"redis/command.go", "if !late || !hurried {", "if late || !hurried || true {",
 	}}, tests("TestACommandThatGotLittleTimeProvesNothing"), "the breaker opened"},
 	{"probing all connections", []change{{
-		"redis/probe.go", "max(1, int(stats.IdleConns)), 0", "max(1, 0*int(stats.IdleConns)), 0",
-	}}, tests("TestDeadConnectionsAreLeftAtOnce"), "the first hit"},
+		"redis/probe.go", "budget, max(1, commands), pipelines)", "budget, max(1, 0*commands), 0*pipelines)",
+	}, distant, onlyOnce}, tests("TestDeadConnectionsAreLeftAtOnce"), "the first hit"},
+	{"connections to a distant Redis", []change{distant, onlyOnce}, tests("TestADistantRedisIsUsed"), "as many callers"},
+	{"the lease of a distant Redis", []change{{
+		"cache/lookup.go", "max(t.c.absences.Load(), t.c.slowReads.Load()) <", "t.c.absences.Load() <",
+	}}, tests("TestARedisThatIsFarAwayServesHitsAndIsFilled"), "is not in Redis"},
+	{"following a failover client", []change{{
+		"redis/log_reader.go", "l != nil && l.conn.RemoteAddr().String() != conn.RemoteAddr().String() {", "l != nil && false {",
+	}}, tests("TestTheLogIsReadWhereAFailoverClientGoes"), "on the other server"},
 	{"telling", []change{{
 		"redis/log_session.go", "		r.applyOne(ctx, m, followers)\n", "		_, _ = m, followers\n",
 	}}, fleet, "late"},
