@@ -12,7 +12,7 @@ fleet    := # -cluster, -local D, -seed N, -save FILE
 rows     := # the faults of make chaos, as a regular expression; all if empty
 
 .NOTPARALLEL:
-.PHONY: test redis lint unit examples fuzz bench peers race-fills sim consistency chaos soak mutants steady compat acl
+.PHONY: test redis lint unit examples fuzz bench peers race-fills sim consistency chaos outage soak mutants steady compat acl
 test: redis lint unit examples fuzz
 
 redis:
@@ -60,6 +60,10 @@ consistency: redis
 # writes the table of docs/reliability.md: make chaos rows='hung|cluster-.*'
 chaos: redis
 	go test -v -count=1 -timeout 90m ./internal/chaos -args -full $(if $(rows),-rows '$(rows)',-table $(CURDIR)/docs/reliability.md)
+
+# The loads of the source in an outage of Redis, beside those without a cache.
+outage: redis
+	go test -v -count=1 -timeout 60m ./internal/chaos -args -outage $(time) -table $(CURDIR)/docs/reliability.md
 
 # Random faults for a long time, and whether anything grows: make soak time=2h
 soak: time := 30m

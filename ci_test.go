@@ -8,7 +8,7 @@ import (
 
 // TestCIRunsWhatSkipsWithoutItsFlags: the fleets of internal/consistency, the faults of
 // internal/chaos, and the mutants, run only if a flag asks for them. CI passes those flags, and
-// the commands for the whole table and the soak pass theirs.
+// the commands for the tables and the soak pass theirs.
 func TestCIRunsWhatSkipsWithoutItsFlags(t *testing.T) {
 	for file, commands := range map[string][]string{
 		"Makefile": {
@@ -16,6 +16,7 @@ func TestCIRunsWhatSkipsWithoutItsFlags(t *testing.T) {
 			`(?m)^unit:\n(\t.*\n)*\tgo test .*\./internal/consistency -args -for [1-9]\S* -plain [1-9]`,
 			`(?m)^unit:\n(\t.*\n)*\tgo test .*\./internal/chaos -args -brief\b`,
 			`(?m)^chaos: .*\n\tgo test .*\./internal/chaos -args -full\b`,
+			`(?m)^outage: redis\n\tgo test .*\./internal/chaos -args -outage `,
 			`(?m)^soak: redis\n\tgo test .*\./internal/chaos -args -soak `,
 			`(?m)^mutants: .*\n\tgo test .*\./internal/mutants -args -mutants\b`,
 		},

@@ -18,6 +18,7 @@ var (
 	before = flag.Duration("before", 2*time.Second, "how long the readers run before a fault")
 	during = flag.Duration("during", 6*time.Second, "how long a fault lasts that does not end by itself")
 	after  = flag.Duration("after", 5*time.Second, "how long the readers run after a fault")
+	outage = flag.Duration("outage", 0, "how long the outage takes whose loads are counted; 0 counts none")
 	soak   = flag.Duration("soak", 0, "how long the soak takes; 0 runs none")
 	seed   = flag.Uint64("seed", rand.Uint64(), "of the faults of the soak")
 	table  = flag.String("table", "", "a document whose table is replaced")
@@ -54,7 +55,7 @@ func TestChaos(t *testing.T) {
 	text := chaos.Table(played)
 	t.Logf("\n%s", text)
 	if *table != "" {
-		if err := chaos.Write(*table, text); err != nil {
+		if err := chaos.Write(*table, "chaos", text); err != nil {
 			t.Error(err)
 		}
 	}
@@ -77,6 +78,30 @@ func TestBrief(t *testing.T) {
 				t.Parallel()
 				play(t, f, o)
 			})
+		}
+	}
+}
+
+// TestLoadsInAnOutage counts the loads of the source in a long outage of Redis.
+func TestLoadsInAnOutage(t *testing.T) {
+	if *outage == 0 {
+		t.Skip("no outage without -outage")
+	}
+	o := chaos.Options{Before: *before, During: *outage, After: *after, Deadline: 2 * time.Second, Noticing: 3 * time.Second}
+	var sides []chaos.Row
+	for _, f := range chaos.Outages() {
+		t.Run(f.Name, func(t *testing.T) { sides = append(sides, play(t, f, o)) })
+	}
+	text := chaos.Loads(sides)
+	t.Logf("\n%s", text)
+	for i := range sides[1:] {
+		if loads, more := sides[i+1].During.Loads, sides[i].During.Loads; loads >= more {
+			t.Errorf("%s: %d loads; %s: %d, want fewer", sides[i].Fault.Name, more, sides[i+1].Fault.Name, loads)
+		}
+	}
+	if *table != "" {
+		if err := chaos.Write(*table, "outage", text); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -1,6 +1,9 @@
 package chaos
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Env is the environment variable with the Config of the process.
 const Env = "NEARSIDE_CHAOS_PROCESS"
@@ -8,8 +11,8 @@ const Env = "NEARSIDE_CHAOS_PROCESS"
 // What the process runs.
 const (
 	instances  = 3
-	readers    = 32
-	writers    = 2 // the first instances have one each
+	readers    = 32 // but in the long outage: see Outages
+	writers    = 2  // the first instances have one each
 	keys       = 1000
 	readPause  = 2 * time.Millisecond
 	writePause = 10 * time.Millisecond
@@ -17,10 +20,6 @@ const (
 	localTTL   = time.Second
 	ttl        = time.Minute
 )
-
-// bound is how old a read may be: Local.TTL, and a second for the delivery of an entry of
-// the log on a busy machine.
-const bound = localTTL + time.Second
 
 // healing is how long the process waits for Redis hits after the load has run its time.
 const healing = 20 * time.Second
@@ -45,4 +44,20 @@ type Config struct {
 	Noticing time.Duration     // from the end of a fault that has lost writes until instances serve no old values
 	Heals    bool              // there are hits at the end
 	Ill      bool              // the fault is there from the start
+	Readers  int
+	Local    time.Duration // Local.TTL; 0 means the default
+	Windows  bool          // all windows of the cache
+}
+
+// down is the longest outage that Windows are for.
+const down = time.Hour
+
+// bound returns how old a read may be: Local.TTL, and a second for the delivery of an entry of
+// the log on a busy machine.
+func (c Config) bound() time.Duration {
+	bound := cmp.Or(c.Local, ttl/2) + time.Second
+	if c.Windows {
+		bound += down
+	}
+	return bound
 }

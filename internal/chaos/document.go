@@ -9,15 +9,16 @@ import (
 	"time"
 )
 
-// The lines of the document around its table.
+// The lines of the document around the table of a command.
 const (
-	tableBegins = "<!-- The table that make chaos writes begins here. -->\n"
+	tableBegins = "<!-- The table that make %s writes begins here. -->\n"
 	tableEnds   = "<!-- The table ends here. -->\n"
 )
 
-// Write replaces the table of a document, and the sentence above the table that says where
-// and when it was measured.
-func Write(path, table string) error {
+// Write replaces the table of a command in a document, and the sentence above the table that
+// says where and when it was measured.
+func Write(path, command, table string) error {
+	tableBegins := fmt.Sprintf(tableBegins, command)
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err

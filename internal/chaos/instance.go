@@ -53,7 +53,7 @@ type instance struct {
 
 const cacheName = "chaos"
 
-// open returns an instance. Except for Local.TTL its options are the defaults.
+// open returns an instance. Except for Local.TTL, and the windows, its options are the defaults.
 func (c Config) open(logger *slog.Logger) (instance, error) {
 	if c.Client == noCache {
 		return instance{uncached{}, func() error { return nil }}, nil
@@ -62,9 +62,13 @@ func (c Config) open(logger *slog.Logger) (instance, error) {
 	if err != nil {
 		return instance{}, err
 	}
-	near, err := cache.New(cache.Options[string, value]{
-		Name: cacheName, TTL: ttl, Remote: store, Logger: logger, Local: local.Options{TTL: localTTL},
-	})
+	o := cache.Options[string, value]{
+		Name: cacheName, TTL: ttl, Remote: store, Logger: logger, Local: local.Options{TTL: c.Local},
+	}
+	if c.Windows {
+		o.StaleWhileRevalidate, o.StaleIfError, o.StaleIfRemoteDown, o.EarlyRevalidation = ttl, ttl, down, 1
+	}
+	near, err := cache.New(o)
 	if err != nil {
 		return instance{}, err
 	}

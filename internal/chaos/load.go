@@ -25,11 +25,12 @@ type load struct {
 	source   *source
 	caches   []instance
 	deadline time.Duration
+	bound    time.Duration         // how old a read may be
 	earlier  []history.Invalidated // before these readers and writers ran
 	end      context.CancelFunc
 	running  sync.WaitGroup
 
-	calls       [readers][]call
+	calls       [][]call // of each reader
 	invalidated [writers][]history.Invalidated
 }
 
@@ -37,7 +38,7 @@ type load struct {
 func (l *load) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	l.end = cancel
-	for i := range readers {
+	for i := range l.calls {
 		l.running.Go(func() {
 			for ctx.Err() == nil {
 				l.calls[i] = append(l.calls[i], l.read(i%len(l.caches)))

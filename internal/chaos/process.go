@@ -78,7 +78,10 @@ func (p *process) open() error {
 
 // begin starts readers and writers. Their calls are judged by earlier invalidations, too.
 func (p *process) begin(earlier []history.Invalidated) {
-	p.load = &load{source: p.source, caches: p.caches, deadline: p.Deadline, earlier: earlier}
+	p.load = &load{
+		source: p.source, caches: p.caches, deadline: p.Deadline, bound: p.bound(), earlier: earlier,
+		calls: make([][]call, p.Readers),
+	}
 	p.load.start()
 }
 

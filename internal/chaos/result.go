@@ -52,10 +52,11 @@ func spread(all []time.Duration) Spread {
 type past struct {
 	calls       []call
 	invalidated []history.Invalidated
+	bound       time.Duration // how old a read may be
 }
 
 func (l *load) past() past {
-	return past{slices.Concat(l.calls[:]...), slices.Concat(l.earlier, slices.Concat(l.invalidated[:]...))}
+	return past{slices.Concat(l.calls...), slices.Concat(l.earlier, slices.Concat(l.invalidated[:]...)), l.bound}
 }
 
 // between returns the calls that began between two times.
@@ -66,7 +67,7 @@ func (p past) between(from, to int64) past {
 			calls = append(calls, c)
 		}
 	}
-	return past{calls, p.invalidated}
+	return past{calls, p.invalidated, p.bound}
 }
 
 // stale returns the number of calls that were stale beyond the bound, and the longest
@@ -79,7 +80,7 @@ func (p past) stale() (int, time.Duration) {
 			h.Reads = append(h.Reads, c.Read)
 		}
 	}
-	v := history.Judge(h, history.Options{Own: bound, Delivery: bound})
+	v := history.Judge(h, history.Options{Own: p.bound, Delivery: p.bound})
 	return v.Stale, v.LongestStaleness[""]
 }
 

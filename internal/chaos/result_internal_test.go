@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,8 +27,9 @@ func invalidatedAt(instance int, version, end int64) history.Invalidated {
 // TestStaleReadsAreFound: a read is stale beyond the bound on any instance, the one that
 // invalidated included.
 func TestStaleReadsAreFound(t *testing.T) {
+	bound := Config{Local: localTTL}.bound()
 	for _, instance := range []int{0, 1} {
-		p := past{invalidated: []history.Invalidated{invalidatedAt(instance, 5, second)}}
+		p := past{bound: bound, invalidated: []history.Invalidated{invalidatedAt(instance, 5, second)}}
 		within, beyond := readAt(4, second+int64(bound)), readAt(4, second+int64(bound)+1)
 		p.calls = []call{within, readAt(5, 9*second)}
 		if n, oldest := p.stale(); n != 0 || oldest != bound {
@@ -42,7 +44,7 @@ func TestStaleReadsAreFound(t *testing.T) {
 
 // TestWhatASoakForgetsHidesNoStaleRead: the last invalidation of a key is kept.
 func TestWhatASoakForgetsHidesNoStaleRead(t *testing.T) {
-	p := past{invalidated: []history.Invalidated{
+	p := past{bound: localTTL, invalidated: []history.Invalidated{
 		invalidatedAt(0, 2, 2*second), invalidatedAt(0, 3, 3*second), invalidatedAt(1, 1, 4*second), invalidatedAt(1, 4, 90*second),
 	}}
 	kept := p.recent(60 * second)
@@ -50,7 +52,7 @@ func TestWhatASoakForgetsHidesNoStaleRead(t *testing.T) {
 	if len(kept) != 2 || kept[0].Version != 3 || kept[1].Version != 4 {
 		t.Fatalf("kept %+v, want versions 3 and 4", kept)
 	}
-	later := past{calls: []call{readAt(2, 91*second)}, invalidated: kept}
+	later := past{calls: []call{readAt(2, 91*second)}, invalidated: kept, bound: localTTL}
 	if n, _ := later.stale(); n != 1 {
 		t.Errorf("%d stale reads, want 1", n)
 	}
@@ -122,14 +124,20 @@ func TestSpread(t *testing.T) {
 	}
 }
 
-// TestWriteReplacesTheTable: what stands around the table stays.
+// place is where the table of a command goes.
+func place(command string) (begins, ends string) { return fmt.Sprintf(tableBegins, command), tableEnds }
+
+// TestWriteReplacesTheTable: what stands around the table stays, another table included.
 func TestWriteReplacesTheTable(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "doc.md")
-	if err := os.WriteFile(path, []byte("before\n"+tableBegins+tableEnds+"after\n"), 0o600); err != nil {
+	begins, ends := place("chaos")
+	otherBegins, _ := place("outage")
+	before, after := "before\n"+otherBegins+"other\n"+ends+"between\n"+begins, ends+"after\n"
+	if err := os.WriteFile(path, []byte(before+after), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, table := range []string{"one\n", "two\n"} {
-		if err := Write(path, table); err != nil {
+		if err := Write(path, "chaos", table); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -138,7 +146,7 @@ func TestWriteReplacesTheTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := string(text)
-	if !strings.HasPrefix(got, "before\n"+tableBegins) || !strings.HasSuffix(got, "two\n"+tableEnds+"after\n") || strings.Contains(got, "one\n") {
+	if !strings.HasPrefix(got, before) || !strings.HasSuffix(got, "two\n"+after) || strings.Contains(got, "one\n") {
 		t.Errorf("the document is\n%s", got)
 	}
 }
@@ -146,10 +154,13 @@ func TestWriteReplacesTheTable(t *testing.T) {
 // TestWriteNeedsAPlace: a document without the two lines is an error.
 func TestWriteNeedsAPlace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "doc.md")
-	if err := os.WriteFile(path, []byte(tableEnds+tableBegins), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if Write(path, "one\n") == nil {
-		t.Error("a document without a place for the table is no error")
+	begins, ends := place("chaos")
+	for _, text := range []string{ends + begins, strings.Replace(begins, "chaos", "outage", 1) + ends} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if Write(path, "chaos", "one\n") == nil {
+			t.Errorf("no error, although the document has no place for the table:\n%s", text)
+		}
 	}
 }

@@ -34,7 +34,7 @@ func Soak(t testing.TB, lasts time.Duration, seed uint64) Soaked {
 	t.Helper()
 	start := time.Now()
 	calm := min(calmAtMost, lasts/4)
-	s := &scene{t: t, config: Config{Deadline: 20 * time.Second, Heals: true}}
+	s := &scene{t: t, config: Config{Deadline: 20 * time.Second, Heals: true, Readers: readers, Local: localTTL}}
 	linked(s)
 	c := startCast(t, s.config)
 	c.ask(warm)
