@@ -29,7 +29,7 @@ type Cache[K comparable, V any] struct {
 	turns     atomic.Uint64
 	absences  atomic.Int32               // reads in a row that found no record in the remote tier
 	slowReads atomic.Int32               // reads in a row that took more than half of the budget
-	repeated  atomic.Int64               // the time of the last repeatFrom, in Unix nanoseconds
+	repeats   pace                       // of repeatFrom
 	prefix    string                     // of this cache's remote keys
 	tagPrefix string                     // of the names of its tags
 	reads     loader.Group[K, answer[V]] // flights of Get, which only read

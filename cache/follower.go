@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nearside-go/nearside/cache/internal/validity"
@@ -89,7 +90,8 @@ func (f follower[K, V]) Replaced(name string, at remote.Position, own bool) {
 // remember remembers a name, unless it is of another Schema.
 func (f follower[K, V]) remember(name string, at remote.Position, replaced bool) {
 	if strings.HasPrefix(name, f.c.prefix) || strings.HasPrefix(name, f.c.tagPrefix) {
-		f.c.memory.Add(name, at, replaced)
+		_, asOf := f.c.opts.Remote.Delivered(f.c.opts.Name)
+		f.c.memory.Add(name, at, asOf, replaced)
 	}
 }
 
@@ -111,16 +113,41 @@ func (f follower[K, V]) dropKey(name string) {
 
 // Reverted makes the invalidations again that the server has lost: those that this instance
 // remembers from after a position, and names. Where the memory does not reach back so far, it
-// invalidates the whole cache. Until then this instance does not read the names from the
-// remote tier.
+// invalidates the whole cache.
 func (f follower[K, V]) Reverted(to remote.Position, names []string) {
-	c := f.c
+	lost, complete := f.c.memory.After(to)
+	lost = append(lost, names...)
+	if !complete {
+		lost = []string{f.c.tagPrefix}
+	}
+	f.c.repeat(lost)
+}
+
+// repeatPause is the shortest time between two calls of repeatFrom that do anything.
+const repeatPause = time.Second
+
+// repeatFrom makes the invalidations again that this instance remembers from a position on,
+// because the remote tier has lost that one. In a Cluster the log does not show that the node of
+// a key has lost deletions: it is on another node. But a record that has come back does.
+func (c *Cache[K, V]) repeatFrom(from remote.Position) {
+	if !c.repeats.due(repeatPause) || !c.gate.enter() {
+		return
+	}
+	go func() {
+		defer c.gate.leave()
+		lost, _ := c.memory.After(remote.Position{Time: from.Time - 1, Seq: math.MaxUint64})
+		c.repeat(lost)
+	}()
+}
+
+// repeat makes invalidations again that the remote tier has lost. If they are more than the
+// journal can hold, it invalidates the whole cache. Until then this instance does not read the
+// names from the remote tier.
+func (c *Cache[K, V]) repeat(lost []string) {
 	if c.gate.isClosed() {
 		return
 	}
-	lost, complete := c.memory.After(to)
-	lost = append(lost, names...)
-	if !complete || len(lost) > validity.MaxRemembered/2 { // the journal has to hold them
+	if len(lost) > validity.MaxRemembered/2 {
 		lost = []string{c.tagPrefix}
 	}
 	c.counters.reverts.Add(1)
@@ -137,21 +164,21 @@ func (f follower[K, V]) Reverted(to remote.Position, names []string) {
 	c.journal.Hurry()
 }
 
-// repeatPause is the time between two calls of repeatFrom that do anything.
-const repeatPause = time.Second
+// pace lets something happen once in a while.
+type pace struct {
+	mu   sync.Mutex // guards last
+	last time.Time
+}
 
-// repeatFrom makes the invalidations again that this instance remembers from a position on,
-// because the remote tier has lost that one. In a Cluster the log does not show that the node of
-// a key has lost deletions: it is on another node. But a record that has come back does.
-func (c *Cache[K, V]) repeatFrom(ctx context.Context, from remote.Position) {
-	last, now := c.repeated.Load(), time.Now().UnixNano()
-	if now-last < int64(repeatPause) || !c.repeated.CompareAndSwap(last, now) {
-		return
+// due reports whether a pause has passed since due last reported that.
+func (p *pace) due(pause time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.last.IsZero() && time.Since(p.last) < pause {
+		return false
 	}
-	names, _ := c.memory.After(remote.Position{Time: from.Time - 1, Seq: math.MaxUint64})
-	c.counters.reverts.Add(1)
-	c.queue(ctx, names[:min(len(names), validity.MaxRemembered/2)]) // the journal has to hold them
-	c.journal.Hurry()
+	p.last = time.Now()
+	return true
 }
 
 func (c *Cache[K, V]) reportInvalidated(name string) {

@@ -266,9 +266,9 @@ func (t *fetch[K, V]) accept(ctx context.Context, rec remote.Record) (answer[V],
 // and as of which time. For tags that this instance cannot vouch for it asks the remote
 // tier, within the budget. If the remote tier cannot answer either, the record is invalid.
 func (t *fetch[K, V]) validate(ctx context.Context, rec remote.Record) (valid bool, asOf time.Time) {
-	if t.cameBack(rec, clockSteps) {
-		if t.cameBack(rec, surely) {
-			t.c.repeatFrom(ctx, t.invalidated.At)
+	if t.cameBack(rec) {
+		if t.wasThere(rec) {
+			t.c.repeatFrom(t.invalidated.At)
 		}
 		return false, asOf
 	}
@@ -299,22 +299,26 @@ func (t *fetch[K, V]) validate(ctx context.Context, rec remote.Record) (valid bo
 	return t.c.invalidations.Resolve(v, rec.Stamp, positions), asOf
 }
 
-const (
-	// clockSteps is more than the steps of Redis' clock add to the age of a record.
-	clockSteps = 2 * time.Millisecond
-
-	// surely is much longer than an entry of the log takes to be delivered.
-	surely = time.Second
-)
+// clockSteps is more than the steps of Redis' clock add to the age of a record.
+const clockSteps = 2 * time.Millisecond
 
 // cameBack reports whether the server had deleted a record, and has lost that: the record has
 // a stamp from before an invalidation of its key, and was there when this instance learned of
-// the invalidation, and for some time before. A record that was filled later is of a load that
-// began after the deletion, on an instance that was not told yet. So may be one that was filled
-// just before, while the entry was on its way.
-func (t *fetch[K, V]) cameBack(rec remote.Record, before time.Duration) bool {
+// the invalidation. A record that was filled later is of a load that began after the
+// deletion, on an instance that was not told yet.
+func (t *fetch[K, V]) cameBack(rec remote.Record) bool {
 	return rec.Stamp.Before(t.invalidated.At) &&
-		rec.TTL-rec.Left > rec.Asked.Sub(t.invalidated.Since)+before
+		rec.TTL-rec.Left > rec.Asked.Sub(t.invalidated.Since)+clockSteps
+}
+
+// attempt is much longer than the time from a deletion to its entry in the log.
+const attempt = time.Second
+
+// wasThere reports whether a record that came back was there before its deletion, for sure. One
+// that was filled between the deletion and the delivery of its entry, by an instance that was
+// not told either, is valid, and says nothing about the server.
+func (t *fetch[K, V]) wasThere(rec remote.Record) bool {
+	return rec.TTL-rec.Left > rec.Asked.Sub(t.invalidated.AsOf)+attempt
 }
 
 // found is the answer that an entry of a tier gives.

@@ -41,7 +41,7 @@ func TestARecordFromBeforeARememberedInvalidationIsAMiss(t *testing.T) {
 		a, r := newCaptured(t, s)
 		b := newInstanceWith(t, s, tagged(nil))
 		wantLoad(t, b, "k", constant("old"), "old")
-		time.Sleep(time.Second)
+		time.Sleep(time.Second / 2)
 		lost := remote.Position{Time: 1000}
 		r.follower.Invalidated("test:0:k", lost, false)
 		time.Sleep(time.Second)
@@ -64,28 +64,32 @@ func TestARecordFromBeforeARememberedInvalidationIsAMiss(t *testing.T) {
 }
 
 // A record that was there for long before its invalidation shows that the server has lost
-// deletions. All that this instance remembers from that one on is deleted again, and other
-// instances are told.
+// deletions. All that this instance remembers from that one on is invalidated again, here too:
+// it may have taken a record for valid that another instance has renewed.
 func TestARecordThatHasComeBackIsDeletedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := cachetest.NewServer()
 		a, r := newCaptured(t, s)
 		b := newInstanceWith(t, s, tagged(nil))
-		for _, key := range []string{"earlier", "k", "later"} {
+		keys := []string{"earlier", "k", "later", "renewed"}
+		for _, key := range keys {
 			wantLoad(t, b, key, constant("old"), "old")
 		}
-		time.Sleep(surely)
-		for n, key := range []string{"earlier", "k", "later"} {
+		time.Sleep(5 * time.Second)
+		for n, key := range keys {
 			r.follower.Invalidated("test:0:"+key, remote.Position{Time: uint64(1000 + n)}, false)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(ttl / 4)
+		newInstanceWith(t, s, tagged(nil)).touch(t, "renewed")
+		wantGet(t, a, "renewed", "old") // it seems to be new
 		wantMiss(t, a, "k")
 		synctest.Wait()
 		time.Sleep(time.Second)
 		late := newInstanceWith(t, s, tagged(nil))
-		for _, i := range []*instance{b, late} {
-			wantMiss(t, i, "k")
-			wantMiss(t, i, "later")
+		for _, i := range []wide{a, b, late} {
+			for _, key := range keys[1:] {
+				wantMiss(t, i, key)
+			}
 		}
 		wantGet(t, late, "earlier", "old") // until an instance that remembers reads it
 		if st := a.Stats(); st.Reverts != 1 || st.Unconfirmed != 0 {
@@ -94,8 +98,41 @@ func TestARecordThatHasComeBackIsDeletedAgain(t *testing.T) {
 	})
 }
 
-// surely is longer than what an entry of the log may take, as in the cache.
-const surely = 2 * time.Second
+// touch reads a key, whose TTL is renewed then.
+func (i *instance) touch(t *testing.T, key string) {
+	t.Helper()
+	before := i.Stats().Touches
+	wantGet(t, i, key, "old")
+	synctest.Wait()
+	if i.Stats().Touches != before+1 {
+		t.Fatal("the TTL was not renewed")
+	}
+}
+
+// A record is no proof that was filled after the deletion by an instance that was not told
+// either, however long it takes until this instance is told.
+func TestARecordThatWasFilledBeforeItsEntryCameIsNoProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := cachetest.NewServer()
+		a, b, c := newInstanceWith(t, s, tagged(nil)), newInstanceWith(t, s, tagged(nil)), newInstanceWith(t, s, tagged(nil))
+		invalidate(t, c, "other")
+		deliver(0)
+		a.remote.CutLog()
+		b.remote.CutLog()
+		invalidate(t, c, "k")
+		time.Sleep(time.Second)
+		wantLoad(t, b, "k", constant("new"), "new")
+		time.Sleep(5 * time.Second)
+		a.remote.MendLog()
+		deliver(0)
+		wantMiss(t, a, "k")
+		synctest.Wait()
+		time.Sleep(time.Second)
+		if st := a.Stats(); st.Reverts != 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
 
 // The record of a Set is older than its entry of the log, and valid.
 func TestTheRecordOfASetIsValid(t *testing.T) {

@@ -69,8 +69,7 @@ func TestNothingBeyondTheTTLWhileTheRemoteTierIsDown(t *testing.T) {
 	}
 }
 
-// A copy is not returned that this instance has invalidated, or was told of, or whose record
-// the remote tier no longer had when it was asked last.
+// A copy is not returned that this instance has invalidated, or was told of.
 func TestWhatIsInvalidIsNotReturnedWhileTheRemoteTierIsDown(t *testing.T) {
 	type change = func(*instance, context.Context) error
 	for name, invalidate := range map[string]change{

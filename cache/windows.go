@@ -84,8 +84,9 @@ func (o *old[V]) answer(e *entry[V]) answer[V] {
 }
 
 // whileDown returns the local copy of t.key that is not trusted any more, if the remote tier
-// does not answer: see StaleIfRemoteDown. If the remote tier has answered, it has no such value
-// any more, and the copy goes.
+// does not answer: see StaleIfRemoteDown. If the remote tier has answered, it has no valid value
+// any more, and the copy goes. A key whose own invalidation is queued is not asked for: then the
+// copy is of a load after that.
 func (t *fetch[K, V]) whileDown() (a answer[V], ok bool) {
 	if t.c.opts.StaleIfRemoteDown == 0 {
 		return a, false
@@ -95,7 +96,9 @@ func (t *fetch[K, V]) whileDown() (a answer[V], ok bool) {
 		return a, false
 	}
 	if t.seen.err == nil {
-		t.flight.Publish(func() { t.c.local.Remove(t.key) })
+		if t.old == nil { // or the answer is a value that is to be replaced
+			t.flight.Publish(func() { t.c.local.Remove(t.key) })
+		}
 		return a, false
 	}
 	if t.load == nil || t.background || !t.c.invalidations.EntryValid(s.Value.tags, &s.Value.epoch) {

@@ -123,8 +123,9 @@ const opSet = "set"
 // loses the entry first. replaced means that a Set has replaced the records.
 func (c *Cache[K, V]) remember(names []string, replaced bool) {
 	at := c.opts.Remote.Observed(c.opts.Name)
+	_, asOf := c.opts.Remote.Delivered(c.opts.Name)
 	for _, name := range names {
-		c.memory.Add(name, at, replaced)
+		c.memory.Add(name, at, asOf, replaced)
 	}
 }
 

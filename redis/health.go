@@ -47,7 +47,8 @@ type Health struct {
 }
 
 // minInspectTimeout is how long an inspection of Redis may take, unless twice
-// Options.Timeout is longer. An inspection has four round trips, with the dial.
+// Options.Timeout is longer. An inspection has four round trips, with the dial, and more if they
+// take long.
 const minInspectTimeout = time.Second
 
 // Bounds of the wait between two attempts of the self-test.

@@ -51,6 +51,7 @@ type partition struct {
 	started      bool          // the reader runs
 	following    bool          // the reader is connected, and delivers entries
 	followers    []*follower
+	left         time.Time // when dialed last ended a session
 
 	entries, malformed, sessions, gaps, reverts uint64
 

@@ -187,7 +187,7 @@ func (p *partition) findLostLocked() {
 	}
 	before := remote.Position{Time: to.Time - 1, Seq: math.MaxUint64}
 	p.s.inBackground(func(context.Context) {
-		defer p.s.outage.missed(true) // without the lock
+		defer p.s.outage.missed(false, true) // without the lock
 		p.deliverMu.Lock()
 		defer p.deliverMu.Unlock()
 		p.revert(before, names)

@@ -38,16 +38,29 @@ func (s *Store) asksSentinels() bool {
 }
 
 // dialed ends the sessions on other servers than that of conn, a new connection of a failover
-// client: another primary has taken over. The old one may still answer for seconds.
+// client: another primary has taken over. The old one may still answer for seconds. If one
+// primary has several addresses, this ends a session without need, once in LogTimeout at most.
 func (s *Store) dialed(conn net.Conn) {
-	if !s.asksSentinels() {
+	if _, dead := conn.(*deadConn); dead || !s.asksSentinels() { // dead: of the hook of another Store
 		return
 	}
 	for _, p := range s.logs {
-		if l := p.reading.Load(); l != nil && l.conn.RemoteAddr().String() != conn.RemoteAddr().String() {
+		l := p.reading.Load()
+		if l != nil && l.conn.RemoteAddr().String() != conn.RemoteAddr().String() && p.leaves(s.opts.LogTimeout) {
 			_ = l.Close()
 		}
 	}
+}
+
+// leaves reports whether dialed may end the session: once in a while.
+func (p *partition) leaves(pause time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.left.IsZero() && time.Since(p.left) < pause {
+		return false
+	}
+	p.left = time.Now()
+	return true
 }
 
 // read reads the log in one session after the other, until ctx ends. After a session that
@@ -314,7 +327,7 @@ func (r *session) follow(ctx context.Context, from place, over *jump) {
 	r.deliverMu.Unlock()
 	r.ready.Do(func() { close(r.settled) })
 	if gap {
-		r.s.outage.missed(over.lost)
+		r.s.outage.missed(true, over.lost)
 	}
 	if begins {
 		r.s.outage.end(r.partition)

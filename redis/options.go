@@ -52,8 +52,9 @@ type Options struct {
 	// Timeout is the budget of a command: the longest time from the call to its return,
 	// including waits for a connection, whatever the timeouts of the client. The commands of
 	// one read share one budget, so Timeout should be longer than two round trips. With less,
-	// values are filled once a few reads have shown how far away Redis is, and values whose tags
-	// have to be looked up are loaded instead. 0 means DefaultTimeout.
+	// a miss fills Redis only where its read has asked for the lease as well: after a few slow
+	// reads, on a single server, with a local tier, of keys without a record. Values whose tags
+	// have to be looked up are loaded. 0 means DefaultTimeout.
 	Timeout time.Duration
 
 	// LeaseTTL is how long a lease stands after its last renewal. The holder renews the

@@ -91,10 +91,10 @@ func (o *outage) settle() {
 		"entries_may_have_been_missed", gap, "entries_lost", lost)
 }
 
-// missed notes that log entries may have been missed, or that redis has lost entries. In an
-// outage the last line reports that. Otherwise missed writes a line, unless the same happened
-// within outageSettles.
-func (o *outage) missed(lost bool) {
+// missed notes a gap, in which log entries may have been missed, or that redis has lost
+// entries. In an outage the last line reports that. Otherwise missed writes a line, unless the
+// same happened within outageSettles.
+func (o *outage) missed(gap, lost bool) {
 	line, last := "log entries may have been missed; local tiers are dropped", &o.gapped
 	if lost {
 		line, last = "redis has lost log entries that it had acknowledged; their invalidations are repeated", &o.losing
@@ -102,7 +102,7 @@ func (o *outage) missed(lost bool) {
 	o.mu.Lock()
 	again := time.Since(*last) < outageSettles
 	*last = time.Now()
-	o.gap, o.lost = true, o.lost || lost
+	o.gap, o.lost = o.gap || gap, o.lost || lost
 	told := o.told
 	o.mu.Unlock()
 	if !told && !again {

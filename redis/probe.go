@@ -119,7 +119,7 @@ func (b *breaker) reached(ctx context.Context, key string) bool {
 	if isOutage(b.probe(ctx, client.Client, key)) {
 		return false
 	}
-	for range b.probesDue() - 1 {
+	for range b.probesDue() {
 		if !b.answers(all, client, key) {
 			return false
 		}

@@ -132,12 +132,12 @@ func (r *Remote) MendLog() {
 	defer r.reader.turn.Unlock()
 	r.reader.mu.Lock()
 	r.reader.cut = false
-	told := r.reader.told
+	told, since := r.reader.told, r.reader.since
 	r.reader.mu.Unlock()
 	if _, _, lost := r.server.since(told); !lost {
 		r.tell(func(f *follower) { f.Since(told, true) })
 	}
-	r.wake()
+	r.wakeSince(since)
 }
 
 // Recover tells the caches of this Remote that the server serves again, as a Tier with a
@@ -157,14 +157,17 @@ func (r *Remote) tell(what func(*follower)) {
 }
 
 // wake makes a goroutine read the log to its end, unless the log is cut.
-func (r *Remote) wake() {
+func (r *Remote) wake() { r.wakeSince(time.Now()) }
+
+// wakeSince is wake after a time since which there may be entries that are not delivered.
+func (r *Remote) wakeSince(since time.Time) {
 	r.reader.mu.Lock()
 	defer r.reader.mu.Unlock()
 	r.reader.again = true
 	if r.reader.telling || r.reader.cut {
 		return
 	}
-	r.reader.telling, r.reader.since = true, time.Now()
+	r.reader.telling, r.reader.since = true, since
 	go r.read()
 }
 

@@ -1,6 +1,7 @@
 package redistest
 
 import (
+	"cmp"
 	"net"
 	"testing"
 	"time"
@@ -22,4 +23,13 @@ func StartReplica(t testing.TB, primary *Server, args ...string) *Server {
 		return s.info("replication")["master_link_status"] == "up"
 	})
 	return s
+}
+
+// DenyReplicas ends the connections of the server's replicas and refuses new ones. They remain
+// its replicas, and get none of its later writes.
+func (s *Server) DenyReplicas() {
+	s.t.Helper()
+	name, _ := credentials()
+	s.do("acl", "setuser", cmp.Or(name, "default"), "-psync", "-sync")
+	s.do("client", "kill", "type", "replica")
 }

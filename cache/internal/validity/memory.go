@@ -29,10 +29,11 @@ type Memory struct {
 }
 
 // Remembered is an invalidation: its position in the log, or a later one, and when this
-// instance learned of it.
+// instance learned of it. Its entry was appended after AsOf; zero if that is not known.
 type Remembered struct {
 	At    remote.Position
 	Since time.Time
+	AsOf  time.Time
 }
 
 type remembered struct {
@@ -48,9 +49,10 @@ func (m *Memory) Begin(at remote.Position) {
 	m.forgotten = m.forgotten.Later(at)
 }
 
-// Add remembers the invalidation of name at the position at, or before. replaced means that a
-// Set has replaced the record of name: After returns the name, and Last does not know of it.
-func (m *Memory) Add(name string, at remote.Position, replaced bool) {
+// Add remembers the invalidation of name at the position at, or before, which was appended
+// after asOf. replaced means that a Set has replaced the record of name: After returns the
+// name, and Last does not know of it.
+func (m *Memory) Add(name string, at remote.Position, asOf time.Time, replaced bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.last == nil {
@@ -58,7 +60,7 @@ func (m *Memory) Add(name string, at remote.Position, replaced bool) {
 	}
 	now := time.Now()
 	if !replaced && m.stamps[name].At.Before(at) {
-		m.stamps[name] = Remembered{at, now}
+		m.stamps[name] = Remembered{at, now, asOf}
 	}
 	if known, ok := m.last[name]; ok && !known.Before(at) {
 		return // as for an own name, which the log delivers too
