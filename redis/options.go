@@ -78,7 +78,7 @@ type Options struct {
 	FailureRatio float64
 
 	// ProbeInterval is the wait between the opening of the breaker and the first probe. The
-	// wait doubles after each probe, with jitter: in the first minute up to 250 ms, or
+	// wait doubles after each probe, with jitter: in the first minute up to 200 ms, or
 	// ProbeInterval if that is longer, and later up to 10 times ProbeInterval. A wait ends
 	// early when the log can be read again. 0 means DefaultProbeInterval.
 	ProbeInterval time.Duration

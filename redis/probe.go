@@ -16,7 +16,7 @@ const (
 	// In the first minute of an outage the waits between probes are at most
 	// promptProbeWait, unless Options.ProbeInterval is longer.
 	promptProbes    = time.Minute
-	promptProbeWait = 250 * time.Millisecond
+	promptProbeWait = 200 * time.Millisecond
 
 	// Later maxProbeFactor times Options.ProbeInterval is the longest wait.
 	maxProbeFactor = 10

@@ -29,7 +29,7 @@ const (
 
 	// repeats: the server has lost entries that it had acknowledged. When the log is read
 	// again, the instances find that out, and repeat the invalidations as soon as the breaker
-	// closes: its probes come every 250 ms at the most. Until then only the instances that
+	// closes: its probes come every 200 ms at the most. Until then only the instances that
 	// remember the invalidations know that the values are old.
 	repeats = time.Second
 

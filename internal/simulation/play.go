@@ -16,11 +16,10 @@ const (
 
 // Play runs the fleet of that seed for a duration, in the caller's bubble, and returns the
 // history. wrap makes each instance's Tier from the real one: a Tier that breaks the
-// contract shows whether the judge finds the violations. With windows, values end after
-// milliseconds, and are served stale.
-func Play(seed uint64, long time.Duration, wrap func(remote.Tier) remote.Tier, windows bool) (history.History, error) {
+// contract shows whether the judge finds the violations.
+func Play(seed uint64, long time.Duration, wrap func(remote.Tier) remote.Tier, o Options) (history.History, error) {
 	w := newWorld(seed, wrap)
-	w.windows = windows
+	w.options = o
 	for range instances {
 		if err := w.join(); err != nil {
 			return history.History{}, err
@@ -36,9 +35,18 @@ func Play(seed uint64, long time.Duration, wrap func(remote.Tier) remote.Tier, w
 	return w.history.History(), err
 }
 
+// Options are those of the caches of a fleet.
+type Options struct {
+	Windows bool // values end after milliseconds, and are served stale
+	Down    bool // local copies stand in for loads while the remote tier does not answer
+}
+
 // Bounds returns the promises by which a fleet is judged.
-func Bounds() history.Options {
+func (o Options) Bounds() history.Options {
 	faulty := history.Bound{Longest: localTTL + delivery, Recovery: delivery}
+	if o.Down {
+		faulty.Longest += downFor
+	}
 	return history.Options{Delivery: delivery, Faulty: map[string]history.Bound{logCut: faulty, logStalled: faulty}}
 }
 

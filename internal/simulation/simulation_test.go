@@ -22,32 +22,37 @@ var (
 const long = 10 * time.Second
 
 // play plays the fleet of one seed, and has it judged.
-func play(t *testing.T, seed uint64, wrap func(remote.Tier) remote.Tier, windows bool) (h history.History, v history.Verdict) {
+func play(t *testing.T, seed uint64, wrap func(remote.Tier) remote.Tier, o simulation.Options) (h history.History, v history.Verdict) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		var err error
-		if h, err = simulation.Play(seed, long, wrap, windows); err != nil {
+		if h, err = simulation.Play(seed, long, wrap, o); err != nil {
 			t.Fatal(err)
 		}
 	})
-	return h, history.Judge(h, simulation.Bounds())
+	return h, history.Judge(h, o.Bounds())
 }
 
 func sound(r remote.Tier) remote.Tier { return r }
 
-func TestFleets(t *testing.T) { playAll(t, *seeds, false) }
+func TestFleets(t *testing.T) { playAll(t, *seeds, simulation.Options{}) }
 
 // TestFleetsWithWindows: stale values, too, are not served after their invalidation.
 // They are a quarter of the fleets.
-func TestFleetsWithWindows(t *testing.T) { playAll(t, max(*seeds/4, 1), true) }
+func TestFleetsWithWindows(t *testing.T) { playAll(t, max(*seeds/4, 1), simulation.Options{Windows: true}) }
 
-func playAll(t *testing.T, n int, windows bool) {
+// TestFleetsThatOutliveTheirTrust: nor are copies that stand in for loads, beyond their bound.
+func TestFleetsThatOutliveTheirTrust(t *testing.T) {
+	playAll(t, max(*seeds/4, 1), simulation.Options{Down: true})
+}
+
+func playAll(t *testing.T, n int, o simulation.Options) {
 	t.Logf("%d seeds from %d on", n, *first)
 	var reads, invalidations, stale int
 	var longest time.Duration
 	for i := range n {
 		seed := *first + uint64(i)
-		h, v := play(t, seed, sound, windows)
+		h, v := play(t, seed, sound, o)
 		if len(v.Violations) > 0 {
 			path := fmt.Sprintf("%s/history-%d.jsonl", os.TempDir(), seed)
 			t.Fatalf("seed %d, saved as %s (%v):\n%v", seed, path, history.Save(path, h), v)

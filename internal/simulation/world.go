@@ -19,6 +19,7 @@ import (
 // The configuration of the fleet, and its bounds.
 const (
 	localTTL      = time.Second
+	downFor       = time.Second // StaleIfRemoteDown, where it is set
 	mutateTimeout = time.Second
 	stall         = 600 * time.Millisecond // the longest, of a log
 	delivery      = 20 * time.Millisecond  // of an entry, without a fault
@@ -49,7 +50,7 @@ type world struct {
 	began   time.Time
 	server  *cachetest.Server
 	wrap    func(remote.Tier) remote.Tier
-	windows bool // of the caches
+	options Options
 	history history.Recorder
 
 	source   sync.Mutex // guards versions
@@ -139,7 +140,10 @@ func (w *world) newInstance() (*instance, error) {
 		Local: local.Options{TTL: localTTL},
 		Tags:  func(key int, v value) []string { return []string{group(key), fmt.Sprint("odd", v.Version%2)} },
 	}
-	if w.windows {
+	if w.options.Down {
+		o.StaleIfRemoteDown = downFor
+	}
+	if w.options.Windows {
 		o.TTL, o.FixedTTL = 10*time.Millisecond, true
 		o.StaleWhileRevalidate, o.StaleIfError, o.EarlyRevalidation = 20*time.Second, time.Minute, 1
 		o.StalePause, o.LoadSoftTimeout = 10*time.Millisecond, 3*time.Millisecond
