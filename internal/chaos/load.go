@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,11 +12,19 @@ import (
 	"github.com/nearside-go/nearside/internal/history"
 )
 
-// call is a read, and what it cost.
+// call is a read of a key, and what it cost. There are a million of them: without pointers they
+// cost the garbage collector nothing, which would take its time from the calls.
 type call struct {
-	history.Read
-	added time.Duration // what the call took beyond its load; -1 without a load of its own
-	err   error
+	of, key    int
+	version    int64
+	start, end int64         // in the time of package history
+	added      time.Duration // what the call took beyond its load; -1 without a load of its own
+	failed     bool
+}
+
+// read returns the call for package history.
+func (c call) read() history.Read {
+	return history.Read{Instance: c.of, Key: keyName(c.key), Version: c.version, Start: c.start, End: c.end}
 }
 
 var errForeign = errors.New("the value of another key")
@@ -32,6 +41,9 @@ type load struct {
 
 	calls       [][]call // of each reader
 	invalidated [writers][]history.Invalidated
+
+	mu     sync.Mutex // guards errors
+	errors []string   // of calls, each text once
 }
 
 // start starts the readers and writers.
@@ -71,7 +83,8 @@ func pause(ctx context.Context, d time.Duration) {
 
 // read reads a random key through an instance.
 func (l *load) read(of int) call {
-	key := keyName(rand.IntN(keys))
+	n := rand.IntN(keys)
+	key := keyName(n)
 	var loading atomic.Int64 // the load may outlive the call
 	ctx, cancel := context.WithTimeout(context.Background(), l.deadline)
 	defer cancel()
@@ -86,11 +99,25 @@ func (l *load) read(of int) call {
 	if err == nil && v.Key != key {
 		err = errForeign
 	}
-	c := call{history.Read{Instance: of, Key: key, Version: v.Version, Start: start, End: end}, -1, err}
+	c := call{of: of, key: n, version: v.Version, start: start, end: end, added: -1, failed: err != nil}
+	if c.failed {
+		l.note(err)
+	}
 	if took := loading.Load(); took > 0 {
 		c.added = time.Duration(end - start - took)
 	}
 	return c
+}
+
+const someErrors = 5
+
+// note keeps the text of a failure, among some.
+func (l *load) note(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.errors) < someErrors && !slices.Contains(l.errors, err.Error()) {
+		l.errors = append(l.errors, err.Error())
+	}
 }
 
 // write commits to a random key and invalidates it.

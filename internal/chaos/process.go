@@ -167,7 +167,7 @@ func (p *process) judge(r *Result) {
 	r.Before, r.During, r.After = past.figuresOf(m[0], m[1]), past.figuresOf(m[1], m[2]), past.figuresOf(m[2], m[3])
 	r.Open = past.between(m[1].at+int64(time.Second), m[2].at).added()
 	r.Lost, _ = past.between(p.mended+int64(p.Noticing), m[3].at).stale()
-	r.Errors = append(r.Errors, past.errors()...)
+	r.Errors = append(r.Errors, p.load.errors...)
 }
 
 // ending is how long goroutines that have nothing left to do may take to end.

@@ -63,7 +63,7 @@ func (l *load) past() past {
 func (p past) between(from, to int64) past {
 	var calls []call
 	for _, c := range p.calls {
-		if from <= c.Start && c.Start < to {
+		if from <= c.start && c.start < to {
 			calls = append(calls, c)
 		}
 	}
@@ -76,8 +76,8 @@ func (p past) between(from, to int64) past {
 func (p past) stale() (int, time.Duration) {
 	h := history.History{Invalidated: p.invalidated}
 	for _, c := range p.calls {
-		if c.err == nil {
-			h.Reads = append(h.Reads, c.Read)
+		if !c.failed {
+			h.Reads = append(h.Reads, c.read())
 		}
 	}
 	v := history.Judge(h, history.Options{Own: p.bound, Delivery: p.bound})
@@ -87,37 +87,25 @@ func (p past) stale() (int, time.Duration) {
 func (p past) added() Spread {
 	var all []time.Duration
 	for _, c := range p.calls {
-		if c.err == nil && c.added >= 0 {
+		if !c.failed && c.added >= 0 {
 			all = append(all, c.added)
 		}
 	}
 	return spread(all)
 }
 
-const someErrors = 5
-
-// errors returns the texts of some failures, each text once.
-func (p past) errors() (texts []string) {
-	for _, c := range p.calls {
-		if c.err != nil && len(texts) < someErrors && !slices.Contains(texts, c.err.Error()) {
-			texts = append(texts, c.err.Error())
-		}
-	}
-	return texts
-}
-
 func (p past) figures(took time.Duration, loads int64) Phase {
 	f := Phase{Took: took, Reads: len(p.calls), Failed: p.failed(), Loads: loads, Added: p.added()}
 	f.Stale, f.Oldest = p.stale()
 	for _, c := range p.calls {
-		f.Slowest = max(f.Slowest, time.Duration(c.End-c.Start))
+		f.Slowest = max(f.Slowest, time.Duration(c.end-c.start))
 	}
 	return f
 }
 
 func (p past) failed() (n int) {
 	for _, c := range p.calls {
-		if c.err != nil {
+		if c.failed {
 			n++
 		}
 	}

@@ -16,7 +16,7 @@ const second = int64(time.Second)
 
 // readAt returns a read of a version by instance 1.
 func readAt(version, start int64) call {
-	return call{Read: history.Read{Instance: 1, Key: "k0", Version: version, Start: start, End: start + 1}, added: -1}
+	return call{of: 1, key: 0, version: version, start: start, end: start + 1, added: -1}
 }
 
 // invalidatedAt returns an invalidation by that instance.

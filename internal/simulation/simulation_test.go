@@ -39,7 +39,9 @@ func TestFleets(t *testing.T) { playAll(t, *seeds, simulation.Options{}) }
 
 // TestFleetsWithWindows: stale values, too, are not served after their invalidation.
 // They are a quarter of the fleets.
-func TestFleetsWithWindows(t *testing.T) { playAll(t, max(*seeds/4, 1), simulation.Options{Windows: true}) }
+func TestFleetsWithWindows(t *testing.T) {
+	playAll(t, max(*seeds/4, 1), simulation.Options{Windows: true})
+}
 
 // TestFleetsThatOutliveTheirTrust: nor are copies that stand in for loads, beyond their bound.
 func TestFleetsThatOutliveTheirTrust(t *testing.T) {
