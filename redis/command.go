@@ -51,9 +51,7 @@ func send[T any](ctx context.Context, b *breaker, command func(context.Context) 
 	late := timedOut(err)
 	if late {
 		deadline, _ := bounded.Deadline()
-		if err = b.s.lateness(deadline); err == errLate && !hurried {
-			b.c.warmLater()
-		}
+		err = b.s.lateness(deadline)
 	}
 	err = unquote(err)
 	b.s.noteRefusal(err)
@@ -61,6 +59,9 @@ func send[T any](ctx context.Context, b *breaker, command func(context.Context) 
 	// says nothing about Redis.
 	if !late || !hurried {
 		b.learn(err)
+	}
+	if err == errLate && !hurried && !b.c.isOpen() {
+		b.c.warmLater()
 	}
 	return reply, err
 }

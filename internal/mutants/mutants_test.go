@@ -181,7 +181,7 @@ var (
 		"	return b.probeAll(ctx, key, b.s.connectTime(), cap(b.c.writes.places), cap(b.c.reads.places)) &&\n		b.probeAll(ctx, key, budget, 1, 1)\n",
 		"	return false\n",
 	}
-	onlyOnce = change{"redis/command.go", "			b.c.warmLater()\n", ""}
+	onlyOnce = change{"redis/command.go", "		b.c.warmLater()\n", ""}
 )
 
 // onRedis has the guards of the log on Redis, which the simulation has no part in.
