@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -61,8 +62,9 @@ func TestChaos(t *testing.T) {
 	}
 }
 
-// brief are the faults of TestBrief: each kind of servers, and each kind of fault.
-var brief = regexp.MustCompile("^(baseline|refused|hung|readonly|old-dump|sentinel-manual|cluster-noreplica-stop-other)$")
+// brief are the faults of TestBrief: each kind of servers, each kind of fault, and a side of
+// TestLoadsInAnOutage.
+var brief = regexp.MustCompile("^(nearside, with its windows|baseline|refused|hung|readonly|old-dump|sentinel-manual|cluster-noreplica-stop-other)$")
 
 // TestBrief plays some faults for a short time each. No bound of it depends on the machine.
 func TestBrief(t *testing.T) {
@@ -72,7 +74,7 @@ func TestBrief(t *testing.T) {
 	o := chaos.Options{
 		Before: time.Second, During: 2 * time.Second, After: time.Second, Deadline: 30 * time.Second, Noticing: 10 * time.Second,
 	}
-	for _, f := range chaos.Faults() {
+	for _, f := range slices.Concat(chaos.Faults(), chaos.Outages()) {
 		if brief.MatchString(f.Name) {
 			t.Run(f.Name, func(t *testing.T) {
 				t.Parallel()

@@ -124,6 +124,19 @@ func TestSpread(t *testing.T) {
 	}
 }
 
+// TestLoadsAreHeldAgainstTheFirstSide: by their rate.
+func TestLoadsAreHeldAgainstTheFirstSide(t *testing.T) {
+	side := func(name string, loads int64, took time.Duration) Row {
+		return Row{Fault: Fault{Name: name}, Result: Result{During: Phase{Loads: loads, Took: took}}}
+	}
+	text := Loads([]Row{side("first", 1000, time.Second), side("second", 10, 2*time.Second)})
+	for _, want := range []string{"| 1000 | 1.000 | 0 |\n", "| 10 | 0.005 | 0 |\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the table has no %q:\n%s", want, text)
+		}
+	}
+}
+
 // place is where the table of a command goes.
 func place(command string) (begins, ends string) { return fmt.Sprintf(tableBegins, command), tableEnds }
 

@@ -132,7 +132,7 @@ func (r *Recorder) replace(ctx context.Context, tags, names []string, claim, sta
 	if err != nil {
 		return err
 	}
-	if !r.unchanged(tags, epoch, stamp, end) {
+	if !r.unchanged(ctx, tags, epoch, stamp, end) {
 		return ErrChanged
 	}
 	return r.Tier.RecordTags(ctx, claim, stamp, r.Keep, names...)
@@ -140,18 +140,20 @@ func (r *Recorder) replace(ctx context.Context, tags, names []string, claim, sta
 
 // unchanged waits until the entries up to the end of the log have been delivered, and
 // reports whether no tag was dropped after epoch. Entries that are missing arrive within
-// milliseconds. Otherwise unchanged gives up after a budget.
-func (r *Recorder) unchanged(tags []string, epoch uint64, stamp, end remote.Position) bool {
-	until := time.Now().Add(r.Tier.Budget())
+// milliseconds. Otherwise unchanged gives up after a budget, and when ctx ends.
+func (r *Recorder) unchanged(ctx context.Context, tags []string, epoch uint64, stamp, end remote.Position) bool {
+	ctx, cancel := context.WithTimeout(ctx, r.Tier.Budget())
+	defer cancel()
 	for {
 		delivered, _ := r.Tier.Delivered(r.Cache)
 		if !delivered.Before(end) {
 			return r.Invalidations.CompleteSince(stamp) && !r.Invalidations.DroppedSince(tags, epoch)
 		}
-		if time.Now().After(until) {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
 			return false
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 
