@@ -20,7 +20,7 @@ redis:
 
 lint:
 	go vet $(modules)
-	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	@unformatted=$$(gofmt -l .); echo "$$unformatted" | sed '/^$$/d'; test -z "$$unformatted"
 	GOWORK=off go build -C tools -o $(CURDIR)/bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	bin/staticcheck $(modules)
 
