@@ -36,7 +36,20 @@ func (t *fetch[K, V]) run(ctx context.Context, f *loader.Flight[answer[V]]) (ans
 			return a, err
 		}
 	}
-	rec, err := t.seen.rec, t.seen.err
+	if t.seen.err == nil {
+		return t.runFenced(ctx)
+	}
+	if ctx.Err() != nil {
+		return answer[V]{}, ctx.Err()
+	}
+	return t.loadUnfenced(ctx, true) // the remote tier fails, and so fences nothing
+}
+
+// runFenced loads with a lease, for a key whose record the look-up has read. It waits while
+// another instance loads the key. It is a function of its own to keep its variables off the
+// stack of a load without the remote tier, which would have to grow for them.
+func (t *fetch[K, V]) runFenced(ctx context.Context) (answer[V], error) {
+	rec, err := t.seen.rec, error(nil)
 	overdue := false // the holder of the lease in rec does not renew it
 	for err == nil {
 		var replace []byte

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"github.com/nearside-go/nearside/cache/remote"
@@ -20,7 +21,9 @@ func (c *Cache[K, V]) remoteFailed(ctx context.Context, op string, err error) {
 	default:
 		c.counters.remoteErrors.Add(1)
 	}
-	c.opts.Logger.DebugContext(ctx, "remote tier failed", "cache", c.opts.Name, "op", op, "error", err)
+	if c.opts.Logger.Enabled(ctx, slog.LevelDebug) { // in an outage this is a part of every call
+		c.opts.Logger.DebugContext(ctx, "remote tier failed", "cache", c.opts.Name, "op", op, "error", err)
+	}
 	if c.opts.Trace.RemoteError != nil {
 		c.opts.Trace.RemoteError(ctx, RemoteErrorInfo{Op: op, Err: err})
 	}

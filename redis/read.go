@@ -62,6 +62,9 @@ func (s *Store) GetOrLease(ctx context.Context, key string, hold time.Duration, 
 // share a round trip with other reads. A queued read asks for no lease. asked reports
 // whether the command that was sent asked for r.lease.
 func (s *Store) read(ctx context.Context, r recordRead) (reply recordReply, asked bool, err error) {
+	if !s.circuitOf(r.key).reads.allows() { // the first of all, because an outage makes every call a miss
+		return reply, false, remote.ErrUnavailable
+	}
 	if s.single {
 		if waits := s.joined.enter(r); waits != nil {
 			reply.rec, err = s.join(ctx, waits)

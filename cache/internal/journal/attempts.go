@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"container/heap"
 	"context"
 	"errors"
 	"slices"
@@ -46,6 +47,10 @@ func (j *Journal) work(ctx context.Context) {
 	}
 }
 
+// early is how much earlier than it is due a name may be attempted, to share an attempt with
+// names that are due.
+const early = minPause / 2
+
 // due returns names whose next attempt may begin, and otherwise the time until there is one.
 // Without any name due ends the worker, and returns a negative time.
 func (j *Journal) due() (names []string, wait time.Duration) {
@@ -58,15 +63,10 @@ func (j *Journal) due() (names []string, wait time.Duration) {
 		j.cancel = nil
 		return nil, -1
 	}
-	wait = maxPause
-	for name, e := range j.names {
-		if d := e.next.Sub(now); d > 0 {
-			wait = min(wait, d)
-		} else if names = append(names, name); len(names) == maxAtOnce {
-			break
-		}
+	if wait = j.queue[0].next.Sub(now); wait > 0 {
+		return nil, wait
 	}
-	return names, wait
+	return j.queue.due(now.Add(early), maxAtOnce), 0
 }
 
 // attempt tries to invalidate names: all of them at once and, if that fails, each of them
@@ -123,6 +123,7 @@ func (j *Journal) deliver(ctx context.Context, names []string) (failed []string,
 	for _, name := range failed {
 		if e := j.names[name]; e != nil {
 			e.delay(now)
+			heap.Fix(&j.queue, e.place)
 		}
 	}
 	return failed, err
@@ -155,8 +156,8 @@ func (j *Journal) all() (names []string) {
 func (j *Journal) Hurry() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, e := range j.names {
-		e.next = time.Time{}
+	for _, e := range j.queue {
+		e.next = time.Time{} // all are alike, so the queue is in order
 	}
 	if len(j.names) > 0 {
 		j.startLocked()

@@ -3,6 +3,7 @@
 package journal
 
 import (
+	"container/heap"
 	"context"
 	"math/rand/v2"
 	"sync"
@@ -48,9 +49,11 @@ type Journal struct {
 	attempts atomic.Int32 // attempts under way
 	closed   atomic.Bool  // no attempt begins any more
 
-	mu    sync.Mutex // guards all below
+	mu    sync.Mutex // guards all below; reads wait for it, so it is held briefly
 	round int        // counts the calls of Add
 	names map[string]*entry
+	queue queue         // of names
+	ends  time.Time     // no name is to be forgotten before
 	woken chan struct{} // receives an element when names are added
 
 	attempting chan struct{} // has an element during the attempts of one round
@@ -62,6 +65,8 @@ type Journal struct {
 
 // entry is the state of one name.
 type entry struct {
+	name  string
+	place int           // in the queue
 	round int           // of the last Add
 	until time.Time     // when the name is forgotten
 	pause time.Duration // after the last attempt
@@ -94,6 +99,7 @@ func (j *Journal) Add(names []string) (replaced []string) {
 			}
 		}
 		clear(j.names)
+		j.queue = nil
 		j.addLocked(j.Everything, now)
 		j.names[j.Everything].full = true
 	}
@@ -105,11 +111,20 @@ func (j *Journal) Add(names []string) (replaced []string) {
 func (j *Journal) addLocked(name string, now time.Time) {
 	e := j.names[name]
 	if e == nil {
-		e = &entry{}
+		e = &entry{name: name}
 		e.delay(now)
 		j.names[name] = e
+		heap.Push(&j.queue, e)
 	}
 	e.round, e.until = j.round, now.Add(j.MaxAge)
+	if len(j.names) == 1 {
+		j.ends = e.until
+	}
+}
+
+func (j *Journal) removeLocked(e *entry) {
+	delete(j.names, e.name)
+	heap.Remove(&j.queue, e.place)
 }
 
 // delay sets the pause before the next attempt.
@@ -143,9 +158,13 @@ func (j *Journal) Confirm(names []string, round int) {
 	defer j.mu.Unlock()
 	for _, name := range names {
 		if name == j.Everything {
-			j.removeLocked(func(_ string, e *entry) bool { return e.round <= round })
+			for _, e := range j.names {
+				if e.round <= round {
+					j.removeLocked(e)
+				}
+			}
 		} else if e := j.names[name]; e != nil && e.round <= round {
-			delete(j.names, name)
+			j.removeLocked(e)
 		}
 	}
 	j.restLocked()
@@ -176,18 +195,21 @@ func (j *Journal) Count() (names int, all bool) {
 // Attempts returns the number of attempts under way.
 func (j *Journal) Attempts() int { return int(j.attempts.Load()) }
 
-// forgetLocked removes the names whose time is over.
+// forgetLocked removes the names whose time is over. It looks at all names only when the time
+// of one may be over.
 func (j *Journal) forgetLocked(now time.Time) {
-	j.removeLocked(func(_ string, e *entry) bool { return !now.Before(e.until) })
-	j.restLocked()
-}
-
-func (j *Journal) removeLocked(leaves func(string, *entry) bool) {
-	for name, e := range j.names {
-		if leaves(name, e) {
-			delete(j.names, name)
+	if now.Before(j.ends) {
+		return
+	}
+	j.ends = now.Add(j.MaxAge)
+	for _, e := range j.names {
+		if !now.Before(e.until) {
+			j.removeLocked(e)
+		} else if e.until.Before(j.ends) {
+			j.ends = e.until
 		}
 	}
+	j.restLocked()
 }
 
 func (j *Journal) restLocked() {

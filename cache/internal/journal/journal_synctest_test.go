@@ -347,3 +347,30 @@ func TestCloseDuringAttempts(t *testing.T) {
 		}
 	}
 }
+
+// While nothing is sent, a thousand names cost no more than an attempt each 50 ms, and each name
+// is attempted at least each 5 s.
+func TestManyNamesShareTheirAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j, to := begin(t, func(string) error { return remote.ErrUnavailable })
+		const names, lasts = 1000, 30 * time.Second
+		for i := range names { // so that no two are due at once
+			j.Add([]string{fmt.Sprint(i)})
+			time.Sleep(7 * time.Millisecond)
+		}
+		before, _ := to.asked()
+		time.Sleep(lasts)
+		calls, attempts := to.asked()
+		if n := calls - before; n > int(lasts/(50*time.Millisecond)) {
+			t.Errorf("%d attempts in %v", n, lasts)
+		}
+		for name, at := range attempts {
+			if last := at[len(at)-1]; time.Since(to.start)-last > 5*time.Second {
+				t.Errorf("the last attempt of %s was %v after the start, of %v", name, last, time.Since(to.start))
+			}
+		}
+		if len(attempts) != names {
+			t.Errorf("%d names were attempted, want %d", len(attempts), names)
+		}
+	})
+}
