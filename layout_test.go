@@ -46,15 +46,17 @@ func within(path, root string) bool {
 func TestDirectionOfImports(t *testing.T) {
 	allowed := map[string][]string{
 		"local":                   {},
-		"loader":                  {},
+		"loader":                  {"internal/stack"},
+		"internal/stack":          {},
 		"cache/remote":            {},
 		"cache/internal/validity": {"cache/remote"},
 		"cache/internal/journal":  {"cache/remote"},
 		"cache/internal/guard":    {},
+		"cache/internal/batch":    {"loader"},
 		"internal/hook":           {},
 		"cache": {
-			"cache/remote", "cache/internal/validity", "cache/internal/journal", "cache/internal/guard",
-			"local", "loader", "internal/hook",
+			"cache/remote", "cache/internal/validity", "cache/internal/journal", "cache/internal/guard", "cache/internal/batch",
+			"local", "loader", "internal/hook", "internal/stack",
 		},
 		"redis":           {"cache/remote", "internal/hook"},
 		"cache/cachetest": {"cache/remote"},

@@ -82,7 +82,7 @@ func (t *fetch[K, V]) fillTiers(ctx context.Context, lease remote.Lease, a answe
 func (t *fetch[K, V]) fill(ctx context.Context, lease remote.Lease, a answer[V], fill remote.Fill) {
 	asked := time.Now()
 	left := min(fill.TTL, remainder(fill.MaxAge, asked.Sub(t.snap.taken)))
-	held, err := lease.Fill(ctx, fill)
+	held, err := t.fillLease(ctx, lease, fill)
 	if err != nil {
 		t.c.remoteFailed(ctx, "fill", err)
 	}
@@ -103,7 +103,7 @@ func (t *fetch[K, V]) fill(ctx context.Context, lease remote.Lease, a answer[V],
 }
 
 func (t *fetch[K, V]) release(ctx context.Context, lease remote.Lease) {
-	if _, err := lease.Release(ctx); err != nil {
+	if _, err := t.releaseLease(ctx, lease); err != nil {
 		t.c.remoteFailed(ctx, "release", err)
 	}
 }
@@ -112,11 +112,11 @@ func (t *fetch[K, V]) release(ctx context.Context, lease remote.Lease) {
 // succeeded.
 func (t *fetch[K, V]) giveUp(ctx context.Context, lease remote.Lease) (held bool, err error) {
 	if t.old.replaces() {
-		if held, err = lease.Fill(ctx, remote.Fill{MaxAge: t.c.opts.MaxAge}); err == nil {
+		if held, err = t.fillLease(ctx, lease, remote.Fill{MaxAge: t.c.opts.MaxAge}); err == nil {
 			return held, nil
 		}
 	}
-	return lease.Release(ctx)
+	return t.releaseLease(ctx, lease)
 }
 
 // keepUnsent keeps a loaded value in the local tier that the remote tier does not hold, or

@@ -20,6 +20,10 @@ func (g *gate) enter() bool {
 	return true
 }
 
+// again lets a call that is under way in once more, also if the gate is closed by now. Its caller
+// calls leave, too.
+func (g *gate) again() { g.inside.Add(1) }
+
 func (g *gate) leave() { g.inside.Done() }
 
 // close closes the gate, and reports whether it was open.

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -105,6 +106,7 @@ func (t *fetch[K, V]) runFenced(ctx context.Context) (answer[V], error) {
 // WaitTimeout, for all holders together. It ends early for a caller whose deadline leaves just
 // enough time for a load of its own.
 func (t *fetch[K, V]) wait(ctx context.Context) (remote.Record, error) {
+	t.leaveOthers()
 	start := time.Now()
 	if t.waitUntil.IsZero() {
 		t.waitUntil = start.Add(t.c.opts.WaitTimeout)
@@ -141,7 +143,7 @@ func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (answer[V], remo
 		fits  bool
 		err   error
 	}
-	run := t.c.limit.Run
+	run := t.limited
 	if t.seen.lease != nil {
 		got.lease, t.seen.lease, run = t.seen.lease, nil, t.seen.place.Run
 	}
@@ -164,6 +166,7 @@ func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (answer[V], remo
 		got.err = limitErr
 	}
 	if got.lease != nil && !got.led {
+		t.leaveOthers() // who may be loading
 		t.release(context.WithoutCancel(ctx), got.lease)
 	}
 	if got.led { // outside the limit, which is for loads
@@ -174,7 +177,14 @@ func (t *fetch[K, V]) lead(ctx context.Context, replace []byte) (answer[V], remo
 
 // takeLease goes on when every caller has left, like get.
 func (t *fetch[K, V]) takeLease(ctx context.Context, replace []byte) (lease remote.Lease, rec remote.Record, err error) {
-	err = t.budget.spend(ctx, func(ctx context.Context) (err error) {
+	err = t.spend(ctx, func(ctx context.Context) (err error) {
+		if m := t.member; m.in() {
+			ask := remote.LeaseAsk{Key: t.remoteKey, Replace: replace, Beside: t.old.replaces()}
+			if got, in, _ := m.g.leases.Do(ctx, m.Member, ask); in {
+				lease, rec = got.Lease, got.Record
+				return got.Err
+			}
+		}
 		take := t.c.opts.Remote.Lease
 		if t.old.replaces() {
 			take = t.c.opts.Remote.LeaseBeside
@@ -212,7 +222,7 @@ func (t *fetch[K, V]) loadFenced(ctx context.Context, lease remote.Lease) (a ans
 func (t *fetch[K, V]) loadUnfenced(ctx context.Context, keep bool) (a answer[V], err error) {
 	t.stopTimer = t.afterSoftTimeout(ctx)
 	defer t.stopTimer() // also if the load panics
-	err = t.c.limit.Run(ctx, func(ctx context.Context) {
+	err = t.limited(ctx, func(ctx context.Context) {
 		var ttl time.Duration
 		a, ttl = t.callLoader(ctx)
 		switch {
@@ -238,11 +248,9 @@ func (t *fetch[K, V]) loadUnfenced(ctx context.Context, keep bool) (a answer[V],
 // callLoader runs the loader for LoadTimeout at most. It returns the answer for the callers,
 // and the TTL of the value; 0 if the value is not to be kept.
 func (t *fetch[K, V]) callLoader(ctx context.Context) (answer[V], time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, t.c.opts.LoadTimeout)
-	defer cancel()
 	t.snap = t.c.snapshot()
 	t.guarded = t.c.isGuarded(t.key)
-	value, err := t.observeLoad(ctx)
+	value, err := t.loadValue(ctx)
 	t.stopTimer()
 	if t.unchanged = t.notModified(err); t.unchanged {
 		value, err = t.old.entry.value, nil
@@ -261,30 +269,50 @@ func (t *fetch[K, V]) callLoader(ctx context.Context) (answer[V], time.Duration)
 	return answer[V]{err: err}, 0
 }
 
+// loadValue calls the loader.
+func (t *fetch[K, V]) loadValue(ctx context.Context) (value V, err error) {
+	if m := t.member; m.in() {
+		if got, in, err := m.g.loads.Do(ctx, m.Member, loadAsk[K]{t.key, m.at, t.draw > 0}); in {
+			t.took = got.took
+			return got.value, cmp.Or(err, got.err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.c.opts.LoadTimeout)
+	defer cancel()
+	if t.draw > 0 {
+		t.c.counters.earlyLoads.Add(1)
+	}
+	t.took, err = t.c.observeLoad(ctx, t.key, 1, func() (failed bool, err error) {
+		value, err = t.load(t.withPrevious(ctx), t.key)
+		return loadFailed(err) && !t.notModified(err), err
+	})
+	return value, err
+}
+
 // loaded is the answer that a load gives.
 func (t *fetch[K, V]) loaded(e *entry[V], err error) answer[V] {
 	e.epoch.Store(t.snap.epoch)
 	return answer[V]{entry: e, epoch: t.snap.epoch, turn: t.snap.turn, err: err}
 }
 
-// observeLoad calls the loader, and counts and traces the call, also when it panics.
-func (t *fetch[K, V]) observeLoad(ctx context.Context) (value V, err error) {
+// loadFailed reports whether err is a failure of a loader.
+func loadFailed(err error) bool { return err != nil && !errors.Is(err, ErrNotFound) }
+
+// observeLoad calls load, which loads so many keys, and counts and traces the call, also when it
+// panics. key is the first of the keys.
+func (c *Cache[K, V]) observeLoad(ctx context.Context, key K, keys int, load func() (failed bool, err error)) (took time.Duration, err error) {
 	start, failed := time.Now(), true
-	t.c.counters.loads.Add(1)
-	if t.draw > 0 {
-		t.c.counters.earlyLoads.Add(1)
-	}
+	c.counters.loads.Add(1)
 	defer func() {
-		t.took = time.Since(start)
-		t.c.noteLoadTime(t.took)
+		took = time.Since(start)
+		c.noteLoadTime(took)
 		if failed {
-			t.c.counters.loadErrors.Add(1)
+			c.counters.loadErrors.Add(1)
 		}
-		if t.c.opts.Trace.Load != nil {
-			t.c.opts.Trace.Load(ctx, LoadInfo{Key: t.c.opts.Key(t.key), Took: t.took, Err: err})
+		if c.opts.Trace.Load != nil {
+			c.opts.Trace.Load(ctx, LoadInfo{Key: c.opts.Key(key), Keys: keys, Took: took, Err: err})
 		}
 	}()
-	value, err = t.load(t.withPrevious(ctx), t.key)
-	failed = err != nil && !errors.Is(err, ErrNotFound) && !t.notModified(err)
-	return value, err
+	failed, err = load()
+	return took, err
 }

@@ -25,6 +25,7 @@ type fetch[K comparable, V any] struct {
 	key       K
 	remoteKey string
 	load      func(context.Context, K) (V, error)
+	member    *member[K, V] // of the call with many keys that has started the flight; nil if a call with one has
 	flight    *loader.Flight[answer[V]]
 	budget    budget
 	seen      seen
@@ -47,8 +48,8 @@ type fetch[K comparable, V any] struct {
 
 // newFetch returns the work of a flight that is started for a caller. The caller has already
 // spent a part of its budget. A nil load is for Get.
-func (c *Cache[K, V]) newFetch(key K, load func(context.Context, K) (V, error), spent time.Duration) *fetch[K, V] {
-	return &fetch[K, V]{c: c, key: key, load: load, budget: c.budgetLess(spent)}
+func (c *Cache[K, V]) newFetch(key K, load func(context.Context, K) (V, error), spent time.Duration, m *member[K, V]) *fetch[K, V] {
+	return &fetch[K, V]{c: c, key: key, load: load, member: m, budget: c.budgetLess(spent)}
 }
 
 // seen is what the look-up in the remote tier has found.
@@ -162,6 +163,14 @@ func (t *fetch[K, V]) lookupRemote(ctx context.Context) (a answer[V], err error,
 func (t *fetch[K, V]) get(ctx context.Context) (remote.Record, error) {
 	ctx = context.WithoutCancel(ctx)
 	t.budget.left -= t.flight.Waited()
+	if m := t.member; m.in() {
+		if got, in, _ := m.g.reads.Do(ctx, m.Member, readAsk{t.remoteKey, !t.snap.live}); in {
+			if got.Record.Complete {
+				t.snap.asOf = got.Record.Asked
+			}
+			return got.Record, t.check(ctx, "get", got.Record, got.Err)
+		}
+	}
 	var rec remote.Record
 	before := t.budget.left
 	err := t.budget.spend(ctx, func(ctx context.Context) (err error) {
@@ -212,7 +221,7 @@ func (t *fetch[K, V]) placeToLoad(ctx context.Context) *loader.Place {
 // check counts and traces a failure of the remote tier and an unreadable record, and
 // returns err.
 func (t *fetch[K, V]) check(ctx context.Context, op string, rec remote.Record, err error) error {
-	if err != nil && ctx.Err() == nil {
+	if _, already := err.(traced); err != nil && !already && ctx.Err() == nil {
 		t.c.remoteFailed(ctx, op, err)
 	}
 	if err == nil && rec.State == remote.StateCorrupt {
@@ -254,7 +263,7 @@ func (t *fetch[K, V]) accept(ctx context.Context, rec remote.Record) (answer[V],
 	}
 	if life.RenewEvery > 0 && life.RenewIn <= 0 {
 		life.RenewIn = life.RenewEvery
-		t.c.touchLater(ctx, t.key)
+		t.touchLater(ctx)
 	}
 	if !t.c.opts.RemoteOnly {
 		t.publish(ctx, a, life)
@@ -289,7 +298,13 @@ func (t *fetch[K, V]) validate(ctx context.Context, rec remote.Record) (valid bo
 		asOf = rec.Asked // then every tag is Unknown
 	}
 	var positions []*remote.Position
-	err := t.budget.spend(ctx, func(ctx context.Context) (err error) {
+	err := t.spend(ctx, func(ctx context.Context) (err error) {
+		if m := t.member; m.in() {
+			if got, in, _ := m.g.tags.Do(ctx, m.Member, t.c.tagNames(v.Unknown)); in {
+				positions = got.positions
+				return got.err
+			}
+		}
 		positions, err = t.c.opts.Remote.TagPositions(ctx, t.c.tagNames(v.Unknown)...)
 		return err
 	})

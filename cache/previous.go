@@ -23,16 +23,21 @@ func Previous[V any](ctx context.Context) (V, bool) {
 // withPrevious returns the context of a loader. A loader that another cache's loader calls
 // does not see the value of that cache.
 func (t *fetch[K, V]) withPrevious(ctx context.Context) context.Context {
-	if t.old != nil {
+	if t.old != nil && t.member == nil {
 		return context.WithValue(ctx, previousKey{}, &t.old.entry.value)
 	}
-	if ctx.Value(previousKey{}) != nil {
-		return context.WithValue(ctx, previousKey{}, nil)
-	}
-	return ctx
+	return withoutPrevious(ctx)
 }
 
-// notModified reports whether the value that a load was to replace is the loaded value.
+func withoutPrevious(ctx context.Context) context.Context {
+	if ctx.Value(previousKey{}) == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, previousKey{}, nil)
+}
+
+// notModified reports whether the value that a load was to replace is the loaded value. A loader
+// of many keys does not see the values that it replaces.
 func (t *fetch[K, V]) notModified(err error) bool {
-	return t.old != nil && errors.Is(err, ErrNotModified)
+	return t.old != nil && t.member == nil && errors.Is(err, ErrNotModified)
 }

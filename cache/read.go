@@ -114,57 +114,69 @@ func (a answer[V]) notFound() bool { return a.entry != nil && a.entry.notFound }
 // readFlight and loadFlight are functions of their own to keep a flight's variables off the
 // stack of a local hit.
 func (c *Cache[K, V]) readFlight(ctx context.Context, key K) (V, error) {
-	return c.join(ctx, key, func() (answer[V], error) {
-		if c.opts.RemoteOnly {
-			return c.readRemote(ctx, key)
-		}
-		spent := c.loads.Settle(ctx, key, c.patience()) // the fill of a value that was loaded here
-		return c.share(ctx, &c.reads, key, func() loader.Work[answer[V]] {
-			t := c.newFetch(key, nil, spent)
-			return loader.Work[answer[V]]{
-				Quick: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error, bool) {
-					return t.readOnly(ctx, f), nil, true
-				},
-				Load: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
-					return t.readOnly(ctx, f), nil
-				},
-			}
+	return c.join(ctx, key, func() (answer[V], error) { return c.read(ctx, key, nil) })
+}
+
+// read finds the answer to a Get, or to a GetMany as m.
+func (c *Cache[K, V]) read(ctx context.Context, key K, m *member[K, V]) (answer[V], error) {
+	if c.opts.RemoteOnly {
+		return c.readRemote(ctx, key, m)
+	}
+	if m.in() && c.loads.Settles(key) {
+		m.leave() // the others do not wait for a fill
+	}
+	spent := c.loads.Settle(ctx, key, c.patience()) // the fill of a value that was loaded here
+	return c.share(ctx, &c.reads, key, func() loader.Work[answer[V]] {
+		t := c.newFetch(key, nil, spent, m)
+		return m.work(loader.Work[answer[V]]{
+			Quick: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error, bool) {
+				return t.readOnly(ctx, f), nil, true
+			},
+			Load: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
+				return t.readOnly(ctx, f), nil
+			},
 		})
 	})
 }
 
 func (c *Cache[K, V]) loadFlight(ctx context.Context, key K, load func(context.Context, K) (V, error)) (V, error) {
 	return c.join(ctx, key, func() (answer[V], error) {
-		a, err := c.findOrLoad(ctx, key, load)
+		a, err := c.findOrLoad(ctx, key, load, nil)
 		if err == nil && a.due {
-			c.revalidateLater(ctx, key, load, a.entry, a.draw)
+			c.revalidateLater(ctx, key, load, a.entry, a.draw, nil)
 		}
 		return a, err
 	})
 }
 
-func (c *Cache[K, V]) findOrLoad(ctx context.Context, key K, load func(context.Context, K) (V, error)) (answer[V], error) {
+func (c *Cache[K, V]) findOrLoad(ctx context.Context, key K, load func(context.Context, K) (V, error), m *member[K, V]) (answer[V], error) {
 	if c.opts.RemoteOnly {
-		return c.loadRemote(ctx, key, load)
+		return c.loadRemote(ctx, key, load, m)
 	}
 	if a, ok := c.standby(key); ok {
 		return a, nil
 	}
 	return c.share(ctx, &c.loads, key, func() loader.Work[answer[V]] {
-		t := c.newFetch(key, load, 0)
-		return loader.Work[answer[V]]{
+		t := c.newFetch(key, load, 0, m)
+		return m.work(loader.Work[answer[V]]{
 			Quick: t.lookup, Load: t.run, Patience: c.patience(), Interim: c.opts.LoadSoftTimeout > 0, Need: c.loadNeeds(ctx),
-		}
+		})
 	})
 }
 
 // join finds an answer for one caller, and counts the outcome.
 func (c *Cache[K, V]) join(ctx context.Context, key K, find func() (answer[V], error)) (V, error) {
-	var zero V
 	if !c.gate.enter() {
+		var zero V
 		return zero, ErrClosed
 	}
 	defer c.gate.leave()
+	return c.call(ctx, key, find)
+}
+
+// call is join within the gate.
+func (c *Cache[K, V]) call(ctx context.Context, key K, find func() (answer[V], error)) (V, error) {
+	var zero V
 	if err := ctx.Err(); err != nil {
 		return zero, err
 	}
@@ -279,9 +291,9 @@ func (c *Cache[K, V]) count(ctx context.Context, key K, a answer[V]) {
 // left out: the next one is due soon.
 const maxTouches = 64
 
-// touchLater renews key's TTL in the remote tier, in the background.
-func (c *Cache[K, V]) touchLater(ctx context.Context, key K) {
-	if !c.gate.enter() {
+// touchLater renews the TTLs of keys in the remote tier, in the background.
+func (c *Cache[K, V]) touchLater(ctx context.Context, keys ...K) {
+	if len(keys) == 0 || !c.gate.enter() {
 		return
 	}
 	if c.touching.Add(1) > maxTouches {
@@ -293,11 +305,25 @@ func (c *Cache[K, V]) touchLater(ctx context.Context, key K) {
 	go func() {
 		defer c.gate.leave()
 		defer c.touching.Add(-1)
-		left, err := c.opts.Remote.Touch(ctx, c.remoteKey(key))
+		renewed, err := c.touch(ctx, keys)
+		c.counters.touches.Add(uint64(renewed))
 		if err != nil {
 			c.remoteFailed(ctx, "touch", err)
-		} else if left > 0 {
-			c.counters.touches.Add(1)
 		}
 	}()
+}
+
+func (c *Cache[K, V]) touch(ctx context.Context, keys []K) (renewed int, err error) {
+	if len(keys) == 1 {
+		left, err := c.opts.Remote.Touch(ctx, c.remoteKey(keys[0]))
+		if left > 0 {
+			renewed = 1
+		}
+		return renewed, err
+	}
+	names := make([]string, len(keys))
+	for i, key := range keys {
+		names[i] = c.remoteKey(key)
+	}
+	return c.opts.Remote.TouchMany(ctx, names)
 }

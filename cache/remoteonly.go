@@ -20,8 +20,8 @@ import (
 func (c *Cache[K, V]) nextTurn() uint64 { return c.turns.Add(1) }
 
 // readRemote answers a call of Get.
-func (c *Cache[K, V]) readRemote(ctx context.Context, key K) (answer[V], error) {
-	a, err := c.askRemote(ctx, c.newFetch(key, nil, 0))
+func (c *Cache[K, V]) readRemote(ctx context.Context, key K, m *member[K, V]) (answer[V], error) {
+	a, err := c.askRemote(ctx, c.newFetch(key, nil, 0, m))
 	if a.stale { // another caller's read, which may load
 		return answer[V]{err: ErrMiss, complete: a.complete}, err
 	}
@@ -32,9 +32,9 @@ func (c *Cache[K, V]) readRemote(ctx context.Context, key K) (answer[V], error) 
 // too, if the log was read to its end after the call began and the load's flight can still
 // be joined: then nobody had invalidated the key by that time. Otherwise a load that began
 // after the call has to answer.
-func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.Context, K) (V, error)) (answer[V], error) {
+func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.Context, K) (V, error), m *member[K, V]) (answer[V], error) {
 	asked, start := c.nextTurn(), time.Now()
-	t := c.newFetch(key, load, 0)
+	t := c.newFetch(key, load, 0, m)
 	a, err := c.askRemote(ctx, t)
 	if err != nil || a.entry != nil {
 		return a, err
@@ -49,10 +49,10 @@ func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.C
 		t.budget = c.budgetLess(spent)
 	}
 	for {
-		a, err := c.loads.Do(ctx, key, loader.Work[answer[V]]{
+		a, err := c.loads.Do(ctx, key, m.work(loader.Work[answer[V]]{
 			Load: t.run, Born: c.nextTurn(), NotBefore: notBefore, Patience: remainder(c.patience(), spent),
 			Interim: c.opts.LoadSoftTimeout > 0, Need: c.loadNeeds(ctx),
-		})
+		}))
 		if err != nil || a.entry == nil {
 			return a, err
 		}
@@ -61,7 +61,7 @@ func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.C
 		if current && (a.epoch >= epoch || c.invalidations.EntryValid(a.entry.tags, &a.entry.epoch)) {
 			return a, nil
 		}
-		t, complete, notBefore = c.newFetch(key, load, spent), false, asked
+		t, complete, notBefore = c.newFetch(key, load, spent, m), false, asked
 	}
 }
 
@@ -69,12 +69,18 @@ func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.C
 // here.
 func (c *Cache[K, V]) askRemote(ctx context.Context, t *fetch[K, V]) (answer[V], error) {
 	asked := c.nextTurn()
+	if t.member.in() && c.loads.Settles(t.key) {
+		t.member.leave() // the others do not wait for a fill
+	}
 	t.budget.left -= c.loads.Settle(ctx, t.key, c.patience())
 	work := loader.Work[answer[V]]{
 		Load: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
 			return t.readOnly(ctx, f), nil
 		},
 		Born: c.nextTurn(), NotBefore: asked,
+	}
+	if t.member != nil {
+		work.Joined = t.member.leave
 	}
 	if c.mayLookUp(ctx) {
 		work.Quick = func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error, bool) {

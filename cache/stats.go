@@ -5,7 +5,7 @@ import "sync/atomic"
 // Stats are counts since the Cache was made. LogFollowed, Unconfirmed, AllUnconfirmed,
 // Background, LocalEntries and LocalCost are states of the moment. Each call of Get or
 // GetOrLoad that ends without an error of its context counts once, as a hit of one tier or as
-// a miss.
+// a miss; of GetMany and GetOrLoadMany each key does.
 type Stats struct {
 	LocalHits          uint64 // answered by the local tier with a value
 	LocalNotFoundHits  uint64 // ... with not found

@@ -98,7 +98,8 @@ type MissInfo struct{ Key string }
 
 // LoadInfo describes a load.
 type LoadInfo struct {
-	Key  string
+	Key  string // the first key of a load for GetOrLoadMany
+	Keys int    // how many keys were loaded
 	Took time.Duration
 	Err  error // the loader's own; nil also if the loader panicked
 }

@@ -202,14 +202,16 @@ const pauseAfter = 20 * time.Millisecond
 // revalidateLater loads key in the background, after a caller got the value of e, which is
 // stale, or which draw has picked. Only one caller that got e starts the load, and no more than
 // MaxLoads run and wait.
-func (c *Cache[K, V]) revalidateLater(ctx context.Context, key K, load func(context.Context, K) (V, error), e *entry[V], draw float64) {
+func (c *Cache[K, V]) revalidateLater(ctx context.Context, key K, load func(context.Context, K) (V, error), e *entry[V], draw float64, m *member[K, V]) {
 	if c.loads.Has(key) || !e.replaced.CompareAndSwap(false, true) {
+		m.leave()
 		return
 	}
 	if !c.gate.enter() {
+		m.leave()
 		return
 	}
-	if int(c.revalidating.Add(1)) > c.opts.MaxLoads {
+	if m == nil && int(c.revalidating.Add(1)) > c.opts.MaxLoads {
 		c.revalidating.Add(-1)
 		e.replaced.Store(false)
 		c.gate.leave()
@@ -218,10 +220,12 @@ func (c *Cache[K, V]) revalidateLater(ctx context.Context, key K, load func(cont
 	pause := c.opts.StalePause // also if the load panics, which leaves no stand-in
 	end := sync.OnceFunc(func() {
 		time.AfterFunc(pause, func() { e.replaced.Store(false) })
-		c.revalidating.Add(-1)
+		if m == nil {
+			c.revalidating.Add(-1)
+		}
 		c.gate.leave()
 	})
-	t := c.newFetch(key, load, 0)
+	t := c.newFetch(key, load, 0, m)
 	t.background, t.draw = true, draw
 	work := loader.Work[answer[V]]{Born: c.invalidations.Epoch(), Patience: c.patience(), Interim: c.opts.LoadSoftTimeout > 0}
 	if c.opts.RemoteOnly {
@@ -242,10 +246,11 @@ func (c *Cache[K, V]) revalidateLater(ctx context.Context, key K, load func(cont
 		defer c.logPanic(ctx)
 		defer func() {
 			if !began.Load() { // another load of the key went on
+				m.leave()
 				end()
 			}
 		}()
-		_, _ = c.loads.Do(ctx, key, work)
+		_, _ = c.loads.Do(ctx, key, m.work(work))
 	}()
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -16,6 +17,15 @@ var ErrGoexit = errors.New("loader: the load called runtime.Goexit")
 type Panic struct {
 	Value any    // the value that the load panicked with
 	Stack []byte // the stack of the load's goroutine, as debug.Stack prints it
+}
+
+// NewPanic returns the Panic of a load that has panicked with value, for the function that
+// recovers it. A value that is a Panic, of a load within that load, is returned as it is.
+func NewPanic(value any) *Panic {
+	if p, is := value.(*Panic); is {
+		return p
+	}
+	return &Panic{Value: value, Stack: debug.Stack()}
 }
 
 // Error returns the value and the stack of the load's goroutine.

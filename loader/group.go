@@ -2,9 +2,10 @@ package loader
 
 import (
 	"context"
-	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/nearside-go/nearside/internal/stack"
 )
 
 // Group runs one load at a time for each key, and shares the result among the callers that
@@ -46,6 +47,10 @@ type Work[V any] struct {
 	// flight replaces it.
 	Patience time.Duration
 
+	// Joined is called when the caller joins a flight of another caller, or waits for the end
+	// of one, unless Joined is nil.
+	Joined func()
+
 	// Need is how long before the end of its ctx a caller urges the flight: see
 	// Flight.WhenUrged. 0 means never. A ctx without a deadline urges no flight.
 	Need time.Duration
@@ -65,6 +70,9 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (V, error) {
 		interim := f.interim
 		if role == waiter && f.early() {
 			interim = nil // for callers that came before
+		}
+		if role != leader && work.Joined != nil {
+			work.Joined()
 		}
 		switch role {
 		case settler:
@@ -185,7 +193,7 @@ func (g *Group[K, V]) start(ctx context.Context, key K, f *Flight[V], work Work[
 	}
 	ctx, f.cancel = context.WithCancel(ctx)
 	g.running.Go(func() {
-		growStack()
+		stack.Grow()
 		defer f.cancel()
 		g.run(ctx, key, f, func(ctx context.Context, f *Flight[V]) (V, error, bool) {
 			value, err := work.Load(ctx, f)
@@ -193,21 +201,6 @@ func (g *Group[K, V]) start(ctx context.Context, key K, f *Flight[V], work Work[
 		})
 	})
 }
-
-// growStack makes the stack of a new goroutine as large as a load needs it. Every growth of a
-// stack copies the stack, which is cheapest while the stack is almost empty: left to itself it
-// grew in the depth of each load, for a quarter of the time that a load's flight took.
-//
-//go:noinline
-func growStack() {
-	var needed [stackOfLoad]byte
-	keep(&needed)
-}
-
-const stackOfLoad = 5 << 10
-
-//go:noinline
-func keep(*[stackOfLoad]byte) {}
 
 // run calls try to find the flight's result, and reports whether the flight has ended: with
 // a result, a panic or the end of the goroutine.
@@ -222,7 +215,7 @@ func (g *Group[K, V]) run(ctx context.Context, key K, f *Flight[V], try func(con
 		g.remove(key, f)
 		defer close(f.over)
 		if p != nil {
-			f.deliverPanic(&Panic{Value: p, Stack: debug.Stack()})
+			f.deliverPanic(NewPanic(p))
 			return
 		}
 		var zero V
@@ -309,6 +302,14 @@ func (g *Group[K, V]) Has(key K) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.flights[key] != nil
+}
+
+// Settles reports whether key has a flight that Settle would wait for.
+func (g *Group[K, V]) Settles(key K) bool {
+	g.mu.Lock()
+	f := g.flights[key]
+	g.mu.Unlock()
+	return f != nil && f.delivered()
 }
 
 // Interim reports whether key has a flight whose load goes on after DeliverInterim.

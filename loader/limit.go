@@ -30,7 +30,7 @@ type inside struct{ *Limit }
 // place. Otherwise loads that load could all wait at once for places that their own callers
 // hold.
 func (l *Limit) Run(ctx context.Context, load func(context.Context)) error {
-	if ctx.Value(inside{l}) != nil {
+	if l.isInside(ctx) {
 		load(ctx)
 		return nil
 	}
@@ -45,11 +45,13 @@ func (l *Limit) Run(ctx context.Context, load func(context.Context)) error {
 // Outside returns ctx for a load that outlives the load whose context ctx is made from: a Run
 // with the result takes a place.
 func (l *Limit) Outside(ctx context.Context) context.Context {
-	if ctx.Value(inside{l}) == nil {
+	if !l.isInside(ctx) {
 		return ctx
 	}
 	return context.WithValue(ctx, inside{l}, nil)
 }
+
+func (l *Limit) isInside(ctx context.Context) bool { return ctx.Value(inside{l}) != nil }
 
 // Place is a place within a Limit, for one load. Its holder calls Run or Leave, once.
 type Place struct {
@@ -57,10 +59,21 @@ type Place struct {
 	free  bool // occupies no place, as a Run within a Run does not
 }
 
-// Try returns a place if one is free at once, and nil otherwise. With the context of a
+// Wait waits for a place. If ctx ends first, Wait returns ctx's error. With the context of a
 // load, or one made from that context, the place costs nothing, as in Run.
+func (l *Limit) Wait(ctx context.Context) (*Place, error) {
+	if l.isInside(ctx) {
+		return &Place{l, true}, nil
+	}
+	if err := l.slots.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	return &Place{l, false}, nil
+}
+
+// Try is Wait that does not wait: it returns nil if no place is free at once.
 func (l *Limit) Try(ctx context.Context) *Place {
-	if ctx.Value(inside{l}) != nil {
+	if l.isInside(ctx) {
 		return &Place{l, true}
 	}
 	if !l.slots.TryAcquire(1) {
@@ -73,8 +86,13 @@ func (l *Limit) Try(ctx context.Context) *Place {
 // the end of ctx, and returns nil.
 func (p *Place) Run(ctx context.Context, load func(context.Context)) error {
 	defer p.Leave()
-	load(context.WithValue(ctx, inside{p.limit}, true))
+	load(p.Within(ctx))
 	return nil
+}
+
+// Within returns the context of a load in the place, which the caller gives back itself.
+func (p *Place) Within(ctx context.Context) context.Context {
+	return context.WithValue(ctx, inside{p.limit}, true)
 }
 
 // Leave gives the place back.

@@ -129,7 +129,7 @@ func inTurn[T any](ctx context.Context, b *breaker, command func(context.Context
 		case b.places <- struct{}{}: // the first to wait is the first to get a place
 		case <-bounded.Done():
 			var zero T
-			if err := ctx.Err(); err != nil {
+			if err := ctx.Err(); err != nil && context.Cause(ctx) != remote.ErrBudget {
 				return zero, err
 			}
 			return zero, errNoPlace

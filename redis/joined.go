@@ -74,13 +74,7 @@ func (j *joined) enter(r recordRead) (waits *joinedRead) {
 func (j *joined) leave(largest int, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	switch {
-	case largest > 0:
-		j.returned++
-		j.size = max(largest, j.size-j.size/16)
-	case err != errStarved && err != errNoPlace:
-		j.silent++
-	}
+	j.noteLocked(largest, err)
 	j.trips--
 	share := j.atOnceLocked()
 	for len(j.queue) > 0 {
@@ -92,6 +86,23 @@ func (j *joined) leave(largest int, err error) {
 		if share > 1 {
 			return
 		}
+	}
+}
+
+// note notes the end of a round trip that is none of j's: see leave.
+func (j *joined) note(largest int, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.noteLocked(largest, err)
+}
+
+func (j *joined) noteLocked(largest int, err error) {
+	switch {
+	case largest > 0:
+		j.returned++
+		j.size = max(largest, j.size-j.size/16)
+	case err != errStarved && err != errNoPlace:
+		j.silent++
 	}
 }
 
@@ -154,7 +165,7 @@ func (s *Store) sendJoined(batch []*joinedRead) {
 		for i, r := range batch {
 			reads[i] = r.recordRead
 		}
-		replies, err := s.readRecords(ctx, reads)
+		replies, err := s.readRecords(ctx, reads, s.joined.leave)
 		for i, r := range batch {
 			if r.err = err; err == nil {
 				r.rec, r.err = replies[i].rec, replies[i].err

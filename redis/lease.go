@@ -31,42 +31,63 @@ type lease struct {
 // Lease takes the lease of key, if there is no record, or only the one that replace names.
 // Otherwise Lease returns the record that stands.
 func (s *Store) Lease(ctx context.Context, key string, hold time.Duration, replace []byte) (remote.Lease, remote.Record, error) {
-	key = s.redisKey(key)
-	asked, record := time.Now(), newLease()
-	taken, rest, err := s.evalList(ctx, leaseScript, key, record, millis(s.opts.LeaseTTL), replace)
-	if err != nil {
-		s.clearAsked(key, record, err)
-		return nil, remote.Record{}, err
-	}
-	if taken {
-		l, err := s.newLease(key, record, hold, s.opts.LeaseTTL/3, rest)
-		return l, remote.Record{}, err
-	}
-	rec, err := standing(key, rest)
-	rec.Asked = asked
-	return nil, rec, err
+	return s.lease(ctx, remote.LeaseAsk{Key: key, Replace: replace}, hold)
 }
 
 // LeaseBeside takes the lease of the value that version names, and leaves the value.
 // Otherwise it returns the record that stands. If another load has the lease, that is no more
 // than the version, and Leased.
 func (s *Store) LeaseBeside(ctx context.Context, key string, hold time.Duration, version []byte) (remote.Lease, remote.Record, error) {
-	key = s.redisKey(key)
-	asked, record := time.Now(), newLease()
-	taken, rest, err := s.evalList(ctx, leaseBesideScript, key, record, millis(s.opts.LeaseTTL), version)
+	return s.lease(ctx, remote.LeaseAsk{Key: key, Replace: version, Beside: true}, hold)
+}
+
+func (s *Store) lease(ctx context.Context, ask remote.LeaseAsk, hold time.Duration) (remote.Lease, remote.Record, error) {
+	a := s.asking(ask)
+	script, args := a.script(s.opts.LeaseTTL)
+	taken, rest, err := s.evalList(ctx, script, a.key, args...)
+	got := s.leased(a, hold, taken, rest, err)
+	return got.Lease, got.Record, got.Err
+}
+
+// asking is a request for a lease on its way to Redis.
+type asking struct {
+	remote.LeaseAsk
+	key    string // in Redis
+	record []byte
+	asked  time.Time
+}
+
+func (s *Store) asking(ask remote.LeaseAsk) asking {
+	return asking{ask, s.redisKey(ask.Key), newLease(), time.Now()}
+}
+
+func (a asking) script(ttl time.Duration) (*goredis.Script, []any) {
+	script := leaseScript
+	if a.Beside {
+		script = leaseBesideScript
+	}
+	return script, []any{a.record, millis(ttl), a.Replace}
+}
+
+// leased returns the outcome of a request for a lease.
+func (s *Store) leased(a asking, hold time.Duration, taken bool, rest []any, err error) (got remote.Reply) {
 	switch {
 	case err != nil:
-		s.clearAsked(key, record, err)
-		return nil, remote.Record{}, err
+		s.clearAsked(a.key, a.record, err)
+		got.Err = err
 	case taken:
-		l, err := s.newLease(key, record, hold, s.opts.LeaseTTL/12, rest) // the value may end soon
-		return l, remote.Record{}, err
-	case len(rest) == 0:
-		return nil, remote.Record{State: remote.StateValue, Version: version, Leased: true}, nil
+		first := s.opts.LeaseTTL / 3
+		if a.Beside {
+			first = s.opts.LeaseTTL / 12 // the value may end soon
+		}
+		got.Lease, got.Err = s.newLease(a.key, a.record, hold, first, rest)
+	case a.Beside && len(rest) == 0:
+		got.Record = remote.Record{State: remote.StateValue, Version: a.Replace, Leased: true}
+	default:
+		got.Record, got.Err = standing(a.key, rest)
+		got.Record.Asked = a.asked
 	}
-	rec, err := standing(key, rest)
-	rec.Asked = asked
-	return nil, rec, err
+	return got
 }
 
 // standing returns the record in the way of a lease.
@@ -194,18 +215,44 @@ func (l *lease) end() {
 // record. Of an unchanged value only the first bytes are sent.
 func (l *lease) Fill(ctx context.Context, f remote.Fill) (held bool, err error) {
 	l.end()
+	w := l.prepare(f)
+	script, args := w.first()
+	held, rest, err := l.s.evalList(ctx, script, l.key, args...)
+	return l.filled(ctx, w, held, rest, err)
+}
+
+// filling is a value on its way into Redis.
+type filling struct {
+	l        *lease
+	value    []byte
+	deadline int64 // on Redis' clock
+	ttl      int64
+	window   int64
+	unsent   bool // only the first bytes of the value need be sent
+}
+
+func (l *lease) prepare(f remote.Fill) filling {
 	deadline := l.granted + millis(f.MaxAge)
 	value := encodeValue(l.key, f, deadline)
-	store := func(script *goredis.Script, bytes []byte) (held bool, rest []any, err error) {
-		return l.s.evalList(ctx, script, l.key, l.record, bytes, millisOrNone(f.TTL), deadline, millisOrNone(f.Window))
+	return filling{l, value, deadline, millisOrNone(f.TTL), millisOrNone(f.Window), f.Unchanged && replaceable(value)}
+}
+
+// first returns the script to try first, and its arguments.
+func (w filling) first() (*goredis.Script, []any) {
+	if w.unsent {
+		return keepScript, w.args(w.value[:renewalEnd])
 	}
-	script, bytes := fillScript, value
-	if f.Unchanged && replaceable(value) {
-		script, bytes = keepScript, value[:renewalEnd]
-	}
-	held, rest, err := store(script, bytes)
+	return fillScript, w.args(w.value)
+}
+
+func (w filling) args(bytes []byte) []any {
+	return []any{w.l.record, bytes, w.ttl, w.deadline, w.window}
+}
+
+// filled returns the outcome of a fill whose first script has replied.
+func (l *lease) filled(ctx context.Context, w filling, held bool, rest []any, err error) (bool, error) {
 	if err == nil && len(rest) > 0 && rest[0] == int64(0) { // the value has ended, and its lease stands
-		held, rest, err = store(fillScript, value)
+		held, rest, err = l.s.evalList(ctx, fillScript, l.key, w.args(w.value)...)
 	}
 	if err != nil || len(rest) == 0 {
 		return held, err
@@ -228,6 +275,11 @@ func millisOrNone(d time.Duration) int64 {
 func (l *lease) Release(ctx context.Context) (held bool, err error) {
 	l.end()
 	stood, err := l.s.evalInt(ctx, releaseScript, l.key, l.record)
+	return l.released(stood, err)
+}
+
+// released returns the outcome of a release.
+func (l *lease) released(stood int64, err error) (held bool, _ error) {
 	if err != nil {
 		l.s.clear(l.key, l.record)
 	}

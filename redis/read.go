@@ -71,7 +71,7 @@ func (s *Store) read(ctx context.Context, r recordRead) (reply recordReply, aske
 			return reply, false, err
 		}
 	}
-	replies, err := s.readRecords(ctx, []recordRead{r})
+	replies, err := s.readRecords(ctx, []recordRead{r}, s.joined.leave)
 	if err != nil {
 		return reply, r.lease != nil, err
 	}
@@ -97,8 +97,9 @@ type recordReply struct {
 }
 
 // readRecords makes all reads in one round trip. Then, for the reads that confirm, it waits
-// within the budget for the log's reader to catch up. Its error applies to all reads.
-func (s *Store) readRecords(ctx context.Context, reads []recordRead) ([]recordReply, error) {
+// within the budget for the log's reader to catch up. Its error applies to all reads. On one
+// server it calls back when the round trip is over, with the size of the largest record.
+func (s *Store) readRecords(ctx context.Context, reads []recordRead, back func(int, error)) ([]recordReply, error) {
 	start := time.Now()
 	c := s.circuitOf(reads[0].key) // of all reads: in a Cluster there is only one
 	looked := s.lookApart(ctx, reads[0], c)
@@ -106,7 +107,7 @@ func (s *Store) readRecords(ctx context.Context, reads []recordRead) ([]recordRe
 		return s.readTrip(ctx, reads, looked == nil)
 	})
 	if s.single {
-		s.joined.leave(got.largest(err), err)
+		back(got.largest(err), err)
 	}
 	if len(reads) == 1 && err != nil || got.replies == nil {
 		return nil, err
@@ -218,11 +219,16 @@ func isWrongType(err error) bool {
 
 // Bounds of the pauses between two reads of a Wait. A pause is a 32nd of the time waited so
 // far, within these bounds, plus or minus a half. So the pauses prolong a wait by a few per
-// cent, and a long wait costs few reads.
+// cent, and a long wait costs few reads. Where a Store has many waits at once, as when two
+// instances want the same thousand keys, all pauses are longer, so that the waits together
+// cost no more than those of a few.
 const (
 	minPause      = time.Millisecond
 	maxPause      = 25 * time.Millisecond
 	pauseFraction = 32
+
+	fewWaits  = 32
+	maxPauses = 200 * time.Millisecond
 )
 
 // Wait reads key from time to time, until key is in another state than leased, or the holder
@@ -230,12 +236,15 @@ const (
 // knows whether the holder may. When ctx ends during a read, Wait first completes that read.
 func (s *Store) Wait(ctx context.Context, key string) (remote.Record, error) {
 	start := time.Now()
+	defer s.waits.Add(-1)
+	s.waits.Add(1)
 	var lease watch
 	for {
 		if !s.circuitOf(s.redisKey(key)).writes.allows() {
 			return remote.Record{}, remote.ErrUnavailable
 		}
 		pause := min(max(time.Since(start)/pauseFraction, minPause), maxPause)
+		pause = min(pause*time.Duration(1+s.waits.Load()/fewWaits), maxPauses)
 		select {
 		case <-time.After(pause/2 + rand.N(pause)):
 		case <-ctx.Done():

@@ -41,6 +41,8 @@ type Store struct {
 	logs    []*partition
 	opts    Options
 	joined  joined
+	sizes   sizes
+	waits   atomic.Int32 // for leases of others
 	outage  *outage
 	nodes   nodes
 

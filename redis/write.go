@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -157,10 +158,12 @@ type batch struct {
 // scripts are the scripts whose source a server has received.
 type scripts struct{ sync.Map }
 
-// eval adds a script that works on key, and returns the command of the script.
+// eval adds a script that works on key, and returns the command of the script. One server gets
+// the source of a script that it has not carried out yet, once in a batch: it has the script
+// when it comes to the next command.
 func (b *batch) eval(script *goredis.Script, key string, args ...any) *goredis.Cmd {
 	source := b.source
-	if !source && b.known != nil {
+	if !source && b.known != nil && !slices.Contains(b.used, script) {
 		_, known := b.known.Load(script)
 		source = !known
 		b.used = append(b.used, script)

@@ -111,6 +111,11 @@ var checks = []struct {
 	{"a unguard removes what stands", (*suite).unguardRemoves},
 	{"a unguard with a hold", (*suite).unguardHolds},
 	{"a guard of many", (*suite).guardOfMany},
+	{"many at once", (*suite).manyTogether},
+	{"each of many has its outcome", (*suite).manyApart},
+	{"leases of many stale values", (*suite).manyBeside},
+	{"many touches", (*suite).manyTouches},
+	{"an ended context, of many", (*suite).manyEnded},
 }
 
 // suite is one check while it runs.

@@ -102,45 +102,56 @@ func (l *lease) end() {
 // Fill replaces the lease with a value, if it stands.
 func (l *lease) Fill(ctx context.Context, f remote.Fill) (held bool, err error) {
 	l.end()
-	err = l.r.do(ctx, "fill", func(s *Server) {
-		if l.standsLocked() == nil {
-			return
-		}
-		held = true
-		value := remote.Record{State: remote.StateValue, Payload: f.Payload, NotFound: f.NotFound, TTL: f.TTL,
-			Window: f.Window, LoadTime: f.LoadTime, Stamp: f.Stamp, Tags: f.Tags}
-		deadline := l.granted.Add(f.MaxAge)
-		ttl := min(f.TTL, time.Until(deadline))
-		if ttl <= 0 {
-			s.removeLocked(l.key)
-			return
-		}
-		s.putLocked(l.key, record{Record: value, deadline: deadline}, ttl+min(f.Window, math.MaxInt64-ttl))
-	})
+	err = l.r.do(ctx, "fill", func(*Server) { held = l.fillLocked(f) })
 	if errors.Is(err, ErrFull) {
-		l.r.server.mu.Lock()
-		defer l.r.server.mu.Unlock()
-		if held = l.standsLocked() != nil; held {
-			l.r.server.removeLocked(l.key)
-		}
-		return held, err
+		return l.noRoom(), err
 	}
 	return held && err == nil, err
+}
+
+func (l *lease) fillLocked(f remote.Fill) (held bool) {
+	if l.standsLocked() == nil {
+		return false
+	}
+	s := l.r.server
+	value := remote.Record{State: remote.StateValue, Payload: f.Payload, NotFound: f.NotFound, TTL: f.TTL,
+		Window: f.Window, LoadTime: f.LoadTime, Stamp: f.Stamp, Tags: f.Tags}
+	deadline := l.granted.Add(f.MaxAge)
+	ttl := min(f.TTL, time.Until(deadline))
+	if ttl <= 0 {
+		s.removeLocked(l.key)
+		return true
+	}
+	s.putLocked(l.key, record{Record: value, deadline: deadline}, ttl+min(f.Window, math.MaxInt64-ttl))
+	return true
+}
+
+// noRoom removes the lease, or the value that has it, because a fill has failed with ErrFull.
+func (l *lease) noRoom() (held bool) {
+	l.r.server.mu.Lock()
+	defer l.r.server.mu.Unlock()
+	if held = l.standsLocked() != nil; held {
+		l.r.server.removeLocked(l.key)
+	}
+	return held
 }
 
 // Release gives the lease up.
 func (l *lease) Release(ctx context.Context) (held bool, err error) {
 	l.end()
-	err = l.r.do(ctx, "release", func(s *Server) {
-		rec := l.standsLocked()
-		if held = rec != nil; !held {
-			return
-		}
-		if rec.State == remote.StateValue {
-			rec.renewal, rec.until = 0, time.Time{}
-		} else {
-			s.removeLocked(l.key)
-		}
-	})
+	err = l.r.do(ctx, "release", func(*Server) { held = l.releaseLocked() })
 	return held && err == nil, err
+}
+
+func (l *lease) releaseLocked() (held bool) {
+	rec := l.standsLocked()
+	switch {
+	case rec == nil:
+		return false
+	case rec.State == remote.StateValue:
+		rec.renewal, rec.until = 0, time.Time{}
+	default:
+		l.r.server.removeLocked(l.key)
+	}
+	return true
 }

@@ -66,6 +66,8 @@ func (s *Server) Remote() *Remote {
 //
 //   - "get", "wait", "lease", "seize", "fill", "release", "touch", "tags" and "end", for
 //     the methods of those names. "get" includes GetOrLease, and "tags" is TagPositions.
+//     A method for many keys is one command: GetMany a "get", LeaseMany a "lease", EndMany a
+//     "fill" or, without a fill, a "release", and TouchMany a "touch".
 //   - "renew", the renewal of a lease.
 //   - "record", a change of the positions of tags, by InvalidateTags or RecordTags.
 //   - "delete", the change of records by Invalidate or Unguard; and "guard", by Guard.
@@ -200,41 +202,17 @@ func (r *Remote) Wait(ctx context.Context, key string) (remote.Record, error) {
 
 // Lease takes the lease of key, if there is no record, or the one that replace names.
 func (r *Remote) Lease(ctx context.Context, key string, hold time.Duration, replace []byte) (remote.Lease, remote.Record, error) {
-	var rec remote.Record
-	var l *lease
-	err := r.do(ctx, "lease", func(s *Server) {
-		rec = s.recordLocked(key)
-		if rec.State == remote.StateAbsent || (len(replace) == 8 && string(rec.Version) == string(replace)) {
-			rec, l = remote.Record{}, r.grantLocked(key)
-		}
-	})
-	if err != nil || l == nil {
-		return nil, rec, err
-	}
-	l.keep(hold, r.server.leaseTTL()/3)
-	return l, rec, nil
+	return r.lease(ctx, remote.LeaseAsk{Key: key, Replace: replace}, hold)
+}
+
+func (r *Remote) lease(ctx context.Context, ask remote.LeaseAsk, hold time.Duration) (remote.Lease, remote.Record, error) {
+	got := r.LeaseMany(ctx, []remote.LeaseAsk{ask}, hold)[0]
+	return got.Lease, got.Record, got.Err
 }
 
 // LeaseBeside takes the lease of the value that version names.
 func (r *Remote) LeaseBeside(ctx context.Context, key string, hold time.Duration, version []byte) (remote.Lease, remote.Record, error) {
-	var rec remote.Record
-	var l *lease
-	err := r.do(ctx, "lease", func(s *Server) {
-		rec = s.recordLocked(key)
-		if rec.State != remote.StateValue || string(rec.Version) != string(version) || rec.Window == 0 && rec.LoadTime == 0 {
-			return
-		}
-		if value := s.records[key]; time.Now().Before(value.until) {
-			rec.Leased = true
-		} else {
-			l = r.grantBesideLocked(key, value)
-		}
-	})
-	if err != nil || l == nil {
-		return nil, rec, err
-	}
-	l.keep(hold, r.server.leaseTTL()/12) // the value may end soon
-	return l, rec, nil
+	return r.lease(ctx, remote.LeaseAsk{Key: key, Replace: version, Beside: true}, hold)
 }
 
 // Seize takes the lease of key, unless a tombstone stands there.
@@ -284,21 +262,23 @@ func (r *Remote) replace(ctx context.Context, op string, keys []string, change f
 
 // Touch starts the TTL of a value again.
 func (r *Remote) Touch(ctx context.Context, key string) (left time.Duration, err error) {
-	err = r.do(ctx, "touch", func(s *Server) {
-		rec := s.aliveLocked(key)
-		if rec == nil || rec.State != remote.StateValue {
-			return
-		}
-		now := time.Now()
-		expires := now.Add(rec.TTL)
-		if expires.After(rec.deadline) {
-			expires = rec.deadline
-		}
-		end := rec.expires.Add(-rec.Window)
-		if now.Before(end) && expires.After(end) {
-			rec.expires = expires.Add(rec.Window)
-			left = expires.Sub(now)
-		}
-	})
+	err = r.do(ctx, "touch", func(s *Server) { left = s.touchLocked(key) })
 	return left, err
+}
+
+func (s *Server) touchLocked(key string) (left time.Duration) {
+	rec := s.aliveLocked(key)
+	if rec == nil || rec.State != remote.StateValue {
+		return 0
+	}
+	now := time.Now()
+	expires := now.Add(rec.TTL)
+	if expires.After(rec.deadline) {
+		expires = rec.deadline
+	}
+	if end := rec.expires.Add(-rec.Window); !now.Before(end) || !expires.After(end) {
+		return 0
+	}
+	rec.expires = expires.Add(rec.Window)
+	return expires.Sub(now)
 }

@@ -23,7 +23,8 @@ import (
 //   - Keys and tags are any bytes. All keys, or tags, of one call belong to one cache.
 //   - All methods are safe for concurrent use.
 //   - A method returns within the Budget, whatever the state of the server. The exceptions
-//     are Wait, and calls with more than some hundred keys or tags.
+//     are Wait, and calls with more than some hundred keys or tags: while the server answers,
+//     they may take longer.
 //   - A call whose context has already ended changes nothing, and returns an error. After
 //     any other error the command may have been carried out, unless the error is
 //     ErrUnavailable.
@@ -115,6 +116,7 @@ type Tier interface {
 	// at each key, for at least hold. Unguard may be repeated.
 	Unguard(ctx context.Context, token Token, keys []string, hold time.Duration) error
 
+	Many
 	Log
 }
 

@@ -22,7 +22,7 @@ type client struct {
 
 // storage is the part of a cache that a client uses.
 type storage interface {
-	read(ctx context.Context, key string) (int64, error)
+	read(ctx context.Context, keys ...string) (map[string]int64, error)
 	invalidate(ctx context.Context, keys ...string) error
 	invalidateTag(ctx context.Context, tag string) error
 	invalidateAll(ctx context.Context) error
@@ -38,13 +38,18 @@ const (
 func (c *client) readOn(ctx context.Context) error {
 	keys := Keys()
 	for ctx.Err() == nil {
-		key := keys[min(c.random.IntN(len(keys)), c.random.IntN(len(keys)))] // some are hot
+		wanted := []string{c.some(keys)}
+		for c.random.IntN(4) == 0 { // some calls are for several keys
+			wanted = append(wanted, c.some(keys), c.some(keys))
+		}
 		start := history.Now()
-		v, err := c.cache.read(context.Background(), key)
+		found, err := c.cache.read(context.Background(), wanted...)
+		end := history.Now()
 		if err != nil {
 			c.failed.Add(1)
-		} else {
-			c.diary.Reads = append(c.diary.Reads, history.Read{Instance: c.instance, Key: key, Version: v, Start: start, End: history.Now()})
+		}
+		for key, v := range found {
+			c.diary.Reads = append(c.diary.Reads, history.Read{Instance: c.instance, Key: key, Version: v, Start: start, End: end})
 		}
 		if err := c.diary.save(false); err != nil {
 			return err
@@ -52,6 +57,11 @@ func (c *client) readOn(ctx context.Context) error {
 		time.Sleep(time.Duration(c.random.Int64N(int64(readPause))))
 	}
 	return c.diary.save(true)
+}
+
+// some returns one of keys. Some are hot.
+func (c *client) some(keys []string) string {
+	return keys[min(c.random.IntN(len(keys)), c.random.IntN(len(keys)))]
 }
 
 // writeOn writes to random keys until ctx ends.

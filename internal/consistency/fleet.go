@@ -78,8 +78,21 @@ func (c Config) client() goredis.UniversalClient {
 // load reads the source, and then takes up to loadTakes, so that other events can come in
 // between.
 func (s *Source) load(ctx context.Context, key string) (value, error) {
-	v, err := s.Version(ctx, key)
+	found, err := s.loadMany(ctx, []string{key})
+	return found[key], err
+}
+
+// loadMany is load for several keys.
+func (s *Source) loadMany(ctx context.Context, keys []string) (map[string]value, error) {
+	found := make(map[string]value)
+	for _, key := range keys {
+		v, err := s.Version(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		number, _ := strconv.Atoi(strings.TrimLeft(key, "km"))
+		found[key] = value{v, group(number)}
+	}
 	time.Sleep(rand.N(loadTakes))
-	number, _ := strconv.Atoi(strings.TrimLeft(key, "km"))
-	return value{v, group(number)}, err
+	return found, nil
 }

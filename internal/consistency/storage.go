@@ -16,9 +16,20 @@ type near struct {
 	source *Source
 }
 
-func (n near) read(ctx context.Context, key string) (int64, error) {
-	v, err := n.GetOrLoad(ctx, key, n.source.load)
-	return v.Version, err
+func (n near) read(ctx context.Context, keys ...string) (map[string]int64, error) {
+	if len(keys) == 1 {
+		v, err := n.GetOrLoad(ctx, keys[0], n.source.load)
+		if err != nil {
+			return nil, err
+		}
+		return map[string]int64{keys[0]: v.Version}, nil
+	}
+	found, err := n.GetOrLoadMany(ctx, keys, n.source.loadMany)
+	versions := make(map[string]int64)
+	for key, v := range found {
+		versions[key] = v.Version
+	}
+	return versions, err
 }
 
 func (n near) invalidate(ctx context.Context, keys ...string) error {
@@ -42,7 +53,19 @@ type plain struct {
 	source *Source
 }
 
-func (p plain) read(ctx context.Context, key string) (int64, error) {
+func (p plain) read(ctx context.Context, keys ...string) (map[string]int64, error) {
+	versions := make(map[string]int64)
+	for _, key := range keys {
+		v, err := p.readOne(ctx, key)
+		if err != nil {
+			return versions, err
+		}
+		versions[key] = v
+	}
+	return versions, nil
+}
+
+func (p plain) readOne(ctx context.Context, key string) (int64, error) {
 	if v, ok := p.local.Get(key); ok {
 		return v, nil
 	}

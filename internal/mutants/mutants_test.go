@@ -40,8 +40,8 @@ type mutant struct {
 var mutants = []mutant{
 	{"lease check", []change{{
 		"cache/cachetest/lease.go",
-		"		if l.standsLocked() == nil {\n			return\n		}\n		held = true\n",
-		"		held = true\n",
+		"	if l.standsLocked() == nil {\n		return false\n	}\n	s := l.r.server\n",
+		"	s := l.r.server\n",
 	}}, simulate, "stale"},
 	{"lease check on Redis", []change{{
 		"redis/scripts/fill.lua", "if not leased(ARGV[1]) then return {0} end", "",
@@ -271,9 +271,30 @@ var onRedis = []mutant{
 	}}, tests("TestLocalTTLBoundsWhatAHalfOpenLogLeaves"), "after the invalidation"},
 }
 
+// many are of calls with many keys.
+var many = []mutant{
+	{"the order of the keys of a load", []change{{
+		"cache/together.go", "return a.at - b.at })\n	keys :=", "return b.at - a.at })\n	keys :=",
+	}}, []string{"./cache", "-run", "TestManyKeysAreLoadedOnceInTheirOrder"}, "loads of"},
+	{"leaving the others to wait for a lease", []change{{
+		"cache/load.go", "	t.leaveOthers()\n", "",
+	}}, []string{"./cache", "-run", "TestOfManyOnlyOneWaits"}, "loads of"},
+	{"leaving the others to another caller's flight", []change{{
+		"cache/together.go", "	w.Joined = m.leave\n", "",
+	}}, []string{"./cache", "-run", "TestALoadOfManyJoinsOthers"}, "loads of"},
+	{"the place of a load of many", []change{{
+		"cache/together.go", "	if !has {\n", "	if has = true; !has {\n",
+	}, {
+		"cache/together.go", "	ctx = g.place.Within(ctx)\n", "",
+	}}, []string{"./cache", "-run", "TestALoadOfManyTakesOnePlace"}, "three loads in two places"},
+	{"no further part after silence", []change{{
+		"redis/many.go", "if err == nil || !isSilence(err) {", "if true {",
+	}}, tests("TestManyKeysCostAHungRedisOneBudget"), "a call with 2,500 keys"},
+}
+
 // TestMutantsAreFound takes minutes, and so runs only with -mutants.
 func TestMutantsAreFound(t *testing.T) {
-	for _, m := range slices.Concat(mutants, windows, onRedis) {
+	for _, m := range slices.Concat(mutants, windows, many, onRedis) {
 		t.Run(m.guard, func(t *testing.T) {
 			overlay := mutate(t, m.changes)
 			if !*run {

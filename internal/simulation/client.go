@@ -27,8 +27,10 @@ func (i *instance) run() {
 
 func (i *instance) act(log *history.Client) {
 	switch n := i.w.intN(100); {
-	case n < 84:
+	case n < 72:
 		i.read(log, i.w.intN(keys))
+	case n < 84:
+		i.readMany(log)
 	case n < 90:
 		i.write(log, []int{i.w.intN(keys - mutated)}, func(ctx context.Context, written []int) error { return i.cache.Invalidate(ctx, written...) })
 	case n < 93:
@@ -44,18 +46,41 @@ func (i *instance) act(log *history.Client) {
 	}
 }
 
-func (i *instance) read(log *history.Client, key int) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second+i.w.upTo(time.Second))
-	defer cancel()
-	if i.w.intN(20) == 0 { // an impatient caller
-		var leave context.CancelFunc
-		ctx, leave = context.WithTimeout(ctx, i.w.upTo(8*time.Millisecond))
-		defer leave()
+// patience returns the context of a read. Some callers are impatient.
+func (i *instance) patience() (context.Context, context.CancelFunc) {
+	if i.w.intN(20) == 0 {
+		return context.WithTimeout(context.Background(), i.w.upTo(8*time.Millisecond))
 	}
+	return context.WithTimeout(context.Background(), time.Second+i.w.upTo(time.Second))
+}
+
+func (i *instance) read(log *history.Client, key int) {
+	ctx, cancel := i.patience()
+	defer cancel()
 	start := i.w.now()
 	v, err := i.cache.GetOrLoad(ctx, key, i.w.load)
 	if err == nil {
 		log.Read(history.Read{Instance: i.number, Key: keyName(key), Version: v.Version, Start: start, End: i.w.now()})
+	}
+}
+
+// readMany reads some keys at once, or looks them up.
+func (i *instance) readMany(log *history.Client) {
+	ctx, cancel := i.patience()
+	defer cancel()
+	var wanted []int
+	for range 1 + i.w.intN(keys) {
+		wanted = append(wanted, i.w.intN(keys))
+	}
+	start, found := i.w.now(), map[int]value(nil)
+	if i.w.intN(5) == 0 {
+		found, _ = i.cache.GetMany(ctx, wanted)
+	} else {
+		found, _ = i.cache.GetOrLoadMany(ctx, wanted, i.w.loadMany)
+	}
+	end := i.w.now()
+	for key, v := range found {
+		log.Read(history.Read{Instance: i.number, Key: keyName(key), Version: v.Version, Start: start, End: end})
 	}
 }
 

@@ -83,9 +83,22 @@ func group(i int) string { return fmt.Sprintf("g%d", i%groups) }
 // load reads the source, with a random delay before and after. It reports that the previous
 // value is not modified where it knows that value.
 func (w *world) load(ctx context.Context, key int) (value, error) {
+	found, err := w.loadMany(ctx, []int{key})
+	v := found[key]
+	if old, ok := cache.Previous[value](ctx); err == nil && ok && old == v {
+		return value{}, cache.ErrNotModified
+	}
+	return v, err
+}
+
+// loadMany reads the source for several keys at once.
+func (w *world) loadMany(_ context.Context, keys []int) (map[int]value, error) {
 	time.Sleep(w.upTo(3 * time.Millisecond))
+	found := make(map[int]value)
 	w.source.Lock()
-	v := value{w.versions[key], key}
+	for _, key := range keys {
+		found[key] = value{w.versions[key], key}
+	}
 	w.source.Unlock()
 	slow := 3 * time.Millisecond
 	if w.intN(10) == 0 {
@@ -93,12 +106,9 @@ func (w *world) load(ctx context.Context, key int) (value, error) {
 	}
 	time.Sleep(w.upTo(slow))
 	if w.intN(50) == 0 {
-		return v, errors.New("the source failed")
+		return found, errSource
 	}
-	if old, ok := cache.Previous[value](ctx); ok && old == v {
-		return value{}, cache.ErrNotModified
-	}
-	return v, nil
+	return found, nil
 }
 
 // commit gives key its next version.
@@ -127,6 +137,8 @@ type instance struct {
 	dead  bool       // no command of the instance arrives
 	stall time.Duration
 }
+
+var errSource = errors.New("simulation: the source failed")
 
 var errDead = errors.New("simulation: this instance is dead")
 
