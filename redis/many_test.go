@@ -221,15 +221,16 @@ func TestManyKeysWithAnIllNode(t *testing.T) {
 // Redis hangs: a call with more keys than one round trip has costs one budget.
 func TestManyKeysCostAHungRedisOneBudget(t *testing.T) {
 	t.Parallel()
+	const budget = 2 * time.Second // much longer than the work for the keys takes
 	server := redistest.Start(t)
-	c := enter(t, server.Addr(), redis.Options{Timeout: sendable}, cache.Options[string, string]{})
-	src, keys := &lists{}, someKeys("k", 2500)
+	c := enter(t, server.Addr(), redis.Options{Timeout: budget}, cache.Options[string, string]{})
+	src, keys := &lists{}, someKeys("k", 1100)
 	follows(t, c.store)
 	server.Pause()
 	defer server.Resume()
 	start := time.Now()
 	got, err := c.GetOrLoadMany(t.Context(), keys, src.load)
-	within(t, start, sendable+hiccup, "a call with 2,500 keys")
+	within(t, start, budget*7/4, "a call with more keys than one round trip has")
 	if err != nil || len(got) != len(keys) || len(src.calls) != 1 {
 		t.Errorf("GetOrLoadMany returned %d values, %v, after %d loads", len(got), err, len(src.calls))
 	}

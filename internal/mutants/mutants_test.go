@@ -274,22 +274,22 @@ var onRedis = []mutant{
 // many are of calls with many keys.
 var many = []mutant{
 	{"the order of the keys of a load", []change{{
-		"cache/together.go", "return a.at - b.at })\n	keys :=", "return b.at - a.at })\n	keys :=",
+		"cache/together_steps.go", "return a.at - b.at })\n	keys :=", "return b.at - a.at })\n	keys :=",
 	}}, []string{"./cache", "-run", "TestManyKeysAreLoadedOnceInTheirOrder"}, "loads of"},
 	{"leaving the others to wait for a lease", []change{{
 		"cache/load.go", "	t.leaveOthers()\n", "",
 	}}, []string{"./cache", "-run", "TestOfManyOnlyOneWaits"}, "loads of"},
 	{"leaving the others to another caller's flight", []change{{
-		"cache/together.go", "	w.Joined = m.leave\n", "",
+		"cache/member.go", "	w.Joined = m.leave\n", "",
 	}}, []string{"./cache", "-run", "TestALoadOfManyJoinsOthers"}, "loads of"},
 	{"the place of a load of many", []change{{
-		"cache/together.go", "	if !has {\n", "	if has = true; !has {\n",
+		"cache/together_steps.go", "	if !has {\n", "	if has = true; !has {\n",
 	}, {
-		"cache/together.go", "	ctx = g.place.Within(ctx)\n", "",
+		"cache/together_steps.go", "	ctx = g.place.Within(ctx)\n", "",
 	}}, []string{"./cache", "-run", "TestALoadOfManyTakesOnePlace"}, "three loads in two places"},
 	{"no further part after silence", []change{{
 		"redis/many.go", "if err == nil || !isSilence(err) {", "if true {",
-	}}, tests("TestManyKeysCostAHungRedisOneBudget"), "a call with 2,500 keys"},
+	}}, tests("TestManyKeysCostAHungRedisOneBudget"), "a call with more keys"},
 }
 
 // TestMutantsAreFound takes minutes, and so runs only with -mutants.
