@@ -3,6 +3,7 @@ package redis
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -44,7 +45,9 @@ func (s *Store) GetMany(ctx context.Context, keys []string, confirm bool) []remo
 				silence = got[i].Err
 			}
 		}
-		s.sizes.note(keys[part[0]], len(part), bytes, silence != nil)
+		if late := errors.Is(silence, errLate); late || silence == nil { // or nothing was learned
+			s.sizes.note(keys[part[0]], len(part), bytes, late)
+		}
 		return silence
 	}, func(i int, err error) { got[i].Err = err })
 	return got
@@ -143,8 +146,8 @@ func (e evaluated) changed() bool {
 	return e.reply != int64(0)
 }
 
-// evalMany runs a script for each of keys of Redis, which add adds to a batch. size returns how many
-// bytes the arguments of a key's script have, beside the key.
+// evalMany runs a script for each of keys of Redis, which add adds to a batch. size returns how
+// many bytes the arguments of a key's script have, beside the key.
 func (s *Store) evalMany(ctx context.Context, keys []string, size func(int) int, add func(b *batch, i int) *goredis.Cmd) []evaluated {
 	got := make([]evaluated, len(keys))
 	cut := func(part []int) int {
@@ -198,10 +201,10 @@ func (s *Store) evalMany(ctx context.Context, keys []string, size func(int) int,
 	return got
 }
 
-// inParts calls do with parts of keys of Redis, as places in keys: those of different nodes side by side,
-// and those of one node one after the other. cut returns how many of the keys that are left of a
-// node belong to the next part. When do returns an error that means silence, fail is called
-// for the keys of the node that are left.
+// inParts calls do with parts of keys of Redis, as places in keys: those of different nodes side
+// by side, and those of one node one after the other. cut returns how many of the keys that are
+// left of a node belong to the next part. When do returns an error that means silence, fail is
+// called for the keys of the node that are left.
 func (s *Store) inParts(keys []string, cut func([]int) int, do func(*circuit, []int) error, fail func(int, error)) {
 	var nodes sync.WaitGroup
 	of := func(c *circuit, left []int) {
@@ -253,16 +256,16 @@ func (s *sizes) fit(key string, left int) int {
 	return max(1, min(left, readPart, partBytes/max(1, s.of[cacheOf(key)])))
 }
 
-// note notes the result of a part of so many records. A part that was not answered may have been
-// too large: the next one has half as many records.
-func (s *sizes) note(key string, records, bytes int, silence bool) {
+// note notes the result of a part of so many records. A part whose answer came too late may have
+// been too large: the next one has half as many records.
+func (s *sizes) note(key string, records, bytes int, late bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.of == nil {
 		s.of = make(map[string]int)
 	}
 	size := bytes / records
-	if silence {
+	if late {
 		size = min(2*partBytes/records, partBytes)
 	}
 	s.of[cacheOf(key)] = size

@@ -13,8 +13,9 @@ import (
 )
 
 // Batch is a number of members that make steps together. A step begins when every member of
-// the batch waits for a step, or has left the batch, and no step is under way. If members wait for different steps, the
-// first of these steps begins, in the order in which the steps were added.
+// the batch waits for a step, or has left the batch, and no step is under way. If members wait
+// for different steps, the first of these steps begins, in the order in which the steps were
+// added.
 type Batch struct {
 	ctx   context.Context // of all steps, but for its end
 	steps []maker
