@@ -83,8 +83,8 @@ func (s *Store) forget(ctx context.Context, tags []string, why error) error {
 	return err
 }
 
-// TagPositions reads the records of tags in one round trip to each node. The tags are those
-// of one value, and few. Bytes that are not a record count as no record.
+// TagPositions reads the records of tags in one round trip to each node. Bytes that are not
+// a record count as no record.
 func (s *Store) TagPositions(ctx context.Context, tags ...string) ([]*remote.Position, error) {
 	var mu sync.Mutex // guards found
 	found := make(map[string]*remote.Position, len(tags))
@@ -130,7 +130,7 @@ func (s *Store) tagPositions(ctx context.Context, tags []string) ([]*remote.Posi
 
 // RecordTags records the position at for each tag that is recorded at was, or, with a zero
 // was, for each tag without a record. With a zero keep it removes these records. The tags
-// are those of one value, as for TagPositions.
+// are those of one value.
 func (s *Store) RecordTags(ctx context.Context, was, at remote.Position, keep time.Duration, tags ...string) error {
 	stands := ""
 	if was != (remote.Position{}) {

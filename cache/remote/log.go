@@ -69,8 +69,8 @@ type Log interface {
 	// server may have evicted that record, so the caller treats every value that carries
 	// the tag as invalid.
 	//
-	// A cache asks for the tags of one value, at most MaxTags, and for the empty tag of the
-	// whole cache.
+	// A cache asks for the tags of one value, or of the values of a call with many keys, and
+	// for the empty tag of the whole cache: for a few hundred at once.
 	TagPositions(ctx context.Context, tags ...string) ([]*Position, error)
 
 	// RecordTags records the position at for each of tags whose recorded position is was.
