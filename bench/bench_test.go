@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"runtime"
 	"strconv"
 	"testing"
@@ -48,26 +49,39 @@ func must(b *testing.B, err error) {
 	}
 }
 
+// orders are the orders in which keys are read, as indices of keys.
+func orders() map[string][]int {
+	const length = 1 << 16
+	zipf := rand.NewZipf(rand.New(rand.NewPCG(1, 2)), 1.01, 1, keyCount-1)
+	turns, random, skewed := make([]int, length), make([]int, length), make([]int, length)
+	for i := range length {
+		turns[i], random[i], skewed[i] = i&(keyCount-1), rand.IntN(keyCount), int(zipf.Uint64())
+	}
+	return map[string][]int{"": turns, "uniform/": random, "zipf/": skewed, "one-key/": make([]int, length)}
+}
+
 // BenchmarkLocalHit compares GetOrLoad on a key in the local tier, of a cache
 // with a Redis behind it, with Get on a golang-lru.
 func BenchmarkLocalHit(b *testing.B) {
-	for _, goroutines := range []int{1, 8 * runtime.GOMAXPROCS(0)} {
-		b.Run(strconv.Itoa(goroutines)+"-goroutines", func(b *testing.B) {
-			ctx, ks := context.Background(), keys()
-			c, _ := twoTiers(b, cache.Options[string, user]{})
-			bare, err := lru.New[string, user](local.DefaultMaxEntries)
-			must(b, err)
-			for _, k := range ks {
-				_, err := c.GetOrLoad(ctx, k, load)
-				must(b, err)
-				bare.Add(k, sample)
-			}
-			compare(b, goroutines, func(i int) {
-				_, _ = c.GetOrLoad(ctx, ks[i&(keyCount-1)], load)
-			}, func(i int) {
-				_, _ = bare.Get(ks[i&(keyCount-1)])
+	ctx, ks := context.Background(), keys()
+	c, _ := twoTiers(b, cache.Options[string, user]{})
+	bare, err := lru.New[string, user](local.DefaultMaxEntries)
+	must(b, err)
+	for _, k := range ks {
+		_, err := c.GetOrLoad(ctx, k, load)
+		must(b, err)
+		bare.Add(k, sample)
+	}
+	for name, order := range orders() {
+		for _, goroutines := range []int{1, 8 * runtime.GOMAXPROCS(0)} {
+			b.Run(name+strconv.Itoa(goroutines)+"-goroutines", func(b *testing.B) {
+				compare(b, goroutines, func(i int) {
+					_, _ = c.GetOrLoad(ctx, ks[order[i&(len(order)-1)]], load)
+				}, func(i int) {
+					_, _ = bare.Get(ks[order[i&(len(order)-1)]])
+				})
 			})
-		})
+		}
 	}
 }
 

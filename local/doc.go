@@ -18,7 +18,9 @@
 // on different cores seldom wait for each other. The limits hold for the store as a whole:
 // a shard that happens to receive more keys than others may hold more. The evicted entry is
 // the least recently used entry of its shard. It is the least recently used entry of the
-// whole store only in stores so small that they have one shard (below 512 entries).
+// whole store only in stores so small that they have one shard (below 512 entries). In a store
+// of several shards the order is exact to 10 ms: an entry that is read again and again is moved
+// at its first two reads in such a time. Its further reads take no lock.
 //
 // # Time
 //

@@ -215,12 +215,25 @@ func (m *model) run(s *local.Store[string, int], ops []operation) error {
 }
 
 func TestStoreOfOneShardActsAsTheModel(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		o := local.Options{
+	actsAsTheModel(t, func(rt *rapid.T) local.Options {
+		return local.Options{
 			MaxEntries: rapid.SampledFrom([]int{1, 2, 2, 5}).Draw(rt, "MaxEntries"),
 			MaxCost:    rapid.SampledFrom([]int64{0, 0, 10, 20}).Draw(rt, "MaxCost"),
 			TTL:        oneOf(rt, "Options.TTL", 0, 0, 250, 400),
 		}
+	})
+}
+
+// A store of several shards acts as the model as long as it evicts nothing.
+func TestStoreOfSeveralShardsActsAsTheModel(t *testing.T) {
+	actsAsTheModel(t, func(rt *rapid.T) local.Options {
+		return local.Options{TTL: oneOf(rt, "Options.TTL", 0, 0, 250, 400), MaxEntries: 1000}
+	})
+}
+
+func actsAsTheModel(t *testing.T, draw func(*rapid.T) local.Options) {
+	rapid.Check(t, func(rt *rapid.T) {
+		o := draw(rt)
 		ops := rapid.SliceOfN(rapid.Custom(drawOperation), 50, 150).Draw(rt, "operations")
 		var err error
 		synctest.Test(t, func(t *testing.T) {

@@ -13,7 +13,7 @@ type Stats struct {
 
 // Stats returns the store's counts.
 func (s *Store[K, V]) Stats() Stats {
-	st := Stats{Entries: s.Len(), Cost: s.cost.Load()}
+	st := Stats{Entries: s.Len(), Cost: s.cost.Load(), Hits: s.hits.sum()}
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.mu.Lock()

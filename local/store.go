@@ -17,13 +17,17 @@ import (
 // that a value points to. A key that does not equal itself, such as a NaN, would never be
 // found again, so the store does not store it.
 type Store[K comparable, V any] struct {
-	clock   clock
-	seed    maphash.Seed
-	mask    uint64
-	shards  []shard[K, V]
-	limits  Options
+	clock  clock
+	seed   maphash.Seed
+	mask   uint64
+	shards []shard[K, V]
+	hot    hot[K, V]
+	limits Options
+	_      [64]byte // keeps what each Add writes off the cache line of what each read reads
+
 	entries atomic.Int64
 	cost    atomic.Int64
+	hits    hits // those without a lock
 }
 
 // Evicted is an entry that was evicted to make room for another.
@@ -34,7 +38,7 @@ type Evicted[K comparable, V any] struct {
 
 type shard[K comparable, V any] struct {
 	mu      sync.Mutex // guards all below
-	lru     *simplelru.LRU[K, *entry[V]]
+	lru     *simplelru.LRU[K, *entry[K, V]]
 	hits    uint64
 	misses  uint64
 	expired uint64
@@ -43,8 +47,11 @@ type shard[K comparable, V any] struct {
 }
 
 // entry is a value with its lifetime. Its times are those of Store.clock.
-type entry[V any] struct {
+type entry[K comparable, V any] struct {
+	key     K
 	value   V
+	hotAt   atomic.Int64 // the tick in which reads need no lock; 0 if there was none
+	readAt  int64        // the time of the last read
 	cost    int64
 	expires int64
 	window  int64 // the entry is kept from expires on for as long as this
@@ -70,9 +77,12 @@ func New[K comparable, V any](o Options) (*Store[K, V], error) {
 		shards: make([]shard[K, V], n),
 		limits: o,
 	}
+	if n > 1 {
+		s.hot = newHot[K, V](o.MaxEntries)
+	}
 	for i := range s.shards {
 		// The store bounds the size, over all shards: see makeRoom.
-		s.shards[i].lru, _ = simplelru.NewLRU[K, *entry[V]](math.MaxInt, nil)
+		s.shards[i].lru, _ = simplelru.NewLRU[K, *entry[K, V]](math.MaxInt, nil)
 	}
 	return s, nil
 }
@@ -99,8 +109,12 @@ func (s *Store[K, V]) Get(key K) (V, bool) {
 // Lookup is Get that also reports whether the entry is due for renewal by its
 // Lifetime.RenewEvery. Of the callers that look an entry up in one period, one gets due.
 func (s *Store[K, V]) Lookup(key K) (value V, due, ok bool) {
-	now := s.clock.recent()
-	sh := s.shard(key)
+	now, hash := s.clock.recent(), s.hash(key)
+	if e := s.hot.get(key, hash, now); e != nil {
+		s.hits.add()
+		return e.value, false, true
+	}
+	sh := s.shard(hash)
 	sh.mu.Lock()
 	e, ok := sh.lru.Get(key)
 	if !ok {
@@ -108,12 +122,14 @@ func (s *Store[K, V]) Lookup(key K) (value V, due, ok bool) {
 		sh.mu.Unlock()
 		return value, false, false
 	}
-	if now+margin >= e.expires {
+	if now+margin < e.expires {
+		s.hot.heatLocked(e, hash, now)
+	} else {
 		now = s.clock.exact()
 	}
 	if now >= e.expires {
 		if !s.stale(e, now) {
-			s.removeLocked(sh, key, e)
+			s.removeLocked(sh, e, hash)
 			sh.expired++
 		}
 		sh.misses++
@@ -136,7 +152,7 @@ func (s *Store[K, V]) Lookup(key K) (value V, due, ok bool) {
 // Peek is Get without side effects: Peek does not extend the entry's life, does not make
 // the entry more recently used, and is not counted.
 func (s *Store[K, V]) Peek(key K) (value V, ok bool) {
-	sh := s.shard(key)
+	sh := s.shard(s.hash(key))
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e, ok := sh.lru.Peek(key)
@@ -155,7 +171,7 @@ type Stale[V any] struct {
 
 // Stale returns the entry of key if the entry is in its Window. It has no side effects.
 func (s *Store[K, V]) Stale(key K) (stale Stale[V], ok bool) {
-	sh := s.shard(key)
+	sh := s.shard(s.hash(key))
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e, ok := sh.lru.Peek(key)
@@ -170,7 +186,7 @@ func (s *Store[K, V]) Stale(key K) (stale Stale[V], ok bool) {
 }
 
 // stale reports whether an entry that has expired is in its window.
-func (s *Store[K, V]) stale(e *entry[V], now int64) bool {
+func (s *Store[K, V]) stale(e *entry[K, V], now int64) bool {
 	return now < e.expires+e.window && (s.limits.TTL == 0 || now < e.end)
 }
 
@@ -189,10 +205,11 @@ func (s *Store[K, V]) Add(key K, value V, cost int64, life Lifetime) []Evicted[K
 		s.Remove(key)
 		return nil
 	}
-	e := s.newEntry(value, cost, life)
-	sh := s.shard(key)
+	e, hash := s.newEntry(key, value, cost, life), s.hash(key)
+	sh := s.shard(hash)
 	sh.mu.Lock()
 	if old, ok := sh.lru.Peek(key); ok {
+		s.hot.coolLocked(old, hash)
 		s.cost.Add(cost - old.cost)
 	} else {
 		s.cost.Add(cost)
@@ -200,12 +217,12 @@ func (s *Store[K, V]) Add(key K, value V, cost int64, life Lifetime) []Evicted[K
 	}
 	sh.lru.Add(key, e)
 	sh.mu.Unlock()
-	return s.makeRoom(key)
+	return s.makeRoom(key, hash)
 }
 
-func (s *Store[K, V]) newEntry(value V, cost int64, life Lifetime) *entry[V] {
+func (s *Store[K, V]) newEntry(key K, value V, cost int64, life Lifetime) *entry[K, V] {
 	now := s.clock.exact()
-	e := &entry[V]{value: value, cost: cost, window: nanos(life.Window), end: math.MaxInt64, renew: math.MaxInt64}
+	e := &entry[K, V]{key: key, value: value, cost: cost, window: nanos(life.Window), end: math.MaxInt64, renew: math.MaxInt64}
 	if life.MaxAge > 0 {
 		e.end = now + nanos(life.MaxAge)
 	}
@@ -226,11 +243,10 @@ func (s *Store[K, V]) newEntry(value V, cost int64, life Lifetime) *entry[V] {
 // makeRoom evicts until the limits hold again: first the oldest entries of key's shard,
 // then those of the next shards. It never evicts key itself, and holds one shard's lock at
 // a time.
-func (s *Store[K, V]) makeRoom(key K) []Evicted[K, V] {
+func (s *Store[K, V]) makeRoom(key K, hash uint64) []Evicted[K, V] {
 	var evicted []Evicted[K, V]
-	home := maphash.Comparable(s.seed, key)
 	for i := uint64(0); i <= s.mask && s.full(); {
-		sh := &s.shards[(home+i)&s.mask]
+		sh := s.shard(hash + i)
 		k, v, ok := s.evictOldest(sh, key)
 		if !ok {
 			i++
@@ -260,7 +276,7 @@ func (s *Store[K, V]) evictOldest(sh *shard[K, V], spared K) (key K, value V, ok
 	if !ok {
 		return key, value, false
 	}
-	s.forgetLocked(e)
+	s.forgetLocked(e, s.hash(key))
 	sh.evicted++
 	return key, e.value, true
 }
@@ -268,12 +284,13 @@ func (s *Store[K, V]) evictOldest(sh *shard[K, V], spared K) (key K, value V, ok
 // Remove removes the entry of key, and reports whether there was an entry, alive or
 // expired.
 func (s *Store[K, V]) Remove(key K) bool {
-	sh := s.shard(key)
+	hash := s.hash(key)
+	sh := s.shard(hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e, ok := sh.lru.Peek(key)
 	if ok {
-		s.removeLocked(sh, key, e)
+		s.removeLocked(sh, e, hash)
 	}
 	return ok
 }
@@ -284,23 +301,25 @@ func (s *Store[K, V]) Clear() {
 		sh := &s.shards[i]
 		sh.mu.Lock()
 		for _, e, ok := sh.lru.RemoveOldest(); ok; _, e, ok = sh.lru.RemoveOldest() {
-			s.forgetLocked(e)
+			s.forgetLocked(e, s.hash(e.key))
 		}
 		sh.mu.Unlock()
 	}
 }
 
-func (s *Store[K, V]) removeLocked(sh *shard[K, V], key K, e *entry[V]) {
-	sh.lru.Remove(key)
-	s.forgetLocked(e)
+func (s *Store[K, V]) removeLocked(sh *shard[K, V], e *entry[K, V], hash uint64) {
+	sh.lru.Remove(e.key)
+	s.forgetLocked(e, hash)
 }
 
-// forgetLocked subtracts an entry that has left its shard from the totals.
-func (s *Store[K, V]) forgetLocked(e *entry[V]) {
+// forgetLocked ends the reads of an entry that has left its shard, and subtracts it from the
+// totals.
+func (s *Store[K, V]) forgetLocked(e *entry[K, V], hash uint64) {
+	s.hot.coolLocked(e, hash)
 	s.entries.Add(-1)
 	s.cost.Add(-e.cost)
 }
 
-func (s *Store[K, V]) shard(key K) *shard[K, V] {
-	return &s.shards[maphash.Comparable(s.seed, key)&s.mask]
-}
+func (s *Store[K, V]) hash(key K) uint64 { return maphash.Comparable(s.seed, key) }
+
+func (s *Store[K, V]) shard(hash uint64) *shard[K, V] { return &s.shards[hash&s.mask] }

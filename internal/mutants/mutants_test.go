@@ -271,6 +271,16 @@ var onRedis = []mutant{
 	}}, tests("TestLocalTTLBoundsWhatAHalfOpenLogLeaves"), "after the invalidation"},
 }
 
+// hot are of the reads of the local tier that take no lock.
+var hot = []mutant{
+	{"ending the reads of an entry that leaves", []change{{
+		"local/hot.go", "CompareAndSwap(e, nil)", "Load()",
+	}}, []string{"./local", "-run", "TestAnEntryThatLeavesIsNoLongerHot"}, "Get = 1, true"},
+	{"the exact time near the end of an entry", []change{{
+		"local/store.go", "	if now+margin < e.expires {\n", "	if now < e.expires {\n",
+	}}, []string{"./local", "-run", "TestAnEntryNearItsEndTakesTheLock"}, "reads take no lock"},
+}
+
 // many are of calls with many keys.
 var many = []mutant{
 	{"the order of the keys of a load", []change{{
@@ -294,7 +304,7 @@ var many = []mutant{
 
 // TestMutantsAreFound takes minutes, and so runs only with -mutants.
 func TestMutantsAreFound(t *testing.T) {
-	for _, m := range slices.Concat(mutants, windows, many, onRedis) {
+	for _, m := range slices.Concat(mutants, windows, hot, many, onRedis) {
 		t.Run(m.guard, func(t *testing.T) {
 			overlay := mutate(t, m.changes)
 			if !*run {
