@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/nearside-go/nearside/cache/remote"
+	"github.com/nearside-go/nearside/loader"
 )
 
 var (
@@ -13,7 +14,7 @@ var (
 	// ErrNotFound reports that the source has no such key. A loader returns
 	// ErrNotFound, wrapped or not, and the cache remembers that for
 	// Options.NotFoundTTL. Until then Get and GetOrLoad return ErrNotFound for the key.
-	ErrNotFound = errors.New("cache: not found")
+	ErrNotFound = loader.ErrNotFound
 
 	// ErrNotModified reports that the value that [Previous] returns is still the source's. A
 	// loader returns ErrNotModified, wrapped or not, in place of a value, and the cache stores

@@ -38,8 +38,8 @@ func ExampleCache_GetOrLoad() {
 	// 450 <nil>
 	// 450 <nil>
 	// loading unicorn
-	// 0 cache: not found
-	// 0 cache: not found
+	// 0 nearside: not found
+	// 0 nearside: not found
 }
 
 // After the write to the source has committed, Invalidate makes every instance

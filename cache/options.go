@@ -202,7 +202,9 @@ type Options[K comparable, V any] struct {
 	// Cost returns the cost of a value towards Local.MaxCost; nil means 1.
 	Cost func(K, V) int64
 
-	// Codec encodes values for the remote tier; nil means JSON.
+	// Codec encodes values for the remote tier; nil means JSON. Module
+	// github.com/nearside-go/nearside/codec has codecs for CBOR and protocol buffers, and
+	// one that compresses the payloads of another codec.
 	Codec Codec[V]
 
 	// DeadLetters receives the invalidations that the Cache does not attempt any more: those

@@ -3,6 +3,8 @@ package loader_test
 import (
 	"context"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/nearside-go/nearside/loader"
 )
@@ -57,4 +59,29 @@ func ExampleLimit() {
 	// <nil>
 	// context canceled
 	// <nil>
+}
+
+// Each goroutine reads one user. Their reads become one query.
+func ExampleBatcher() {
+	users, err := loader.NewBatcher(func(_ context.Context, ids []int) (map[int]string, error) {
+		fmt.Println("SELECT id, name FROM users WHERE id IN", len(ids), "ids")
+		return map[int]string{1: "alice", 2: "bob"}, nil
+	}, loader.BatcherOptions{MaxKeys: 3, MaxDelay: time.Minute})
+	if err != nil {
+		panic(err)
+	}
+	var names [3]string
+	var readers sync.WaitGroup
+	for i := range names {
+		readers.Go(func() {
+			// With a cache: cache.GetOrLoad(ctx, i, users.Load)
+			name, err := users.Load(context.Background(), i)
+			names[i] = fmt.Sprint(name, " ", err)
+		})
+	}
+	readers.Wait()
+	fmt.Println(names)
+	// Output:
+	// SELECT id, name FROM users WHERE id IN 3 ids
+	// [ nearside: not found alice <nil> bob <nil>]
 }

@@ -26,7 +26,7 @@ type outcome struct {
 	value    int
 	err      error
 	panicked any
-	exited   bool // Do ended the caller's goroutine
+	exited   bool // the call ended the caller's goroutine
 	returned bool
 	took     time.Duration
 }
@@ -42,6 +42,10 @@ func startPatient(ctx context.Context, g *group, key string, l load, patience ti
 }
 
 func startWork(ctx context.Context, g *group, key string, w work) *outcome {
+	return startCall(func() (int, error) { return g.Do(ctx, key, w) })
+}
+
+func startCall(call func() (int, error)) *outcome {
 	o := &outcome{exited: true}
 	began := time.Now()
 	go func() {
@@ -52,7 +56,7 @@ func startWork(ctx context.Context, g *group, key string, w work) *outcome {
 			o.returned = true
 			o.took = time.Since(began)
 		}()
-		o.value, o.err = g.Do(ctx, key, w)
+		o.value, o.err = call()
 		o.exited = false
 	}()
 	return o
