@@ -1,7 +1,7 @@
 # make test is all that decides whether a change is good; it needs Go, and gets
 # a redis-server where there is none.
 
-modules  := ./... ./bench/... ./examples/...
+modules  := ./... ./codec/... ./bench/... ./examples/...
 fuzzruns := 40000
 fills    := 1000000
 seeds    := 5000
@@ -29,7 +29,7 @@ unit:
 	go test -race -v -timeout $(timeout) -run Fill ./internal/racefills
 	go test -v -timeout $(timeout) ./internal/simulation -args -seeds 100
 	go test -v -timeout $(timeout) ./internal/consistency -args -for 10s -plain 5s
-	GOARCH=386 CGO_ENABLED=0 GOMAXPROCS=1 go test -timeout $(timeout) ./local ./loader ./cache/...
+	GOARCH=386 CGO_ENABLED=0 GOMAXPROCS=1 go test -timeout $(timeout) ./local ./loader ./cache/... ./codec/...
 	go test -v -parallel 8 -timeout $(timeout) ./internal/chaos -args -brief
 
 examples:
@@ -40,6 +40,10 @@ examples:
 fuzz:
 	go test -run '^$$' -fuzz FuzzDecodeRecord -fuzztime $(fuzzruns)x -fuzzminimizetime 5x ./redis
 	go test -run '^$$' -fuzz FuzzDecodeEntry -fuzztime $(fuzzruns)x -fuzzminimizetime 5x ./redis
+	@for codec in cbor compress protobuf; do \
+		echo go test -fuzz FuzzDecode ./codec/$$codec; \
+		go test -run '^$$' -fuzz FuzzDecode -fuzztime $(fuzzruns)x -fuzzminimizetime 5x ./codec/$$codec || exit 1; \
+	done
 
 bench: redis
 	go test -run '^$$' -bench . -benchtime 3s -timeout 30m ./bench
