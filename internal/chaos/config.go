@@ -27,6 +27,7 @@ const healing = 20 * time.Second
 // The clients that instances can have.
 const (
 	noCache        = "no cache"
+	noRedis        = "no Redis"
 	openURL        = "redis.Open"
 	plainClient    = "Client"
 	failoverClient = "failover client"

@@ -54,9 +54,18 @@ type instance struct {
 const cacheName = "chaos"
 
 // open returns an instance. Except for Local.TTL, and the windows, its options are the defaults.
+// Without Redis its values end as the local copies of the others do.
 func (c Config) open(logger *slog.Logger) (instance, error) {
 	if c.Client == noCache {
 		return instance{uncached{}, func() error { return nil }}, nil
+	}
+	if c.Client == noRedis {
+		o := cache.Options[string, value]{Name: cacheName, TTL: c.Local, FixedTTL: true, Logger: logger}
+		near, err := cache.New(o)
+		if err != nil {
+			return instance{}, err
+		}
+		return instance{near, near.Close}, nil
 	}
 	store, closeClient, err := c.store(redis.Options{Logger: logger})
 	if err != nil {

@@ -60,8 +60,9 @@ func TestWhatASoakForgetsHidesNoStaleRead(t *testing.T) {
 
 // TestBoundsAreChecked breaks each bound of a row that is well.
 func TestBoundsAreChecked(t *testing.T) {
-	well := Row{Result: Result{Healed: time.Millisecond}, Fault: Fault{gone: true}}
-	if wrong := append(well.Wrong(), well.Missed()...); len(wrong) > 0 {
+	const price = time.Millisecond // of a call without Redis
+	well := Row{Result: Result{Healed: time.Millisecond, Open: Spread{P99: price}}, Fault: Fault{gone: true}}
+	if wrong := append(well.Wrong(), well.Missed(price)...); len(wrong) > 0 {
 		t.Fatalf("a row that is well: %q", wrong)
 	}
 	for name, tt := range map[string]struct {
@@ -76,7 +77,7 @@ func TestBoundsAreChecked(t *testing.T) {
 		"hits come back late":     {func(r *Row) { r.Healed = time.Second }, "healed", false},
 		"hits never come back":    {func(r *Row) { r.Healed = -1 }, "healed", true},
 		"hits are not expected":   {func(r *Row) { r.Fault.always, r.Healed = true, -1 }, "", false},
-		"calls cost more":         {func(r *Row) { r.Open.P99 = time.Millisecond }, "added", false},
+		"calls cost more":         {func(r *Row) { r.Open.P99 += 51 * time.Microsecond }, "added", false},
 		"calls cost a budget":     {func(r *Row) { r.Open.P50, r.Open.P99 = 50*time.Millisecond, 50*time.Millisecond }, "added", true},
 		"calls cost, Redis there": {func(r *Row) { r.Fault.gone, r.Open.P99 = false, time.Second }, "", false},
 		"lines":                   {func(r *Row) { r.Lines, r.Stderr = make([]string, 6), make([]string, 4) }, "lines", false},
@@ -85,7 +86,7 @@ func TestBoundsAreChecked(t *testing.T) {
 	} {
 		r := well
 		tt.breaks(&r)
-		if missed := strings.Join(r.Missed(), " "); missed != tt.missed {
+		if missed := strings.Join(r.Missed(price), " "); missed != tt.missed {
 			t.Errorf("%s: missed %q, want %q", name, missed, tt.missed)
 		}
 		if fails := len(r.Wrong()) > 0; fails != tt.fails {

@@ -12,17 +12,21 @@ const head = `| fault | reads/s before / during / after | failed | stale during 
 `
 
 // Table returns the rows as Markdown. If the first row is the one without a cache, the
-// others show their loads beside it.
+// others show their loads beside it. What their calls add is judged by the row without Redis.
 func Table(rows []Row) string {
 	var b strings.Builder
 	b.WriteString(head)
+	price := time.Duration(0)
 	for _, r := range rows {
-		b.WriteString(r.format(rows[0]))
+		if r.Fault.Name == withoutRedis {
+			price = r.Open.P99
+		}
+		b.WriteString(r.format(rows[0], price))
 	}
 	return b.String()
 }
 
-func (r Row) format(first Row) string {
+func (r Row) format(first Row, price time.Duration) string {
 	healed := "-"
 	if r.heals() {
 		healed = "never"
@@ -46,7 +50,7 @@ func (r Row) format(first Row) string {
 		r.withoutHits(),
 		fmt.Sprintf("%d / %d / %d", r.Calm, r.Peak, r.Left),
 		fmt.Sprintf("%d / %d", len(r.Stderr), len(r.Lines)),
-		strings.Join(r.Missed(), ", "),
+		strings.Join(r.Missed(price), ", "),
 	}
 	return "| " + strings.Join(cells, " | ") + " |\n"
 }
