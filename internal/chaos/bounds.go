@@ -24,7 +24,7 @@ func (r Row) lines() int { return len(r.Stderr) + len(r.Lines) }
 // Missed returns the bounds that the row has missed, which may be due to the machine. Without
 // Redis a call takes so long beyond its load at p99.
 func (r Row) Missed(withoutRedis time.Duration) (missed []string) {
-	if r.heals() && (r.Healed < 0 || r.Healed > healedWithin) {
+	if r.heals() && (r.Healed < 0 || r.Healed > r.Fault.lingers+healedWithin) {
 		missed = append(missed, "healed")
 	}
 	if r.Fault.gone && r.Open.P99 > withoutRedis+addedAtMost {

@@ -19,10 +19,11 @@ type Fault struct {
 	every  time.Duration              // between two repetitions
 	brief  bool                       // mend waits for the end of the fault, which comes by itself
 
-	gone   bool // no command reaches Redis
-	loses  bool // Redis loses writes that it has acknowledged
-	always bool // the fault is there from the start to the end
-	dead   bool // Redis is not there at the start
+	gone    bool          // no command reaches Redis
+	loses   bool          // Redis loses writes that it has acknowledged
+	always  bool          // the fault is there from the start to the end
+	dead    bool          // Redis is not there at the start
+	lingers time.Duration // for how long replies of the fault come after its end
 }
 
 // nothing mends what needs no mending.

@@ -18,7 +18,7 @@ func slowness() []Fault {
 
 // delayed returns a fault that makes each round trip longer.
 func delayed(name string, by time.Duration) Fault {
-	return Fault{Name: name, on: linked, strike: func(s *scene) func() {
+	return Fault{Name: name, on: linked, lingers: by, strike: func(s *scene) func() {
 		s.link.DelayReplies(1, by)
 		return func() { s.link.DelayReplies(0, 0) }
 	}}

@@ -75,6 +75,7 @@ func TestBoundsAreChecked(t *testing.T) {
 		"stale reads of a loss":   {func(r *Row) { r.Fault.loses, r.Lost = true, 1 }, "stale", true},
 		"old reads of a loss":     {func(r *Row) { r.Fault.loses, r.After.Stale = true, 1 }, "", false},
 		"hits come back late":     {func(r *Row) { r.Healed = time.Second }, "healed", false},
+		"hits are late, but due":  {func(r *Row) { r.Healed, r.Fault.lingers = time.Second, 900*time.Millisecond }, "", false},
 		"hits never come back":    {func(r *Row) { r.Healed = -1 }, "healed", true},
 		"hits are not expected":   {func(r *Row) { r.Fault.always, r.Healed = true, -1 }, "", false},
 		"calls cost more":         {func(r *Row) { r.Open.P99 += 51 * time.Microsecond }, "added", false},
