@@ -45,11 +45,11 @@ func (h hot[K, V]) get(key K, hash uint64, now int64) *entry[K, V] {
 // heatLocked notes a read of e under the lock of its shard, at now. From the second read in
 // one tick on, reads of e need no lock until the tick ends.
 func (h hot[K, V]) heatLocked(e *entry[K, V], hash uint64, now int64) {
-	if e.readAt != now {
-		e.readAt = now
+	if len(h) == 0 {
 		return
 	}
-	if len(h) == 0 {
+	if at := e.hotAt.Load(); at != now && at != -now {
+		e.hotAt.Store(-now) // the first read
 		return
 	}
 	if place := h.place(hash); place.Load() != e {

@@ -27,7 +27,9 @@ type Store[K comparable, V any] struct {
 
 	entries atomic.Int64
 	cost    atomic.Int64
-	hits    hits // those without a lock
+
+	_    [64]byte // the same for the hits
+	hits hits     // those without a lock
 }
 
 // Evicted is an entry that was evicted to make room for another.
@@ -50,8 +52,7 @@ type shard[K comparable, V any] struct {
 type entry[K comparable, V any] struct {
 	key     K
 	value   V
-	hotAt   atomic.Int64 // the tick in which reads need no lock; 0 if there was none
-	readAt  int64        // the time of the last read
+	hotAt   atomic.Int64 // the tick of the last read with the lock: as it is if reads need none, or negative
 	cost    int64
 	expires int64
 	window  int64 // the entry is kept from expires on for as long as this
@@ -210,6 +211,7 @@ func (s *Store[K, V]) Add(key K, value V, cost int64, life Lifetime) []Evicted[K
 	sh.mu.Lock()
 	if old, ok := sh.lru.Peek(key); ok {
 		s.hot.coolLocked(old, hash)
+		e.key = old.key // as the LRU does, so that one copy of the key is kept
 		s.cost.Add(cost - old.cost)
 	} else {
 		s.cost.Add(cost)
