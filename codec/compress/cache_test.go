@@ -37,6 +37,7 @@ func mustGet(t *testing.T, near *cache.Cache[string, []byte], key string, load, 
 // cannot expand is loaded again.
 func TestInstancesShareCompressedValues(t *testing.T) {
 	s := cachetest.NewServer()
+	s.Budget = time.Minute // this test runs on the machine's clock
 	codecs := algorithms(t, compress.Options{MaxSize: 1 << 20})
 	zstandard, s2 := newCache(t, s, codecs["Zstd"]), newCache(t, s, codecs["S2"])
 	value := bytes.Repeat([]byte("a rose is "), 5000)

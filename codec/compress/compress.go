@@ -29,10 +29,17 @@ type Options struct {
 	Threshold int
 
 	// MaxSize is the size in bytes beyond which a payload is neither encoded nor decoded; 0
-	// means DefaultMaxSize. A record whose payload would be larger is refused before memory
-	// is taken for it, and the next load replaces it.
+	// means DefaultMaxSize. A record whose payload would be larger is refused, at the price of
+	// a few times MaxSize of memory at most, and the next load replaces it.
 	MaxSize int
 }
+
+const (
+	window = 1 << 20 // of an encoder, which keeps twice as much in memory
+
+	// leastWindow is the window of the smallest frames, which a decoder has to allow.
+	leastWindow = 2 << 10
+)
 
 // The first byte of a payload.
 const (
@@ -57,13 +64,18 @@ type Codec[V any] struct {
 	decoder   *zstd.Decoder
 }
 
-// Zstd returns a Codec that compresses the payloads of inner with Zstandard.
+// Zstd returns a Codec that compresses the payloads of inner with Zstandard. The Codec keeps a
+// few MB of memory for each processor that has compressed, so caches of the same type should
+// share one.
 func Zstd[V any](inner cache.Codec[V], o Options) (*Codec[V], error) {
 	c, err := newCodec(inner, zstdFrame, o)
 	if err != nil {
 		return nil, err
 	}
-	c.encoder, err = zstd.NewWriter(nil, zstd.WithEncoderCRC(false)) // a record has a checksum
+	c.encoder, err = zstd.NewWriter(nil,
+		zstd.WithEncoderCRC(false), // a record has a checksum
+		zstd.WithWindowSize(window), zstd.WithLowerEncoderMem(true),
+	)
 	return c, err
 }
 
@@ -82,7 +94,8 @@ func newCodec[V any](inner cache.Codec[V], format byte, o Options) (*Codec[V], e
 	if o.MaxSize == 0 {
 		o.MaxSize = DefaultMaxSize
 	}
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(uint64(o.MaxSize)))
+	most := uint64(max(o.MaxSize, leastWindow))
+	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(most))
 	return &Codec[V]{inner: inner, format: format, threshold: o.Threshold, maxSize: o.MaxSize, decoder: decoder}, err
 }
 

@@ -146,7 +146,24 @@ func bombs(t testing.TB, size int) map[string][]byte {
 	}
 }
 
-// TestADecompressionBombIsRefused before it takes memory.
+// TestSmallLimits: what is encoded can be decoded, with any MaxSize.
+func TestSmallLimits(t *testing.T) {
+	for _, maxSize := range []int{1000, 1023, 1024, 1500, 3000} {
+		each(t, compress.Options{Threshold: 1, MaxSize: maxSize}, func(t *testing.T, c codec) {
+			for _, size := range []int{1, 100, 999, 1000, 1023, 1024, 1025, 1500, 2047, 2048, 2049, 3000} {
+				data := make([]byte, size)
+				if size > maxSize {
+					continue
+				}
+				if got, err := c.Decode(mustEncode(t, c, data)); err != nil || len(got) != size {
+					t.Errorf("MaxSize %d: %d bytes came back as %d, %v", maxSize, size, len(got), err)
+				}
+			}
+		})
+	}
+}
+
+// TestADecompressionBombIsRefused, and takes little memory.
 func TestADecompressionBombIsRefused(t *testing.T) {
 	const size, maxSize = 256 << 20, 1 << 20
 	for name, bomb := range bombs(t, size) {
