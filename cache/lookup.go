@@ -161,7 +161,7 @@ func (t *fetch[K, V]) lookupRemote(ctx context.Context) (a answer[V], err error,
 // most: if Redis hangs and all callers have less time than a budget, only get sees the
 // failure.
 func (t *fetch[K, V]) get(ctx context.Context) (remote.Record, error) {
-	ctx = context.WithoutCancel(ctx)
+	ctx = lasting(ctx)
 	t.budget.left -= t.flight.Waited()
 	if m := t.member; m.in() {
 		if got, in, _ := m.g.reads.Do(ctx, m.Member, readAsk{t.remoteKey, !t.snap.live}); in {
@@ -354,13 +354,21 @@ func (c *Cache[K, V]) budgetLess(spent time.Duration) budget {
 	return budget{whole, whole - spent}
 }
 
+// lasting returns ctx without its end.
+func lasting(ctx context.Context) context.Context {
+	if ctx.Done() == nil { // it never ends
+		return ctx
+	}
+	return context.WithoutCancel(ctx)
+}
+
 // spend runs a command unless the budget is used up. The command goes on when ctx ends, and
 // gets the time that is left of the budget.
 func (b *budget) spend(ctx context.Context, command func(context.Context) error) error {
 	if b.left <= 0 {
 		return context.DeadlineExceeded
 	}
-	ctx = context.WithoutCancel(ctx)
+	ctx = lasting(ctx)
 	if b.left < b.whole { // the Remote itself bounds a command by the whole budget
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, b.left, remote.ErrBudget)

@@ -647,6 +647,7 @@ func TestManyRevalidationsAreLimited(t *testing.T) {
 		for i := range 5 {
 			keys := []string{fmt.Sprint("a", i), fmt.Sprint("b", i)}
 			wantMany(t, c, src, keys, keys...)
+			synctest.Wait() // until its load has begun, if it has one
 		}
 		time.Sleep(2 * time.Second)
 		src.wantCalls(t, []string{"a0", "b0"}, []string{"a1", "b1"})

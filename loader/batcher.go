@@ -33,7 +33,9 @@ type BatcherOptions struct {
 // of many keys, such as a query with WHERE id IN. It is safe for concurrent use.
 //
 // Its method Load is a loader for the GetOrLoad of a cache. There each key that waits for its
-// load takes a place of the cache's MaxLoads.
+// load takes a place of the cache's MaxLoads. The function that loads many keys has the context
+// values of the first key's load alone, and so must not use cache.Previous or
+// cache.ErrNotModified.
 type Batcher[K comparable, V any] struct {
 	load  func(context.Context, []K) (map[K]V, error)
 	limit BatcherOptions
@@ -58,11 +60,14 @@ type joint[K comparable, V any] struct {
 	done   chan struct{}
 }
 
-// NewBatcher returns a Batcher that calls load, or an error if a limit is negative.
+// NewBatcher returns a Batcher that calls load, or an error if load is nil or a limit is
+// negative.
 //
-// load receives each key once, in the order in which the keys were asked for first, and
-// returns their values. A key that load leaves out is not found. Values of other keys are
-// ignored. An error of load is returned to all callers, unchanged.
+// load runs on a goroutine of its own. It receives each key once, in the order in which the
+// keys were asked for first, and returns their values. A key that load leaves out is not found.
+// Values of other keys are ignored. An error of load is returned to all callers, unchanged, and
+// values beside an error are ignored. All callers of a key get the same value, and must not
+// change it.
 func NewBatcher[K comparable, V any](load func(context.Context, []K) (map[K]V, error), o BatcherOptions) (*Batcher[K, V], error) {
 	if o.MaxKeys < 0 || o.MaxDelay < 0 {
 		return nil, fmt.Errorf("loader: MaxKeys (%d) or MaxDelay (%v) is negative", o.MaxKeys, o.MaxDelay)

@@ -44,7 +44,7 @@ func TestALargeValueIsNotSent(t *testing.T) {
 	b := join(t, server, redis.Options{}, cache.Options[string, string]{})
 	follows(t, store)
 	wantLoad(t, b, "small", "v")
-	if n := loadsOf40(t, c, mega(20)); n != 1 {
+	if n := loadsOf40(t, c, mega(64)); n != 1 {
 		t.Errorf("%d loads for 40 reads", n)
 	}
 	if n := server.Client().Exists(t.Context(), record(t, "large")).Val(); n != 0 {
@@ -57,6 +57,31 @@ func TestALargeValueIsNotSent(t *testing.T) {
 	}
 	if s := c.Stats(); s.OverMaxPayload != 1 || s.RemoteErrors+s.RemoteTimeouts != 0 {
 		t.Errorf("%d over MaxPayload, %d errors", s.OverMaxPayload, s.RemoteErrors+s.RemoteTimeouts)
+	}
+}
+
+// TestAnEmptyPayloadIsAHit: a codec may encode a value as nothing.
+func TestAnEmptyPayloadIsAHit(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	o := redis.Options{Timeout: patient.Timeout, Prefix: prefix(t)}
+	load := func(value []byte) func(context.Context, string) ([]byte, error) {
+		return func(context.Context, string) ([]byte, error) { return value, nil }
+	}
+	for i, value := range [][]byte{{}, []byte("loaded again")} {
+		c, err := cache.New(cache.Options[string, []byte]{
+			Name: "bytes", TTL: time.Minute, Remote: open(t, server.URL(), o), Codec: cache.Bytes{},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.GetOrLoad(t.Context(), "k", load(value))
+		if err != nil || len(got) != 0 {
+			t.Errorf("instance %d: %q, %v, want an empty value", i, got, err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

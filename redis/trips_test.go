@@ -76,6 +76,24 @@ func (n *trips) of(t *testing.T, c *cache.Cache[string, string], call func(conte
 // options, the client, and the state of the log. A caller waits for one at a hit, for two
 // at a miss; the third one, the fill, goes on behind it.
 func TestRoundTrips(t *testing.T) {
+	redistest.Require(t)
+	cluster := redistest.StartCluster(t, 3)
+	clients := map[string]func(*testing.T, redis.Options) (store, other *redis.Store){
+		"owned": func(t *testing.T, s redis.Options) (store, other *redis.Store) {
+			server := redistest.Start(t)
+			return open(t, server.URL(), s), open(t, server.URL(), s)
+		},
+		"borrowed": func(t *testing.T, s redis.Options) (store, other *redis.Store) {
+			server := redistest.Start(t)
+			return borrow(t, goredis.NewClient(&goredis.Options{Addr: server.Addr()}), s), open(t, server.URL(), s)
+		},
+		inCluster: func(t *testing.T, s redis.Options) (store, other *redis.Store) {
+			client := func() *goredis.ClusterClient {
+				return goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: cluster.Addrs()})
+			}
+			return borrow(t, client(), s), borrow(t, client(), s)
+		},
+	}
 	for name, o := range map[string]cache.Options[string, string]{
 		"default":         {},
 		"Local.TTL 200ms": {Local: local.Options{TTL: sometimes}},
@@ -83,16 +101,18 @@ func TestRoundTrips(t *testing.T) {
 		"RemoteOnly":      {RemoteOnly: true},
 	} {
 		for _, tags := range []bool{false, true} {
-			for _, owned := range []bool{false, true} {
+			for client, dial := range clients {
+				if client == inCluster && name != "default" {
+					continue // the log is another node's, so looks at it come beside each round trip, or do not
+				}
 				for _, busy := range []bool{false, true} {
 					o := o
 					if tags {
 						o.Tags = tagsOf
 					}
-					name := fmt.Sprintf("%s, tags %v, owned %v, busy %v", name, tags, owned, busy)
-					t.Run(name, func(t *testing.T) {
+					t.Run(fmt.Sprintf("%s, tags %v, %s, busy %v", name, tags, client, busy), func(t *testing.T) {
 						t.Parallel()
-						roundTrips(t, o, owned, busy)
+						roundTrips(t, o, dial, client == inCluster, busy)
 					})
 				}
 			}
@@ -100,21 +120,10 @@ func TestRoundTrips(t *testing.T) {
 	}
 }
 
-func roundTrips(t *testing.T, o cache.Options[string, string], owned, busy bool) {
-	server := redistest.Start(t)
-	s := redis.Options{Timeout: patient.Timeout, Prefix: prefix(t), LogTimeout: time.Minute} // silent, unless it is busy
-	otherStore := open(t, server.URL(), s)
+func roundTrips(t *testing.T, o cache.Options[string, string], dial func(*testing.T, redis.Options) (store, other *redis.Store), cluster, busy bool) {
+	// The log is silent, unless it is busy.
+	store, otherStore := dial(t, redis.Options{Timeout: patient.Timeout, Prefix: prefix(t), LogTimeout: time.Minute})
 	other := cacheOn(t, otherStore, o)
-	var store *redis.Store
-	if owned {
-		store = open(t, server.URL(), s)
-	} else {
-		var err error
-		if store, err = redis.New(goredis.NewClient(&goredis.Options{Addr: server.Addr()}), s); err != nil {
-			t.Fatal(err)
-		}
-		defer store.Close()
-	}
 	n := &trips{calls: make(map[any][]string)}
 	redis.ClientOf(store).AddHook(n)
 	seen := &marks{}
@@ -133,7 +142,7 @@ func roundTrips(t *testing.T, o cache.Options[string, string], owned, busy bool)
 	if err := other.Invalidate(t.Context(), "first"); err != nil {
 		t.Fatal(err)
 	}
-	fillOn(t, other, "first", "k", "l", "m", "n", "o", "p")
+	fillOn(t, other, "first", "k", "l", "m", "n", "{o} 1", "{o} 2")
 	n.of(t, c, get("first"))
 	many := func(keys ...string) func(context.Context) error {
 		return func(ctx context.Context) error {
@@ -165,8 +174,8 @@ func roundTrips(t *testing.T, o cache.Options[string, string], owned, busy bool)
 		{"fourth", get("absent 4"), []string{"get pttl", "evalsha", "evalsha"}},
 		{"expected miss", get("absent 5"), expected},
 		{"unexpected hit", get("n"), []string{"get pttl"}},
-		{"misses of many", many("absent 6", "absent 7"), []string{"get pttl", "evalsha evalsha", "evalsha evalsha"}},
-		{"hits of many", many("o", "p"), []string{"get pttl"}},
+		{"misses of many", many("{absent} 6", "{absent} 7"), []string{"get pttl", "evalsha evalsha", "evalsha evalsha"}},
+		{"hits of many", many("{o} 1", "{o} 2"), []string{"get pttl"}},
 		{"Invalidate", invalidate("k"), []string{"evalsha xadd set"}},
 		{"Invalidate of two", invalidate("k", "l"), []string{"evalsha evalsha xadd set"}},
 		{"miss after it", get("k"), []string{"get pttl", "evalsha", "evalsha"}},
@@ -175,6 +184,9 @@ func roundTrips(t *testing.T, o cache.Options[string, string], owned, busy bool)
 			return c.Mutate(ctx, []string{"k"}, func(context.Context) error { return nil })
 		}, []string{"evalsha xadd set", "evalsha xadd set"}},
 	} {
+		if want := apart[step.what]; cluster && want != nil {
+			step.want = want
+		}
 		if busy {
 			tellOf(t, otherStore, seen)
 		}
@@ -191,6 +203,18 @@ func roundTrips(t *testing.T, o cache.Options[string, string], owned, busy bool)
 			t.Errorf("%s: round trips %q, want %q", step.what, got, step.want)
 		}
 	}
+}
+
+// inCluster is the client of a Cluster, whose log is on another node than most keys.
+const inCluster = "a Cluster"
+
+// apart are the round trips of a Cluster that are one on a single server: an entry of the log
+// goes to another node, and a lease is not asked for with the read.
+var apart = map[string][]string{
+	"expected miss":     {"get pttl", "evalsha", "evalsha"},
+	"Invalidate":        {"evalsha", "xadd set"},
+	"Invalidate of two": {"evalsha", "evalsha", "xadd set"},
+	"Mutate":            {"evalsha", "xadd set", "evalsha", "xadd set"},
 }
 
 // sometimes is a Local.TTL in which the log is heard of, or is not.
