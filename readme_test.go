@@ -42,7 +42,7 @@ func unindented(code string) string { return regexp.MustCompile(`(?m)^\t+`).Repl
 // TestReadmeLinks: what the documents point to is there.
 func TestReadmeLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]+)\)`)
-	for _, doc := range []string{"README.md", "CONTRIBUTING.md", "docs/design.md", "docs/consistency.md", "docs/reliability.md", "docs/wire.md"} {
+	for _, doc := range []string{"README.md", "CONTRIBUTING.md", "docs/design.md", "docs/consistency.md", "docs/performance.md", "docs/reliability.md", "docs/wire.md"} {
 		text, err := os.ReadFile(doc)
 		if err != nil {
 			t.Error(err)

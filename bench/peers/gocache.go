@@ -34,8 +34,11 @@ func openGocache(url string, s Settings) (Instance, error) {
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
-	near := ristrettostore.NewRistretto(memory, store.WithCost(1), store.WithExpiration(localTTL))
-	far := redisstore.NewRedis(client, store.WithExpiration(s.TTL))
+	tiers := []cache.SetterCacheInterface[any]{cache.New[any](redisstore.NewRedis(client, store.WithExpiration(s.TTL)))}
+	if !s.NoLocal {
+		near := ristrettostore.NewRistretto(memory, store.WithCost(1), store.WithExpiration(localTTL))
+		tiers = []cache.SetterCacheInterface[any]{cache.New[any](near), tiers[0]}
+	}
 	// The loader encodes its value because the Marshaler decodes what the Loadable returns.
 	load := func(ctx context.Context, key any) (any, []store.Option, error) {
 		u, err := s.Load(ctx, key.(string))
@@ -45,7 +48,7 @@ func openGocache(url string, s Settings) (Instance, error) {
 		data, err := msgpack.Marshal(u)
 		return data, nil, err
 	}
-	loadable := cache.NewLoadable(load, cache.NewChain(cache.New[any](near), cache.New[any](far)))
+	loadable := cache.NewLoadable(load, cache.NewChain(tiers...))
 	return &gocacheInstance{client, memory, loadable, marshaler.New(loadable)}, nil
 }
 

@@ -18,8 +18,11 @@ func openGoRedisCache(url string, s Settings) (Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := cache.New(&cache.Options{Redis: client, LocalCache: cache.NewTinyLFU(localEntries, localTTL)})
-	return &goRedisCache{client, c, s}, nil
+	o := &cache.Options{Redis: client}
+	if !s.NoLocal {
+		o.LocalCache = cache.NewTinyLFU(localEntries, localTTL)
+	}
+	return &goRedisCache{client, cache.New(o), s}, nil
 }
 
 func (g *goRedisCache) Get(ctx context.Context, key string) (User, error) {

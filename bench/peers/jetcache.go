@@ -31,14 +31,17 @@ func openJetcache(url string, s Settings) (Instance, error) {
 	}
 	self := strconv.FormatInt(jetcacheInstances.Add(1), 10)
 	j := &jetcacheInstance{client: client, changes: client.Subscribe(context.Background(), jetcacheChannel), settings: s}
-	j.cache = jetcache.New(
-		jetcache.WithName("users"),
-		jetcache.WithRemote(remote.NewGoRedisV9Adapter(client)),
-		jetcache.WithLocal(local.NewTinyLFU(ristrettoCost*localEntries, localTTL)),
-		jetcache.WithSourceId(self),
-		jetcache.WithSyncLocal(true),
-		jetcache.WithEventHandler(j.publish),
-	)
+	options := []jetcache.Option{
+		jetcache.WithName("users"), jetcache.WithRemote(remote.NewGoRedisV9Adapter(client)), jetcache.WithSourceId(self),
+	}
+	if !s.NoLocal {
+		options = append(options,
+			jetcache.WithLocal(local.NewTinyLFU(ristrettoCost*localEntries, localTTL)),
+			jetcache.WithSyncLocal(true),
+			jetcache.WithEventHandler(j.publish),
+		)
+	}
+	j.cache = jetcache.New(options...)
 	go j.follow(self)
 	return j, nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/Yiling-J/theine-go"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/maypok86/otter/v2"
+	"github.com/samber/hot"
 	"github.com/viccon/sturdyc"
 
 	"github.com/nearside-go/nearside/bench/peers"
@@ -27,17 +28,23 @@ var lrus = []struct {
 	{"otter", "github.com/maypok86/otter/v2", openOtter},
 	{"theine", "github.com/Yiling-J/theine-go", openTheine},
 	{"sturdyc", "github.com/viccon/sturdyc", openSturdyc},
+	{"hot", "github.com/samber/hot", openHot},
 }
 
 func openGolangLRU(t *testing.T, keys []string) func(string) error {
-	c, err := lru.New[string, peers.User](lruEntries)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := newGolangLRU(t, lruEntries)
 	for _, key := range keys {
 		c.Add(key, sample)
 	}
 	return found(c.Get)
+}
+
+func newGolangLRU(t *testing.T, entries int) *lru.Cache[string, peers.User] {
+	c, err := lru.New[string, peers.User](entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func openOtter(t *testing.T, keys []string) func(string) error {
@@ -70,6 +77,19 @@ func openSturdyc(_ *testing.T, keys []string) func(string) error {
 		c.Set(key, sample)
 	}
 	return found(c.Get)
+}
+
+func openHot(_ *testing.T, keys []string) func(string) error {
+	c := hot.NewHotCache[string, peers.User](hot.LRU, lruEntries).Build()
+	for _, key := range keys {
+		c.Set(key, sample)
+	}
+	return func(key string) error {
+		if _, ok, err := c.Get(key); err != nil || !ok {
+			return errors.Join(errMiss, err)
+		}
+		return nil
+	}
 }
 
 func found(get func(string) (peers.User, bool)) func(string) error {

@@ -14,12 +14,26 @@ type nearside struct {
 	load  func(context.Context, string) (User, error)
 }
 
-func openNearside(url string, s Settings) (Instance, error) {
+func openNearside(url string, s Settings) (Instance, error) { return openWith(nil, url, s) }
+
+// WithCodec returns nearside with another codec than JSON.
+func WithCodec(name string, codec cache.Codec[User]) Peer {
+	p := All()[0]
+	p.Name = name
+	p.Open = func(url string, s Settings) (Instance, error) { return openWith(codec, url, s) }
+	return p
+}
+
+func openWith(codec cache.Codec[User], url string, s Settings) (Instance, error) {
 	store, err := redis.Open(url, redis.Options{})
 	if err != nil {
 		return nil, err
 	}
-	users, err := cache.New(cache.Options[string, User]{Name: "users", TTL: s.TTL, MaxAge: s.MaxAge, Remote: store})
+	o := cache.Options[string, User]{Name: "users", TTL: s.TTL, MaxAge: s.MaxAge, Remote: store, Codec: codec}
+	if s.NoLocal {
+		o.Local.MaxEntries = 1
+	}
+	users, err := cache.New(o)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}

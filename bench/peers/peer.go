@@ -24,13 +24,15 @@ type User struct {
 	Email   string
 	Age     int
 	Created time.Time
+	Text    string `json:",omitempty"` // for a larger value
 }
 
 // Settings are the same for all libraries.
 type Settings struct {
-	TTL    time.Duration
-	MaxAge time.Duration // of the libraries that have one
-	Load   func(ctx context.Context, key string) (User, error)
+	TTL     time.Duration
+	MaxAge  time.Duration // of the libraries that have one
+	NoLocal bool          // every Get is to ask Redis: no local tier, or one that holds one entry
+	Load    func(ctx context.Context, key string) (User, error)
 }
 
 // Instance is a cache of one process of a service, with a client of its own.

@@ -24,6 +24,20 @@ const (
 
 // stampede lets all callers of all instances ask for a key that is in no tier.
 func stampede(t *testing.T, p peers.Peer) cell {
+	loads, waits := stampedes(t, p)
+	least, most := slices.Min(loads), slices.Max(loads)
+	var c cell
+	c.want(most == 1, "%d loads", most)
+	c.text = fmt.Sprintf("%d (%s, %s)", most, short(median(waits)), short(slices.Max(waits)))
+	if least < most {
+		c.text = fmt.Sprintf("%d to %s", least, c.text)
+	}
+	return c
+}
+
+// stampedes returns the number of loads in each of some rounds, and the waits of all callers.
+func stampedes(t *testing.T, p peers.Peer) (loads []int64, waits []time.Duration) {
+	t.Helper()
 	server := redistest.Start(t)
 	src := &source{delay: func(ctx context.Context) error { return pause(ctx, loadTime) }}
 	var fleet []peers.Instance
@@ -32,8 +46,6 @@ func stampede(t *testing.T, p peers.Peer) cell {
 		mustGet(t, i, "warm")
 		fleet = append(fleet, i)
 	}
-	var loads []int64
-	var waits []time.Duration
 	for n := range maxRounds {
 		settle()
 		start, before := time.Now(), src.loads.Load()
@@ -50,14 +62,7 @@ func stampede(t *testing.T, p peers.Peer) cell {
 	if len(loads) == 0 {
 		t.Fatalf("the machine stalled for more than %v in each of %d rounds", calm, maxRounds)
 	}
-	least, most := slices.Min(loads), slices.Max(loads)
-	var c cell
-	c.want(most == 1, "%d loads", most)
-	c.text = fmt.Sprintf("%d (%s, %s)", most, short(median(waits)), short(slices.Max(waits)))
-	if least < most {
-		c.text = fmt.Sprintf("%d to %s", least, c.text)
-	}
-	return c
+	return loads, waits
 }
 
 // rush returns how long each caller waited.

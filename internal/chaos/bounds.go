@@ -22,12 +22,12 @@ const (
 func (r Row) lines() int { return len(r.Stderr) + len(r.Lines) }
 
 // Missed returns the bounds that the row has missed, which may be due to the machine. Without
-// Redis a call takes so long beyond its load at p99.
+// Redis a call takes so long beyond its load at p99; 0 if that was not measured.
 func (r Row) Missed(withoutRedis time.Duration) (missed []string) {
 	if r.heals() && (r.Healed < 0 || r.Healed > r.Fault.lingers+healedWithin) {
 		missed = append(missed, "healed")
 	}
-	if r.Fault.gone && r.Open.P99 > withoutRedis+addedAtMost {
+	if r.Fault.gone && withoutRedis > 0 && r.Open.P99 > withoutRedis+addedAtMost {
 		missed = append(missed, "added")
 	}
 	if r.lines() > instances*linesAtMost {

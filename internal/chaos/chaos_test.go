@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/internal/chaos"
+	"github.com/nearside-go/nearside/internal/document"
 )
 
 var (
@@ -56,7 +57,7 @@ func TestChaos(t *testing.T) {
 	text := chaos.Table(played)
 	t.Logf("\n%s", text)
 	if *table != "" {
-		if err := chaos.Write(*table, "chaos", text); err != nil {
+		if err := document.Write(*table, "chaos", text); err != nil {
 			t.Error(err)
 		}
 	}
@@ -102,7 +103,7 @@ func TestLoadsInAnOutage(t *testing.T) {
 		}
 	}
 	if *table != "" {
-		if err := chaos.Write(*table, "outage", text); err != nil {
+		if err := document.Write(*table, "outage", text); err != nil {
 			t.Error(err)
 		}
 	}

@@ -1,4 +1,5 @@
-package chaos
+// Package document writes the tables that were measured into the documents.
+package document
 
 import (
 	"fmt"
