@@ -40,7 +40,7 @@ type Batcher[K comparable, V any] struct {
 	load  func(context.Context, []K) (map[K]V, error)
 	limit BatcherOptions
 
-	mu   sync.Mutex   // guards next, and what batches have up to their result
+	mu   sync.Mutex   // guards next, and of each joint keys, callers and begun
 	next *joint[K, V] // not full, and not begun; nil if there is none
 }
 

@@ -3,8 +3,8 @@
 // of few digits, and are encoded and decoded faster, long strings above all. Unlike JSON it
 // keeps invalid UTF-8 in strings, NaN and the infinities.
 //
-// Options.Schema of a cache has to change when its codec does: other instances may still run
-// with the old one.
+// Options.Schema of a cache must change when its codec does: during a deploy some instances
+// still have the codec from before.
 package cbor
 
 import (
@@ -17,10 +17,9 @@ import (
 // Codec is a cache.Codec for values of type V. The exported fields of a struct are encoded, under
 // the names of their cbor or json tags. The methods MarshalCBOR, MarshalBinary and MarshalText of
 // a type are used, and MarshalJSON is not: without one of the others such a type is encoded by
-// its exported fields. A time.Time
-// keeps its nanoseconds and its zone offset, but neither the name of the zone nor the
-// monotonic clock. In a field of an interface type, integers come back as uint64 or int64,
-// and maps as map[any]any. The zero value is ready for use.
+// its exported fields. A time.Time keeps its nanoseconds and its zone offset, but neither the
+// name of the zone nor the monotonic clock. In a field of an interface type, integers come back
+// as uint64 or int64, and maps as map[any]any. The zero value is ready for use.
 type Codec[V any] struct{}
 
 var _ cache.Codec[any] = Codec[any]{}
@@ -28,7 +27,7 @@ var _ cache.Codec[any] = Codec[any]{}
 var (
 	encoding = must(cbor.EncOptions{Time: cbor.TimeRFC3339Nano, TextMarshaler: cbor.TextMarshalerTextString}.EncMode())
 
-	// The limits are those of the library, so that what is encoded can be decoded.
+	// The limits are the largest that the library allows, so that each encoding can be decoded.
 	decoding = must(cbor.DecOptions{
 		UTF8:             cbor.UTF8DecodeInvalid,
 		TextUnmarshaler:  cbor.TextUnmarshalerTextString,
@@ -46,7 +45,7 @@ func must[M any](mode M, err error) M {
 // Encode returns the CBOR encoding of v.
 func (Codec[V]) Encode(v V) ([]byte, error) { return encoding.Marshal(v) }
 
-// Decode parses data, which has to be one value and nothing after it.
+// Decode parses data: one value, and nothing after it.
 func (Codec[V]) Decode(data []byte) (v V, err error) {
 	err = decoding.Unmarshal(data, &v)
 	return v, err

@@ -1,10 +1,10 @@
-// Package compress is a codec for the values of a cache that compresses what another codec
-// has encoded, by github.com/klauspost/compress: Zstandard (RFC 8878), which compresses more,
-// or S2, which is faster.
+// Package compress is a codec for the values of a cache that compresses the payloads of
+// another codec, by github.com/klauspost/compress: Zstandard (RFC 8878) compresses more, and
+// S2 is faster.
 //
-// The first byte of a payload says whether it is compressed, and how. So a cache may go from
-// one of the two algorithms to the other, and to other Options, while other instances have
-// not. Options.Schema of the cache has to change when compression is added or taken away.
+// The first byte of a payload is its format. So instances with either algorithm, and with
+// different Thresholds, read each other's payloads. Options.Schema of the cache must change
+// when compression is added or taken away.
 package compress
 
 import (
@@ -35,9 +35,9 @@ type Options struct {
 }
 
 const (
-	window = 1 << 20 // of an encoder, which keeps twice as much in memory
+	window = 1 << 20 // of an encoder, for twice as much memory
 
-	// leastWindow is the window of the smallest frames, which a decoder has to allow.
+	// leastWindow is the window of the smallest frames: a decoder must allow it.
 	leastWindow = 2 << 10
 )
 
@@ -99,7 +99,7 @@ func newCodec[V any](inner cache.Codec[V], format byte, o Options) (*Codec[V], e
 	return &Codec[V]{inner: inner, format: format, threshold: o.Threshold, maxSize: o.MaxSize, decoder: decoder}, err
 }
 
-// Encode compresses what inner encodes, if that saves at least an eighth of its size.
+// Encode compresses the payload of inner, if that saves at least an eighth of its size.
 func (c *Codec[V]) Encode(v V) ([]byte, error) {
 	data, err := c.inner.Encode(v)
 	switch {
@@ -152,7 +152,7 @@ func (c *Codec[V]) Decode(data []byte) (v V, err error) {
 	return c.inner.Decode(data)
 }
 
-// expand decompresses a block of S2, whose head has the size of what it expands to.
+// expand decompresses a block of S2. The expanded size is in the head of the block.
 func (c *Codec[V]) expand(data []byte) ([]byte, error) {
 	size, err := s2.DecodedLen(data)
 	switch {

@@ -1,8 +1,8 @@
 // Package protobuf is a codec for the values of a cache that are protocol buffer messages, by
 // google.golang.org/protobuf.
 //
-// Options.Schema of a cache has to change when a message changes in a way that protocol
-// buffers do not allow for, and when the codec does.
+// Options.Schema of a cache must change when a message changes in a way that protocol buffers
+// do not allow for, and when the codec does.
 package protobuf
 
 import (
@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Codec is a cache.Codec for messages of type M, which is the pointer type that protoc-gen-go
-// generates, such as *pb.User. The zero value is ready for use.
+// Codec is a cache.Codec for messages of type M, a pointer type that protoc-gen-go generates,
+// such as *pb.User. The zero value is ready for use.
 type Codec[M proto.Message] struct{}
 
 var _ cache.Codec[*emptypb.Empty] = Codec[*emptypb.Empty]{}
