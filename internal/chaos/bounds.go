@@ -9,7 +9,7 @@ import (
 // a row that does. No machine exceeds the second kind: a row that does is wrong.
 const (
 	healedWithin = 300 * time.Millisecond
-	addedAtMost  = 50 * time.Microsecond // at p99, once the breakers are open, beyond a cache without Redis
+	addedAtMost  = 50 * time.Microsecond // at p99, once the breakers are open, beyond the instance without Redis
 	linesAtMost  = 3                     // of each instance in an outage, on standard error and in the Logger
 
 	// A call that pays the budget of redis.Options.Timeout pays 50 ms. If half of the calls
@@ -21,13 +21,12 @@ const (
 // lines returns the number of lines of all instances, wherever they are written.
 func (r Row) lines() int { return len(r.Stderr) + len(r.Lines) }
 
-// Missed returns the bounds that the row has missed, which may be due to the machine. Without
-// Redis a call takes so long beyond its load at p99; 0 if that was not measured.
-func (r Row) Missed(withoutRedis time.Duration) (missed []string) {
+// Missed returns the bounds that the row has missed, which may be due to the machine.
+func (r Row) Missed() (missed []string) {
 	if r.heals() && (r.Healed < 0 || r.Healed > r.Fault.lingers+healedWithin) {
 		missed = append(missed, "healed")
 	}
-	if r.Fault.gone && withoutRedis > 0 && r.Open.P99 > withoutRedis+addedAtMost {
+	if r.Fault.gone && r.Open.P99 > r.Beside.P99+addedAtMost {
 		missed = append(missed, "added")
 	}
 	if r.lines() > instances*linesAtMost {

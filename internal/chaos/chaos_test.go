@@ -129,7 +129,7 @@ func play(t *testing.T, f chaos.Fault, o chaos.Options) chaos.Row {
 	for _, wrong := range r.Wrong() {
 		t.Error(wrong)
 	}
-	if missed := r.Missed(0); len(missed) > 0 {
+	if missed := r.Missed(); len(missed) > 0 {
 		t.Logf("missed %v; errors %q; stderr %q; log %q", missed, r.Errors, few(r.Stderr), few(r.Lines))
 	}
 	return r

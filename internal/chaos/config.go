@@ -11,8 +11,9 @@ const Env = "NEARSIDE_CHAOS_PROCESS"
 // What the process runs.
 const (
 	instances  = 3
-	readers    = 32 // but in the long outage: see Outages
-	writers    = 2  // the first instances have one each
+	readers    = 32                  // but in the long outage: see Outages
+	beside     = readers / instances // readers of the instance that has no Redis
+	writers    = 2                   // the first instances have one each
 	keys       = 1000
 	readPause  = 2 * time.Millisecond
 	writePause = 10 * time.Millisecond
@@ -46,6 +47,7 @@ type Config struct {
 	Heals    bool              // there are hits at the end
 	Ill      bool              // the fault is there from the start
 	Readers  int
+	Beside   int           // readers of an instance that has no Redis
 	Local    time.Duration // Local.TTL; 0 means the default
 	Windows  bool          // all windows of the cache
 }

@@ -34,10 +34,6 @@ func Faults() []Fault {
 	return slices.Concat(controls(), outages(), slowness(), refusals(), losses(), impostors(), failovers(), clusters())
 }
 
-// withoutRedis is the row of a cache that never had Redis. What a call takes beyond its load
-// in another row is compared with this one.
-const withoutRedis = "noredis"
-
 const borrowedName = "-borrowed"
 
 // borrowed returns the fault for a client with the defaults of go-redis, and a name that
@@ -56,7 +52,6 @@ func controls() []Fault {
 	baseline := Fault{Name: "baseline", on: one}
 	return []Fault{
 		{Name: "nocache", on: func(s *scene) { s.config.Client = noCache }, always: true},
-		{Name: withoutRedis, on: func(s *scene) { s.config.Client = noRedis }, always: true},
 		baseline, borrowed(baseline),
 	}
 }

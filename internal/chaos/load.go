@@ -46,8 +46,8 @@ type load struct {
 	errors []string   // of calls, each text once
 }
 
-// start starts the readers and writers.
-func (l *load) start() {
+// start starts the readers and some writers.
+func (l *load) start(writers int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	l.end = cancel
 	for i := range l.calls {

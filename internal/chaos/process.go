@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,7 @@ type process struct {
 	source *source
 	caches []instance
 	load   *load
+	beside *load // on an instance without Redis, and a source of its own
 	watch  *watch
 
 	marks  []mark // of the phases: four at the end
@@ -73,6 +75,20 @@ func (p *process) open() error {
 	}
 	p.begin(nil)
 	p.watch = newWatch(p.caches)
+	return p.openBeside(logger)
+}
+
+// openBeside starts the load to which that of the instances is compared: it has the same
+// processors at the same time, and no Redis.
+func (p *process) openBeside(logger *slog.Logger) error {
+	bare := p.Config
+	bare.Client = noRedis
+	c, err := bare.open(logger)
+	if err != nil {
+		return err
+	}
+	p.beside = &load{source: &source{}, caches: []instance{c}, deadline: p.Deadline, calls: make([][]call, p.Beside)}
+	p.beside.start(0)
 	return nil
 }
 
@@ -82,7 +98,7 @@ func (p *process) begin(earlier []history.Invalidated) {
 		source: p.source, caches: p.caches, deadline: p.Deadline, bound: p.bound(), earlier: earlier,
 		calls: make([][]call, p.Readers),
 	}
-	p.load.start()
+	p.load.start(writers)
 }
 
 // obey carries out a command, and returns the answer.
@@ -147,8 +163,9 @@ func (p *process) end() Result {
 	}
 	r := Result{Healed: healed, Silent: p.watch.silent(), Calm: p.calm, Peak: p.watch.goroutines()}
 	p.load.stop()
+	p.beside.stop()
 	p.watch.stop()
-	for _, c := range p.caches {
+	for _, c := range slices.Concat(p.caches, p.beside.caches) {
 		if err := c.close(); err != nil {
 			r.Errors = append(r.Errors, "close: "+err.Error())
 		}
@@ -165,7 +182,8 @@ func (p *process) end() Result {
 func (p *process) judge(r *Result) {
 	past, m := p.load.past(), p.marks
 	r.Before, r.During, r.After = past.figuresOf(m[0], m[1]), past.figuresOf(m[1], m[2]), past.figuresOf(m[2], m[3])
-	r.Open = past.between(m[1].at+int64(time.Second), m[2].at).added()
+	open, end := m[1].at+int64(time.Second), m[2].at
+	r.Open, r.Beside = past.between(open, end).added(), p.beside.past().between(open, end).added()
 	r.Lost, _ = past.between(p.mended+int64(p.Noticing), m[3].at).stale()
 	r.Errors = append(r.Errors, p.load.errors...)
 }

@@ -57,9 +57,9 @@ func TestWhatASoakForgetsHidesNoStaleRead(t *testing.T) {
 
 // TestBoundsAreChecked breaks each bound of a row that is well.
 func TestBoundsAreChecked(t *testing.T) {
-	const price = time.Millisecond // of a call without Redis
-	well := Row{Result: Result{Healed: time.Millisecond, Open: Spread{P99: price}}, Fault: Fault{gone: true}}
-	if wrong := append(well.Wrong(), well.Missed(price)...); len(wrong) > 0 {
+	price := Spread{P99: time.Millisecond} // of a call without Redis
+	well := Row{Result: Result{Healed: time.Millisecond, Open: price, Beside: price}, Fault: Fault{gone: true}}
+	if wrong := append(well.Wrong(), well.Missed()...); len(wrong) > 0 {
 		t.Fatalf("a row that is well: %q", wrong)
 	}
 	for name, tt := range map[string]struct {
@@ -84,7 +84,7 @@ func TestBoundsAreChecked(t *testing.T) {
 	} {
 		r := well
 		tt.breaks(&r)
-		if missed := strings.Join(r.Missed(price), " "); missed != tt.missed {
+		if missed := strings.Join(r.Missed(), " "); missed != tt.missed {
 			t.Errorf("%s: missed %q, want %q", name, missed, tt.missed)
 		}
 		if fails := len(r.Wrong()) > 0; fails != tt.fails {

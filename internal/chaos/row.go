@@ -34,7 +34,7 @@ func Play(t testing.TB, f Fault, o Options) Row {
 	t.Helper()
 	s := &scene{t: t, lasts: o.During, config: Config{
 		Deadline: o.Deadline, Noticing: o.Noticing, Heals: !f.always, Ill: f.always || f.dead,
-		Readers: readers, Local: localTTL,
+		Readers: readers, Beside: beside, Local: localTTL,
 	}}
 	f.on(s)
 	if f.dead {

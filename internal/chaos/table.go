@@ -7,26 +7,22 @@ import (
 )
 
 // head is the head of the table.
-const head = `| fault | reads/s before / during / after | failed | stale during / 3 s after / later | oldest ms during / after | added ms p50 / p99 / max | added p99 µs, open | slowest ms | loads/s before / during / after | of no cache | healed ms | no hit for ms | goroutines before / peak / left | lines stderr / log | missed |
+const head = `| fault | reads/s before / during / after | failed | stale during / 3 s after / later | oldest ms during / after | added ms p50 / p99 / max | added p99 µs, open / without Redis | slowest ms | loads/s before / during / after | of no cache | healed ms | no hit for ms | goroutines before / peak / left | lines stderr / log | missed |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 `
 
 // Table returns the rows as Markdown. If the first row is the one without a cache, the
-// others show their loads beside it. What their calls add is judged by the row without Redis.
+// others show their loads beside it.
 func Table(rows []Row) string {
 	var b strings.Builder
 	b.WriteString(head)
-	price := time.Duration(0)
 	for _, r := range rows {
-		if r.Fault.Name == withoutRedis {
-			price = r.Open.P99
-		}
-		b.WriteString(r.format(rows[0], price))
+		b.WriteString(r.format(rows[0]))
 	}
 	return b.String()
 }
 
-func (r Row) format(first Row, price time.Duration) string {
+func (r Row) format(first Row) string {
 	healed := "-"
 	if r.heals() {
 		healed = "never"
@@ -50,18 +46,18 @@ func (r Row) format(first Row, price time.Duration) string {
 		r.withoutHits(),
 		fmt.Sprintf("%d / %d / %d", r.Calm, r.Peak, r.Left),
 		fmt.Sprintf("%d / %d", len(r.Stderr), len(r.Lines)),
-		strings.Join(r.Missed(price), ", "),
+		strings.Join(r.Missed(), ", "),
 	}
 	return "| " + strings.Join(cells, " | ") + " |\n"
 }
 
-// onceOpen returns what calls took beyond their loads once the breakers were open, of a row
-// whose fault was long enough.
+// onceOpen returns what calls took beyond their loads once the breakers were open, and what
+// those of the instance without Redis took, of a row whose fault was long enough.
 func (r Row) onceOpen() string {
 	if r.Open.Count == 0 {
 		return "-"
 	}
-	return fmt.Sprint(r.Open.P99.Microseconds())
+	return fmt.Sprint(r.Open.P99.Microseconds(), " / ", r.Beside.P99.Microseconds())
 }
 
 // withoutHits returns the longest time without a hit, of a row that can have hits.
