@@ -183,7 +183,7 @@ func exercise(t *testing.T, client goredis.UniversalClient, prefix string) {
 	t.Helper()
 	var stores []*redis.Store
 	instance := func() *cache.Cache[int, string] {
-		s, err := redis.New(client, redis.Options{Timeout: patient.Timeout, Prefix: prefix})
+		s, err := redis.New(client, redis.Options{Timeout: patient.Timeout, LeaseTTL: time.Minute, Prefix: prefix})
 		if err != nil {
 			t.Fatal(err)
 		}

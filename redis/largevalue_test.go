@@ -39,7 +39,9 @@ func loadsOf40(t *testing.T, c *cache.Cache[string, string], value string) int32
 func TestALargeValueIsNotSent(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	store := open(t, server.URL(), redis.Options{Timeout: patient.Timeout, Prefix: prefix(t)})
+	store := open(t, server.URL(), redis.Options{
+		Timeout: patient.Timeout, LogTimeout: time.Minute, LeaseTTL: time.Minute, Prefix: prefix(t),
+	})
 	c := cacheOn(t, store, cache.Options[string, string]{})
 	b := join(t, server, redis.Options{}, cache.Options[string, string]{})
 	follows(t, store)

@@ -52,6 +52,8 @@ func caughtUp(t *testing.T, server *redistest.Server) {
 	}
 }
 
+const away = 250 * time.Millisecond
+
 // stalls is the control of all tests that measure times.
 var stalls = redistest.WatchStalls()
 
@@ -102,7 +104,7 @@ func (s *sufferer) warm(t *testing.T) {
 	t.Helper()
 	selfTested(t, s.store)
 	n := 0
-	redistest.Eventually(t, soon, "a fill arrives", func() bool { // not all do when the machine stalls
+	redistest.Eventually(t, 4*soon, "a fill arrives", func() bool { // few do while the machine stalls
 		n++
 		s.wantLoaded(t, fmt.Sprint("warm ", n), "v")
 		idle(t, s)
@@ -129,9 +131,11 @@ func (s *sufferer) wantLoaded(t *testing.T, key, value string) {
 	within(t, start, s.store.Budget()+loadTakes+hiccup, "GetOrLoad")
 }
 
+// within wants no more than limit to have passed since start. A machine that was away for as
+// long as away also delays what comes after, and is not judged.
 func within(t *testing.T, start time.Time, limit time.Duration, what string) {
 	t.Helper()
-	if took := took(start); took > limit {
+	if took := took(start); took > limit && calm(t, start, away) {
 		t.Errorf("%s took %v without the stalls of the machine, want at most %v", what, took, limit)
 	}
 }

@@ -35,7 +35,7 @@ func TestThousandCallersOfAColdLocalTierCostOneGet(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	a := join(t, server, redis.Options{}, cache.Options[string, string]{})
-	b := join(t, server, redis.Options{}, cache.Options[string, string]{})
+	b := join(t, server, redis.Options{LogTimeout: time.Minute}, cache.Options[string, string]{}) // longer than the pause
 	wantLoad(t, a, "k", "v")
 	wantMiss(t, b, "other") // b is connected from here on
 	idle(t, a, b)
