@@ -48,7 +48,7 @@ func wantOldUntilMaxAge(t *testing.T, since time.Time, src *source, fleet ...*in
 		<-time.After(5 * time.Millisecond)
 	}
 	// A TTL may pass between two reads of a machine that stalls.
-	if lived := last.Sub(since); lived < maxAge*3/4 && calm(t, since, aging.TTL/2) {
+	if lived := last.Sub(since); lived < maxAge*3/4 && calm(t, since, aging.TTL/8) {
 		t.Errorf("the old value was served for %v, with a MaxAge of %v", lived, maxAge)
 	}
 }

@@ -92,7 +92,11 @@ func TestHoldOffKeepsOutWhatALaggingReplicaSays(t *testing.T) {
 			t.Errorf("%s: nobody read the replica while it lagged", name)
 		}
 		for _, i := range h.fleet {
-			wantGet(t, i.Cache, "k", "new|t") // it is stored again
+			redistest.Eventually(t, soon, name+": it is stored again", func() bool {
+				h.read(t, i)
+				v, err := i.Get(t.Context(), "k")
+				return err == nil && v == "new|t"
+			})
 		}
 	}
 }

@@ -3,6 +3,7 @@ package cachetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -215,7 +216,8 @@ func (s *suite) leaseLapses() {
 // leaseOverdue: Wait returns a lease that its holder does not renew, and one caller replaces
 // the lease. On a machine that stands still a lease can lapse before Wait sees it.
 func (s *suite) leaseOverdue() {
-	for _, key := range []string{"a", "b", "c", "d", "e"} {
+	for i := range 25 {
+		key := fmt.Sprint("k", i)
 		l, _, err := s.A.Lease(s.Context(), key, 1, nil)
 		if err != nil || l == nil {
 			s.Fatalf("Lease: %v, %v", l, err)
