@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -145,18 +146,24 @@ func remoteHit(b *testing.B, o cache.Options[string, user], goroutines int) {
 func BenchmarkMiss(b *testing.B) {
 	ctx := context.Background()
 	c, client := twoTiers(b, cache.Options[string, user]{})
-	fresh := 0
-	key := func() string { fresh++; return "miss:" + strconv.Itoa(fresh) }
-	compare(b, 1, func(int) {
-		_, _ = c.GetOrLoad(ctx, key(), load)
-	}, func(int) {
-		k := key()
-		if err := client.Get(ctx, k).Err(); !errors.Is(err, goredis.Nil) {
-			b.Error(err)
-		}
-		data, _ := json.Marshal(sample)
-		must(b, client.Set(ctx, k, data, time.Hour).Err())
-	})
+	var fresh atomic.Int64
+	key := func() string { return "miss:" + strconv.FormatInt(fresh.Add(1), 10) }
+	for _, goroutines := range []int{1, 64} {
+		b.Run(strconv.Itoa(goroutines)+"-goroutines", func(b *testing.B) {
+			compare(b, goroutines, func(int) {
+				_, _ = c.GetOrLoad(ctx, key(), load)
+			}, func(int) {
+				k := key()
+				if err := client.Get(ctx, k).Err(); !errors.Is(err, goredis.Nil) {
+					b.Error(err)
+				}
+				data, _ := json.Marshal(sample)
+				if err := client.Set(ctx, k, data, time.Hour).Err(); err != nil {
+					b.Error(err)
+				}
+			})
+		})
+	}
 }
 
 // twoTiers returns a cache on a Redis of its own, and a plain client for that.

@@ -194,7 +194,7 @@ func TestAMissingRightIsFoundByName(t *testing.T) {
 			t.Parallel()
 			user, rights := prefix(t), slices.Delete(slices.Clone(all), i, i+1)
 			l := &lines{}
-			o := redis.Options{Logger: l.logger()}
+			o := redis.Options{Logger: l.logger(), Timeout: patient.Timeout} // a slow machine is no finding
 			var s *redis.Store
 			if slices.Contains(clusterRights, right) {
 				letIn(t, user, rights, cluster.Nodes()...)

@@ -20,6 +20,7 @@ type circuit struct {
 	s             *Store
 	node          *goredis.Client // the client's part for a node of a Cluster; otherwise nil
 	reads, writes *breaker
+	ends          joinedEnds
 	probed        atomic.Pointer[string] // the last key of a probe
 	warming       atomic.Bool            // warmLater is under way
 }

@@ -12,6 +12,27 @@ func Queued(s *Store) int {
 	return len(s.joined.queue)
 }
 
+// HoldEnds makes fills and releases to the server of key wait until release is called.
+func HoldEnds(s *Store, key string) (release func()) {
+	ends := &s.circuitOf(s.redisKey(key)).ends
+	ends.mu.Lock()
+	defer ends.mu.Unlock()
+	ends.trips += maxTrips
+	return func() {
+		for range maxTrips {
+			ends.leave()
+		}
+	}
+}
+
+// QueuedEnds is how many of them wait.
+func QueuedEnds(s *Store, key string) int {
+	ends := &s.circuitOf(s.redisKey(key)).ends
+	ends.mu.Lock()
+	defer ends.mu.Unlock()
+	return len(ends.queue)
+}
+
 // SelfTested reports whether the self-test of a Store is over.
 func SelfTested(s *Store) bool { return s.findings.last() != nil }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nearside-go/nearside/cache/remote"
@@ -44,17 +45,18 @@ func (j *joined) atOnceLocked() int {
 type joinedRead struct {
 	recordRead
 	lead     chan []*joinedRead // receives the reads to send, of which this read is the first
-	done     chan struct{}      // closed once rec and err are set
+	left     atomic.Bool        // set by the reader when it leaves, or before that by its result
+	done     chan struct{}      // closed once reply and err are set
 	returned uint64             // joined.returned when this read was queued
 	silent   uint64             // joined.silent, likewise
 
 	// Written before done is closed.
-	rec remote.Record
-	err error
+	reply recordReply
+	err   error
 }
 
-// enter returns nil if r may be sent at once. Otherwise enter queues r without its lease,
-// and returns the queued read.
+// enter returns nil if r may be sent at once. Otherwise enter queues r, and returns the
+// queued read.
 func (j *joined) enter(r recordRead) (waits *joinedRead) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -62,7 +64,6 @@ func (j *joined) enter(r recordRead) (waits *joinedRead) {
 		j.trips++
 		return nil
 	}
-	r.lease = nil
 	waits = &joinedRead{recordRead: r, lead: make(chan []*joinedRead, 1), done: make(chan struct{}), returned: j.returned, silent: j.silent}
 	j.queue = append(j.queue, waits)
 	return waits
@@ -125,10 +126,10 @@ func (j *joined) giveUp(r *joinedRead) (batch []*joinedRead, hung bool) {
 	return batch, hung
 }
 
-// join returns the result of a queued read, within the budget. When the read is to send for
-// its batch, the batch is sent in the background, because the other reads may have more
-// time left.
-func (s *Store) join(ctx context.Context, r *joinedRead) (remote.Record, error) {
+// join returns the result of a queued read, within the budget, and whether it asked for
+// r.lease. When the read is to send for its batch, the batch is sent in the background, because
+// the other reads may have more time left.
+func (s *Store) join(ctx context.Context, r *joinedRead) (reply recordReply, asked bool, err error) {
 	deadline := time.Now().Add(s.opts.Timeout)
 	late := time.NewTimer(s.opts.Timeout)
 	defer late.Stop()
@@ -137,7 +138,7 @@ func (s *Store) join(ctx context.Context, r *joinedRead) (remote.Record, error) 
 		spent := false
 		select {
 		case <-r.done:
-			return r.rec, r.err
+			return r.reply, r.lease != nil, r.err
 		case batch := <-r.lead:
 			s.sendJoined(batch)
 			continue
@@ -148,12 +149,15 @@ func (s *Store) join(ctx context.Context, r *joinedRead) (remote.Record, error) 
 		}
 		batch, hung := s.joined.giveUp(r)
 		if batch != nil {
+			r.lease = nil
 			s.sendJoined(batch)
+		} else if !r.left.CompareAndSwap(false, true) {
+			continue // the result is there
 		}
 		if spent && hung { // otherwise the read was only late in the queue
 			s.whole.reads.learn(err)
 		}
-		return remote.Record{}, err
+		return reply, false, err
 	}
 }
 
@@ -168,7 +172,15 @@ func (s *Store) sendJoined(batch []*joinedRead) {
 		replies, err := s.readRecords(ctx, reads, s.joined.leave)
 		for i, r := range batch {
 			if r.err = err; err == nil {
-				r.rec, r.err = replies[i].rec, replies[i].err
+				r.reply, r.err = replies[i], replies[i].err
+			}
+			// Whose reader has left, nobody fills:
+			//
+			//  1. The read is sent with its lease.
+			//  2. The time of its reader is over, who loads without a lease.
+			//  3. The lease is granted: other instances wait for a load that nobody does.
+			if !r.left.CompareAndSwap(false, true) {
+				s.clearUnread(r.recordRead, r.reply, r.err)
 			}
 			close(r.done)
 		}
@@ -176,6 +188,7 @@ func (s *Store) sendJoined(batch []*joinedRead) {
 	if !runs {
 		for _, r := range batch {
 			r.err = remote.ErrUnavailable
+			r.left.Store(true)
 			close(r.done)
 		}
 		s.joined.leave(0, remote.ErrUnavailable)

@@ -19,10 +19,19 @@ import (
 // gated is a hook that holds pipelines back until its gate is opened, and notes how many
 // commands each has.
 type gated struct {
+	mu   sync.Mutex // guards all below
 	gate chan struct{}
-
-	mu   sync.Mutex // guards seen
 	seen []int
+	back int // pipelines that are over
+}
+
+// next opens the gate for what waits there, and returns the gate for what comes later.
+func (g *gated) next() (gate chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.gate)
+	g.gate = make(chan struct{})
+	return g.gate
 }
 
 func (g *gated) DialHook(next goredis.DialHook) goredis.DialHook          { return next }
@@ -33,8 +42,14 @@ func (g *gated) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.Pr
 		if cmds[0].Name() == "get" {
 			g.mu.Lock()
 			g.seen = append(g.seen, len(cmds))
+			gate := g.gate
 			g.mu.Unlock()
-			<-g.gate
+			<-gate
+			defer func() {
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				g.back++
+			}()
 		}
 		return next(ctx, cmds)
 	}
@@ -44,6 +59,13 @@ func (g *gated) trips() []int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.seen[:len(g.seen):len(g.seen)]
+}
+
+// over is how many pipelines are over.
+func (g *gated) over() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.back
 }
 
 // joining returns a Store with small records of so many keys, whose reads wait for a gate.

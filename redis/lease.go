@@ -212,13 +212,26 @@ func (l *lease) end() {
 }
 
 // Fill replaces the lease with a value, if the lease still stands; without a TTL, with no
-// record. Of an unchanged value only the first bytes are sent.
+// record. Of an unchanged value only the first bytes are sent. Fills whose contexts never end
+// may share round trips: see joinedEnds.
 func (l *lease) Fill(ctx context.Context, f remote.Fill) (held bool, err error) {
 	l.end()
-	w := l.prepare(f)
+	got := l.s.endLease(ctx, l, &f)
+	return got.Held, got.Err
+}
+
+// endAlone is endLease in a round trip of its own.
+func (l *lease) endAlone(ctx context.Context, f *remote.Fill) (got remote.Ended) {
+	if f == nil {
+		stood, err := l.s.evalInt(ctx, releaseScript, l.key, l.record)
+		got.Held, got.Err = l.released(stood, err)
+		return got
+	}
+	w := l.prepare(*f)
 	script, args := w.first()
 	held, rest, err := l.s.evalList(ctx, script, l.key, args...)
-	return l.filled(ctx, w, held, rest, err)
+	got.Held, got.Err = l.filled(ctx, w, held, rest, err)
+	return got
 }
 
 // filling is a value on its way into Redis.
@@ -274,8 +287,8 @@ func millisOrNone(d time.Duration) int64 {
 // Release gives the lease up. After an error the lease is given up in the background.
 func (l *lease) Release(ctx context.Context) (held bool, err error) {
 	l.end()
-	stood, err := l.s.evalInt(ctx, releaseScript, l.key, l.record)
-	return l.released(stood, err)
+	got := l.s.endLease(ctx, l, nil)
+	return got.Held, got.Err
 }
 
 // released returns the outcome of a release.

@@ -127,8 +127,9 @@ func TestManyKeysAreReadInParts(t *testing.T) {
 	defer client.Close()
 	n := &trips{calls: make(map[any][]string)}
 	client.AddHook(n)
-	a := enterWith(t, client, patient, cache.Options[string, string]{})
-	b := enterWith(t, client, patient, cache.Options[string, string]{})
+	o := redis.Options{Timeout: patient.Timeout, LeaseTTL: time.Minute} // no lease lapses before its fill
+	a := enterWith(t, client, o, cache.Options[string, string]{})
+	b := enterWith(t, client, o, cache.Options[string, string]{})
 	src, keys := &lists{}, someKeys("k", 2500)
 	src.want(t, t.Context(), a.Cache, keys, keys...)
 	got := kinds(n.of(t, b.Cache, func(ctx context.Context) error {

@@ -24,9 +24,8 @@ func (s *Store) Get(ctx context.Context, key string, confirm bool) (remote.Recor
 
 // GetOrLease reads key like Get. In the same round trip it takes the lease with SET NX, and
 // reads Redis' time with TIME. The script of Lease costs Redis more than these commands
-// together. GetOrLease does not ask for the lease while the breaker of the writes is open,
-// when the read shares its round trip, or in a Cluster, whose nodes have clocks of their
-// own.
+// together. GetOrLease does not ask for the lease while the breaker of the writes is open, or in
+// a Cluster, whose nodes have clocks of their own.
 func (s *Store) GetOrLease(ctx context.Context, key string, hold time.Duration, confirm bool) (remote.Lease, remote.Record, error) {
 	r := recordRead{log: s.log(key), key: s.redisKey(key), confirm: confirm}
 	if s.single && !s.whole.writes.open.Load() {
@@ -34,16 +33,15 @@ func (s *Store) GetOrLease(ctx context.Context, key string, hold time.Duration, 
 	}
 	reply, asked, err := s.read(ctx, r)
 	if err != nil {
-		if asked && !errors.Is(err, remote.ErrUnavailable) && !errors.Is(err, errNoPlace) {
-			s.clear(r.key, r.lease) // the lease may be granted, although GET failed
+		if asked {
+			s.clearUnread(r, reply, err)
 		}
 		return nil, remote.Record{}, err
 	}
 	if !asked {
 		return nil, reply.rec, nil
 	}
-	// A client that lost the reply may have sent the whole pipeline again.
-	granted := reply.set.Val() || reply.rec.State == remote.StateLease && reply.get.Val() == string(r.lease)
+	granted := reply.granted(r)
 	at, err := reply.time.Result()
 	switch {
 	case granted && err == nil: // the record that GET found, if any, has expired
@@ -58,17 +56,32 @@ func (s *Store) GetOrLease(ctx context.Context, key string, hold time.Duration, 
 	return nil, reply.rec, nil
 }
 
+// granted reports whether a read that asked for a lease got it. A client that lost the reply may
+// have sent the whole pipeline again.
+func (reply recordReply) granted(r recordRead) bool {
+	return reply.set.Val() || reply.rec.State == remote.StateLease && reply.get.Val() == string(r.lease)
+}
+
+// clearUnread clears the lease of a read whose result nobody uses, unless the result shows that
+// it was not granted.
+func (s *Store) clearUnread(r recordRead, reply recordReply, err error) {
+	switch {
+	case r.lease == nil || errors.Is(err, remote.ErrUnavailable) || errors.Is(err, errNoPlace):
+	case err != nil || reply.granted(r) || mayArrive(reply.set.Err()):
+		s.clear(r.key, r.lease) // the lease may be granted although GET failed
+	}
+}
+
 // read sends r at once and alone, or, while maxTrips round trips are under way, queues r to
-// share a round trip with other reads. A queued read asks for no lease. asked reports
-// whether the command that was sent asked for r.lease.
+// share a round trip with other reads. asked reports whether the command that was sent asked
+// for r.lease.
 func (s *Store) read(ctx context.Context, r recordRead) (reply recordReply, asked bool, err error) {
 	if !s.circuitOf(r.key).reads.allows() { // the first of all, because an outage makes every call a miss
 		return reply, false, remote.ErrUnavailable
 	}
 	if s.single {
 		if waits := s.joined.enter(r); waits != nil {
-			reply.rec, err = s.join(ctx, waits)
-			return reply, false, err
+			return s.join(ctx, waits)
 		}
 	}
 	replies, err := s.readRecords(ctx, []recordRead{r}, s.joined.leave)

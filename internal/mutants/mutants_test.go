@@ -297,6 +297,9 @@ var many = []mutant{
 	}, {
 		"cache/together_steps.go", "	ctx = g.place.Within(ctx)\n", "",
 	}}, []string{"./cache", "-run", "TestALoadOfManyTakesOnePlace"}, "three loads in two places"},
+	{"giving up the lease of a reader that has left", []change{{
+		"redis/joined.go", "				s.clearUnread(r.recordRead, r.reply, r.err)\n", "				_ = r.reply\n",
+	}}, tests("TestALeaseWhoseReaderHasLeftIsGivenUp"), "the lease is gone"},
 	{"no further part after silence", []change{{
 		"redis/many.go", "if err == nil || !isSilence(err) {", "if true {",
 	}}, tests("TestManyKeysCostAHungRedisOneBudget"), "a call with more keys"},
