@@ -29,6 +29,9 @@ func (r Row) Missed() (missed []string) {
 	if r.Fault.gone && r.Open.P99 > r.Beside.P99+addedAtMost {
 		missed = append(missed, "added")
 	}
+	if r.Fault.gone && r.heals() && !r.Fault.dead && r.Beside.P99 > r.Calmly.P99+addedAtMost { // all of the process is slower
+		missed = append(missed, "slows")
+	}
 	if r.lines() > instances*linesAtMost {
 		missed = append(missed, "lines")
 	}

@@ -11,9 +11,9 @@ const Env = "NEARSIDE_CHAOS_PROCESS"
 // What the process runs.
 const (
 	instances  = 3
-	readers    = 32                  // but in the long outage: see Outages
-	beside     = readers / instances // readers of the instance that has no Redis
-	writers    = 2                   // the first instances have one each
+	readers    = 32 // but in the long outage: see Outages
+	beside     = 4  // readers of the instance that has no Redis
+	writers    = 2  // the first instances have one each
 	keys       = 1000
 	readPause  = 2 * time.Millisecond
 	writePause = 10 * time.Millisecond

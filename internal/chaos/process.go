@@ -183,7 +183,9 @@ func (p *process) judge(r *Result) {
 	past, m := p.load.past(), p.marks
 	r.Before, r.During, r.After = past.figuresOf(m[0], m[1]), past.figuresOf(m[1], m[2]), past.figuresOf(m[2], m[3])
 	open, end := m[1].at+int64(time.Second), m[2].at
-	r.Open, r.Beside = past.between(open, end).added(), p.beside.past().between(open, end).added()
+	beside := p.beside.past()
+	r.Open, r.Beside = past.between(open, end).added(), beside.between(open, end).added()
+	r.Calmly = beside.between(m[0].at, m[1].at).added()
 	r.Lost, _ = past.between(p.mended+int64(p.Noticing), m[3].at).stale()
 	r.Errors = append(r.Errors, p.load.errors...)
 }

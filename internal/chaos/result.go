@@ -31,6 +31,7 @@ type Result struct {
 
 	Open   Spread        // Added during the fault, after its first second
 	Beside Spread        // the same of the instance without Redis
+	Calmly Spread        // of that instance before the fault
 	Lost   int           // reads of the last two phases that were stale beyond the bound, later than Config.Noticing after the end of the fault
 	Healed time.Duration // from the end of the fault until every instance had a Redis hit; -1 without
 	Silent time.Duration // the longest time that an instance had no Redis hit, since the fault began

@@ -58,7 +58,7 @@ func TestWhatASoakForgetsHidesNoStaleRead(t *testing.T) {
 // TestBoundsAreChecked breaks each bound of a row that is well.
 func TestBoundsAreChecked(t *testing.T) {
 	price := Spread{P99: time.Millisecond} // of a call without Redis
-	well := Row{Result: Result{Healed: time.Millisecond, Open: price, Beside: price}, Fault: Fault{gone: true}}
+	well := Row{Result: Result{Healed: time.Millisecond, Open: price, Beside: price, Calmly: price}, Fault: Fault{gone: true}}
 	if wrong := append(well.Wrong(), well.Missed()...); len(wrong) > 0 {
 		t.Fatalf("a row that is well: %q", wrong)
 	}
@@ -67,15 +67,19 @@ func TestBoundsAreChecked(t *testing.T) {
 		missed string
 		fails  bool
 	}{
-		"failed reads":            {func(r *Row) { r.During.Failed = 1 }, "failed", true},
-		"stale reads":             {func(r *Row) { r.After.Stale = 1 }, "stale", true},
-		"stale reads of a loss":   {func(r *Row) { r.Fault.loses, r.Lost = true, 1 }, "stale", true},
-		"old reads of a loss":     {func(r *Row) { r.Fault.loses, r.After.Stale = true, 1 }, "", false},
-		"hits come back late":     {func(r *Row) { r.Healed = time.Second }, "healed", false},
-		"hits are late, but due":  {func(r *Row) { r.Healed, r.Fault.lingers = time.Second, 900*time.Millisecond }, "", false},
-		"hits never come back":    {func(r *Row) { r.Healed = -1 }, "healed", true},
-		"hits are not expected":   {func(r *Row) { r.Fault.always, r.Healed = true, -1 }, "", false},
-		"calls cost more":         {func(r *Row) { r.Open.P99 += 51 * time.Microsecond }, "added", false},
+		"failed reads":           {func(r *Row) { r.During.Failed = 1 }, "failed", true},
+		"stale reads":            {func(r *Row) { r.After.Stale = 1 }, "stale", true},
+		"stale reads of a loss":  {func(r *Row) { r.Fault.loses, r.Lost = true, 1 }, "stale", true},
+		"old reads of a loss":    {func(r *Row) { r.Fault.loses, r.After.Stale = true, 1 }, "", false},
+		"hits come back late":    {func(r *Row) { r.Healed = time.Second }, "healed", false},
+		"hits are late, but due": {func(r *Row) { r.Healed, r.Fault.lingers = time.Second, 900*time.Millisecond }, "", false},
+		"hits never come back":   {func(r *Row) { r.Healed = -1 }, "healed", true},
+		"hits are not expected":  {func(r *Row) { r.Fault.always, r.Healed = true, -1 }, "", false},
+		"calls cost more":        {func(r *Row) { r.Open.P99 += 51 * time.Microsecond }, "added", false},
+		"all calls cost more": {func(r *Row) {
+			r.Open.P99 += 51 * time.Microsecond
+			r.Beside.P99 += 51 * time.Microsecond
+		}, "slows", false},
 		"calls cost a budget":     {func(r *Row) { r.Open.P50, r.Open.P99 = 50*time.Millisecond, 50*time.Millisecond }, "added", true},
 		"calls cost, Redis there": {func(r *Row) { r.Fault.gone, r.Open.P99 = false, time.Second }, "", false},
 		"lines":                   {func(r *Row) { r.Lines, r.Stderr = make([]string, 6), make([]string, 4) }, "lines", false},

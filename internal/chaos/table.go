@@ -7,7 +7,7 @@ import (
 )
 
 // head is the head of the table.
-const head = `| fault | reads/s before / during / after | failed | stale during / 3 s after / later | oldest ms during / after | added ms p50 / p99 / max | added p99 µs, open / without Redis | slowest ms | loads/s before / during / after | of no cache | healed ms | no hit for ms | goroutines before / peak / left | lines stderr / log | missed |
+const head = `| fault | reads/s before / during / after | failed | stale during / 3 s after / later | oldest ms during / after | added ms p50 / p99 / max | added p99 µs, open / without Redis / without it before | slowest ms | loads/s before / during / after | of no cache | healed ms | no hit for ms | goroutines before / peak / left | lines stderr / log | missed |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 `
 
@@ -52,12 +52,12 @@ func (r Row) format(first Row) string {
 }
 
 // onceOpen returns what calls took beyond their loads once the breakers were open, and what
-// those of the instance without Redis took, of a row whose fault was long enough.
+// those of the instance without Redis took then and before the fault, of a row whose fault was long enough.
 func (r Row) onceOpen() string {
 	if r.Open.Count == 0 {
 		return "-"
 	}
-	return fmt.Sprint(r.Open.P99.Microseconds(), " / ", r.Beside.P99.Microseconds())
+	return fmt.Sprint(r.Open.P99.Microseconds(), " / ", r.Beside.P99.Microseconds(), " / ", r.Calmly.P99.Microseconds())
 }
 
 // withoutHits returns the longest time without a hit, of a row that can have hits.
