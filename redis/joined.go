@@ -44,6 +44,7 @@ func (j *joined) atOnceLocked() int {
 // joinedRead is a read that waits for a round trip to end.
 type joinedRead struct {
 	recordRead
+	queued   time.Time
 	lead     chan []*joinedRead // receives the reads to send, of which this read is the first
 	left     atomic.Bool        // set by the reader when it leaves, or before that by its result
 	done     chan struct{}      // closed once reply and err are set
@@ -64,7 +65,7 @@ func (j *joined) enter(r recordRead) (waits *joinedRead) {
 		j.trips++
 		return nil
 	}
-	waits = &joinedRead{recordRead: r, lead: make(chan []*joinedRead, 1), done: make(chan struct{}), returned: j.returned, silent: j.silent}
+	waits = &joinedRead{recordRead: r, queued: time.Now(), lead: make(chan []*joinedRead, 1), done: make(chan struct{}), returned: j.returned, silent: j.silent}
 	j.queue = append(j.queue, waits)
 	return waits
 }
@@ -162,28 +163,38 @@ func (s *Store) join(ctx context.Context, r *joinedRead) (reply recordReply, ask
 }
 
 // sendJoined makes the reads of a batch in the background, in one round trip, and hands
-// each read its result. After Close the reads get ErrUnavailable.
+// each read its result. After Close the reads get ErrUnavailable. A read that has waited for
+// half of its budget may be gone before the reply, and asks for no lease.
 func (s *Store) sendJoined(batch []*joinedRead) {
 	runs := s.inBackground(func(ctx context.Context) {
 		reads := make([]recordRead, len(batch))
 		for i, r := range batch {
+			if time.Since(r.queued) > s.opts.Timeout/2 {
+				r.lease = nil
+			}
 			reads[i] = r.recordRead
 		}
 		replies, err := s.readRecords(ctx, reads, s.joined.leave)
+		var left []recordRead
 		for i, r := range batch {
 			if r.err = err; err == nil {
 				r.reply, r.err = replies[i], replies[i].err
 			}
-			// Whose reader has left, nobody fills:
+			// Nobody fills the lease of a reader that has left:
 			//
 			//  1. The read is sent with its lease.
 			//  2. The time of its reader is over, who loads without a lease.
 			//  3. The lease is granted: other instances wait for a load that nobody does.
 			if !r.left.CompareAndSwap(false, true) {
-				s.clearUnread(r.recordRead, r.reply, r.err)
+				if r.err == nil && r.lease != nil && r.reply.granted(r.recordRead) {
+					left = append(left, r.recordRead)
+				} else {
+					s.clearUnread(r.recordRead, r.reply, r.err)
+				}
 			}
 			close(r.done)
 		}
+		s.giveBack(ctx, left)
 	})
 	if !runs {
 		for _, r := range batch {

@@ -61,6 +61,9 @@ func TestMissesShareRoundTrips(t *testing.T) {
 	redistest.Eventually(t, soon, "the fills wait", func() bool { return redis.QueuedEnds(s, "c:0:200") == shared })
 	release()
 	filling.Wait()
+	if got := g.scripts(); !slices.Equal(got, []int{shared}) {
+		t.Errorf("pipelines of fills with %v commands, want one with %d", got, shared)
+	}
 	for i := range leases {
 		want(t, s, 200+i)
 	}

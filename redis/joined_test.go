@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,7 +23,8 @@ type gated struct {
 	mu   sync.Mutex // guards all below
 	gate chan struct{}
 	seen []int
-	back int // pipelines that are over
+	back int   // pipelines that are over
+	runs []int // the commands of each pipeline of scripts, which are not held back
 }
 
 // next opens the gate for what waits there, and returns the gate for what comes later.
@@ -50,6 +52,10 @@ func (g *gated) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.Pr
 				defer g.mu.Unlock()
 				g.back++
 			}()
+		} else if strings.HasPrefix(cmds[0].Name(), "eval") {
+			g.mu.Lock()
+			g.runs = append(g.runs, len(cmds))
+			g.mu.Unlock()
 		}
 		return next(ctx, cmds)
 	}
@@ -59,6 +65,13 @@ func (g *gated) trips() []int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.seen[:len(g.seen):len(g.seen)]
+}
+
+// scripts returns how many commands each pipeline of scripts had.
+func (g *gated) scripts() []int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.runs[:len(g.runs):len(g.runs)]
 }
 
 // over is how many pipelines are over.

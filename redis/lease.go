@@ -215,13 +215,13 @@ func (l *lease) end() {
 // record. Of an unchanged value only the first bytes are sent. Fills whose contexts never end
 // may share round trips: see joinedEnds.
 func (l *lease) Fill(ctx context.Context, f remote.Fill) (held bool, err error) {
-	l.end()
 	got := l.s.endLease(ctx, l, &f)
 	return got.Held, got.Err
 }
 
 // endAlone is endLease in a round trip of its own.
 func (l *lease) endAlone(ctx context.Context, f *remote.Fill) (got remote.Ended) {
+	l.end()
 	if f == nil {
 		stood, err := l.s.evalInt(ctx, releaseScript, l.key, l.record)
 		got.Held, got.Err = l.released(stood, err)
@@ -230,7 +230,10 @@ func (l *lease) endAlone(ctx context.Context, f *remote.Fill) (got remote.Ended)
 	w := l.prepare(*f)
 	script, args := w.first()
 	held, rest, err := l.s.evalList(ctx, script, l.key, args...)
-	got.Held, got.Err = l.filled(ctx, w, held, rest, err)
+	if mustSendWhole(rest, err) {
+		held, rest, err = l.s.evalList(ctx, fillScript, l.key, w.args(w.value)...)
+	}
+	got.Held, got.Err = l.filled(held, rest, err)
 	return got
 }
 
@@ -262,11 +265,14 @@ func (w filling) args(bytes []byte) []any {
 	return []any{w.l.record, bytes, w.ttl, w.deadline, w.window}
 }
 
-// filled returns the outcome of a fill whose first script has replied.
-func (l *lease) filled(ctx context.Context, w filling, held bool, rest []any, err error) (bool, error) {
-	if err == nil && len(rest) > 0 && rest[0] == int64(0) { // the value has ended, and its lease stands
-		held, rest, err = l.s.evalList(ctx, fillScript, l.key, w.args(w.value)...)
-	}
+// mustSendWhole reports whether a fill of which only the first bytes were sent has found that
+// the value has ended, while its lease stands.
+func mustSendWhole(rest []any, err error) bool {
+	return err == nil && len(rest) > 0 && rest[0] == int64(0)
+}
+
+// filled returns the outcome of a fill.
+func (l *lease) filled(held bool, rest []any, err error) (bool, error) {
 	if err != nil || len(rest) == 0 {
 		return held, err
 	}
@@ -286,7 +292,6 @@ func millisOrNone(d time.Duration) int64 {
 
 // Release gives the lease up. After an error the lease is given up in the background.
 func (l *lease) Release(ctx context.Context) (held bool, err error) {
-	l.end()
 	got := l.s.endLease(ctx, l, nil)
 	return got.Held, got.Err
 }

@@ -124,7 +124,7 @@ func TestAHalfOpenLogIsReadOnAnotherConnection(t *testing.T) {
 		t.Error("the local tier was dropped")
 	}
 	b.wantLogGaps(t, "a half open log", 0)
-	b.wantOneLoss(t, "a half open log")
+	b.wantOneLoss(t, began, "a half open log")
 	if n := b.store.Stats().BreakerOpened; n != 0 {
 		t.Errorf("the breaker opened %d times", n)
 	}

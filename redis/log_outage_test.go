@@ -139,10 +139,10 @@ func (o *outage) wantGap(t *testing.T) {
 		o.b.wantLogGaps(t, o.name, 0)
 	}
 	// Without the log, copies end after Local.TTL.
-	if kept == o.gap && calm(t, o.began, away) {
+	if kept && o.gap || !kept && !o.gap && calm(t, o.began, away) {
 		t.Errorf("%s: the local tier was kept: %v", o.name, kept)
 	}
-	o.b.wantOneLoss(t, o.name)
+	o.b.wantOneLoss(t, o.began, o.name)
 }
 
 // A path that is silent for less than LogTimeout costs nothing: what was held back

@@ -84,6 +84,7 @@ func (s *Store) EndMany(ctx context.Context, ends []remote.LeaseEnd) []remote.En
 		}
 	}
 	got := make([]remote.Ended, len(ends))
+	var whole []int
 	for i, e := range s.evalMany(ctx, keys, func(i int) int { return len(fills[i].value) }, func(b *batch, i int) *goredis.Cmd {
 		l := ends[i].Lease.(*lease)
 		if ends[i].Fill == nil {
@@ -99,9 +100,32 @@ func (s *Store) EndMany(ctx context.Context, ends []remote.LeaseEnd) []remote.En
 			continue
 		}
 		yes, rest, err := e.list()
-		got[i].Held, got[i].Err = l.filled(ctx, fills[i], yes, rest, err)
+		if mustSendWhole(rest, err) {
+			whole = append(whole, i)
+			continue
+		}
+		got[i].Held, got[i].Err = l.filled(yes, rest, err)
+	}
+	if len(whole) > 0 {
+		s.sendWhole(ctx, fills, whole, got)
 	}
 	return got
+}
+
+// sendWhole fills the leases of those fills whose whole values must be sent.
+func (s *Store) sendWhole(ctx context.Context, fills []filling, whole []int, got []remote.Ended) {
+	keys := make([]string, len(whole))
+	for n, i := range whole {
+		keys[n] = fills[i].l.key
+	}
+	for n, e := range s.evalMany(ctx, keys, func(n int) int { return len(fills[whole[n]].value) }, func(b *batch, n int) *goredis.Cmd {
+		f := fills[whole[n]]
+		return b.eval(fillScript, keys[n], f.args(f.value)...)
+	}) {
+		yes, rest, err := e.list()
+		i := whole[n]
+		got[i].Held, got[i].Err = fills[i].l.filled(yes, rest, err)
+	}
 }
 
 // TouchMany renews the TTLs of values, in one round trip to each node for some hundred keys.

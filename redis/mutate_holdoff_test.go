@@ -98,6 +98,7 @@ func TestHoldOffKeepsOutWhatALaggingReplicaSays(t *testing.T) {
 				return err == nil && v == "new|t"
 			})
 		}
+		within(t, last.Add(holdOff+replicaLag), holdOff, name+": to be stored again")
 	}
 }
 

@@ -72,6 +72,24 @@ func (s *Store) clearUnread(r recordRead, reply recordReply, err error) {
 	}
 }
 
+// giveBack releases the leases of reads that were granted theirs, in one round trip.
+func (s *Store) giveBack(ctx context.Context, reads []recordRead) {
+	if len(reads) == 0 {
+		return
+	}
+	keys := make([]string, len(reads))
+	for i, r := range reads {
+		keys[i] = r.key
+	}
+	for i, e := range s.evalMany(ctx, keys, func(int) int { return 0 }, func(b *batch, i int) *goredis.Cmd {
+		return b.eval(releaseScript, keys[i], reads[i].lease)
+	}) {
+		if e.err != nil {
+			s.clear(keys[i], reads[i].lease)
+		}
+	}
+}
+
 // read sends r at once and alone, or, while maxTrips round trips are under way, queues r to
 // share a round trip with other reads. asked reports whether the command that was sent asked
 // for r.lease.

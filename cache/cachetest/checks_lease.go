@@ -216,7 +216,7 @@ func (s *suite) leaseLapses() {
 // leaseOverdue: Wait returns a lease that its holder does not renew, and one caller replaces
 // the lease. On a machine that stands still a lease can lapse before Wait sees it.
 func (s *suite) leaseOverdue() {
-	for i := range 25 {
+	for i := range 10 {
 		key := fmt.Sprint("k", i)
 		l, _, err := s.A.Lease(s.Context(), key, 1, nil)
 		if err != nil || l == nil {

@@ -300,6 +300,9 @@ var many = []mutant{
 	{"giving up the lease of a reader that has left", []change{{
 		"redis/joined.go", "				s.clearUnread(r.recordRead, r.reply, r.err)\n", "				_ = r.reply\n",
 	}}, tests("TestALeaseWhoseReaderHasLeftIsGivenUp"), "the lease is gone"},
+	{"the round trip that fills share", []change{{
+		"redis/joined_ends.go", "	n := j.shareLocked()\n", "	n := 1\n",
+	}}, tests("TestMissesShareRoundTrips"), "pipelines of fills"},
 	{"no further part after silence", []change{{
 		"redis/many.go", "if err == nil || !isSilence(err) {", "if true {",
 	}}, tests("TestManyKeysCostAHungRedisOneBudget"), "a call with more keys"},
