@@ -48,14 +48,15 @@ var (
 // RemoteError is returned by Invalidate, InvalidateTags, InvalidateAll, Mutate and Set if the
 // remote tier failed. Reads never return a RemoteError: they go to the source.
 type RemoteError struct {
-	Op  string // the operation: "invalidate", "invalidate tags" or "set"
-	Err error  // the Remote's error
+	Cache string // Options.Name
+	Op    string // the operation: "invalidate", "invalidate tags" or "set"
+	Err   error  // the Remote's error
 }
 
-// Error returns the operation, the cause, and whether the invalidation is queued, without
-// keys.
+// Error returns the cache, the operation, the cause, and whether the invalidation is queued,
+// without keys.
 func (e *RemoteError) Error() string {
-	text := "cache: remote " + e.Op + ": " + e.Err.Error()
+	text := "cache: " + e.Cache + ": remote " + e.Op + ": " + e.Err.Error()
 	if e.Is(ErrQueued) {
 		text += "; the invalidation is queued"
 	}

@@ -46,9 +46,10 @@ func (c *Cache[K, V]) deliver(ctx context.Context, names []string) (failed []str
 //
 // As an error, Undelivered is returned by Close.
 type Undelivered struct {
-	Keys []string // as Options.Key writes them
-	Tags []string
-	All  bool // the whole cache, because of InvalidateAll or of too many keys and tags
+	Cache string   // Options.Name
+	Keys  []string // as Options.Key writes them
+	Tags  []string
+	All   bool // the whole cache, because of InvalidateAll or of too many keys and tags
 }
 
 // Error returns how many invalidations there are. It names no keys.
@@ -64,7 +65,7 @@ func (c *Cache[K, V]) undelivered(names []string) *Undelivered {
 	if len(names) == 0 {
 		return nil
 	}
-	u := &Undelivered{}
+	u := &Undelivered{Cache: c.opts.Name}
 	for _, name := range names {
 		tag, isTag := strings.CutPrefix(name, c.tagPrefix)
 		switch {

@@ -155,7 +155,7 @@ func TestCloseDuringAnOutageSaysWhatIsUndelivered(t *testing.T) {
 					t.Fatalf("Close: %v, and %d dead letters", err, len(letters))
 				}
 				slices.Sort(left.Keys)
-				if !slices.Equal(left.Keys, keys) || !slices.Equal(left.Tags, []string{"t"}) || left.All {
+				if !slices.Equal(left.Keys, keys) || !slices.Equal(left.Tags, []string{"t"}) || left.All || left.Cache != "test" {
 					t.Errorf("Close: %+v", left)
 				}
 				if again := a.Close(); again != err || len(letters) != 1 {

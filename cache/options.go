@@ -154,8 +154,9 @@ type Options[K comparable, V any] struct {
 	MaxLoads int
 
 	// Schema is part of the remote key. Change Schema whenever V changes shape: in
-	// a rolling deploy no version decodes the bytes of the other version. 0 is a
-	// schema like any other.
+	// a rolling deploy no version decodes the bytes of the other version. Invalidate, Set and
+	// Mutate concern the records of their own schema only: while two versions run, invalidate
+	// by tags, which are the same in all schemas. 0 is a schema like any other.
 	Schema int
 
 	// MaxPayload is how many bytes an encoded value may have in the remote tier, where a
@@ -183,7 +184,8 @@ type Options[K comparable, V any] struct {
 
 	// Key turns a key into the last part of its remote key. Different keys need
 	// different parts, of any bytes and any length. nil is for a K whose kind is a
-	// string or an integer; any other K needs a Key function. A key that does not
+	// string, which is used as it is, or an integer, which is written in decimal; any other K
+	// needs a Key function. A key that does not
 	// equal itself, such as a NaN or a struct with a NaN, is loaded for each call and
 	// kept in no tier.
 	Key func(K) string

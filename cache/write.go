@@ -26,6 +26,8 @@ import (
 // ErrRefused, for which somebody has to change the server's configuration. What is queued is
 // in the process only: see Close. An Invalidate can be repeated any number of times.
 //
+// Instances whose caches have another Options.Schema keep their values: see there.
+//
 // Invalidate does not stop at ctx's end, because the write has been made. It takes the
 // Remote's budget at most, or one budget for each few hundred keys while the Remote answers.
 // Invalidating an absent key is no error.
@@ -104,7 +106,7 @@ func (c *Cache[K, V]) settle(ctx context.Context, op string, names []string, rou
 	}
 	c.queue(ctx, failed)
 	c.remoteFailed(ctx, op, err)
-	return &RemoteError{Op: op, Err: err}
+	return &RemoteError{Cache: c.opts.Name, Op: op, Err: err}
 }
 
 // queue notes that names are unconfirmed.

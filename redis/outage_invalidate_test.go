@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,8 +20,8 @@ func (s *sufferer) wantFailed(t *testing.T, keys ...string) {
 	err := s.Invalidate(t.Context(), keys...)
 	within(t, start, s.store.Budget()+hiccup, fmt.Sprintf("Invalidate of %d keys", len(keys)))
 	var remote *cache.RemoteError
-	if !errors.As(err, &remote) || remote.Op != "invalidate" {
-		t.Errorf("Invalidate: %v, want a RemoteError of invalidate", err)
+	if !errors.As(err, &remote) || remote.Op != "invalidate" || remote.Cache != "ill" || !strings.HasPrefix(err.Error(), "cache: ill: remote invalidate: ") {
+		t.Errorf("Invalidate: %v, want a RemoteError of invalidate, of the cache", err)
 	}
 }
 
