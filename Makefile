@@ -12,7 +12,7 @@ fleet    := # -cluster, -local D, -seed N, -save FILE
 rows     := # the faults of make chaos, as a regular expression; all if empty
 
 .NOTPARALLEL:
-.PHONY: test redis lint unit examples fuzz bench peers bench-peers race-fills sim consistency chaos outage soak mutants steady compat acl
+.PHONY: test redis lint unit examples fuzz bench peers bench-peers hit-ratios race-fills sim consistency chaos outage soak mutants steady compat acl
 test: redis lint unit examples fuzz
 
 redis:
@@ -55,6 +55,10 @@ peers: redis
 # What calls cost beside other libraries: the tables and plots of docs/performance.md.
 bench-peers: redis
 	cd bench/peers && GOWORK=off go test -v -count=1 -timeout 60m -run TestSpeed . -args -speed -docs $(CURDIR)/docs
+
+# The hits of generated traces beside other libraries, for docs/performance.md.
+hit-ratios:
+	cd bench/peers && GOWORK=off go test -v -count=1 -timeout 30m -run TestHitRatios . -args -hits -docs $(CURDIR)/docs
 
 # Fleets in memory, one for each seed.
 sim:

@@ -19,6 +19,7 @@ func TestCIRunsWhatSkipsWithoutItsFlags(t *testing.T) {
 			`(?m)^outage: redis\n\tgo test .*\./internal/chaos -args -outage `,
 			`(?m)^soak: redis\n\tgo test .*\./internal/chaos -args -soak `,
 			`(?m)^bench-peers: redis\n\tcd bench/peers && .* -run TestSpeed \. -args -speed\b`,
+			`(?m)^hit-ratios:\n\tcd bench/peers && .* -run TestHitRatios \. -args -hits\b`,
 			`(?m)^mutants: .*\n\tgo test .*\./internal/mutants -args -mutants\b`,
 		},
 		".ci/run": {`(?m)^make test$`, `(?m)^exec make mutants$`},
