@@ -1,6 +1,7 @@
 package local
 
 import (
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -125,6 +126,20 @@ func TestTwoHotKeysInOnePlace(t *testing.T) {
 	s.Remove("k")
 	if _, ok := s.Get("k"); ok {
 		t.Error("a removed entry is found")
+	}
+}
+
+// TestAHotKeyOutlivesManyAdds of one tick, although its reads without a lock do not move
+// it.
+func TestAHotKeyOutlivesManyAdds(t *testing.T) {
+	const maxEntries = 2000
+	s := newTicked(t, Options{MaxEntries: maxEntries})
+	heat(t, s, Lifetime{TTL: time.Hour})
+	for i := range 20 * maxEntries {
+		s.Add(strconv.Itoa(i), i, 1, Lifetime{TTL: time.Hour})
+		if _, ok := s.Get("k"); !ok {
+			t.Fatalf("the key that is read all the time is gone after %d Adds", i+1)
+		}
 	}
 }
 
