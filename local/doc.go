@@ -1,6 +1,6 @@
 // Package local is an LRU in the process: sharded, bounded by entries and by cost, with a
-// lifetime for each entry. The package has no notion of remotes, loads or tags, and can be
-// used alone.
+// lifetime for each entry. Its [Policy] can be [TwoQueue] instead. The package has no notion of
+// remotes, loads or tags, and can be used alone.
 //
 // # Lifetimes
 //

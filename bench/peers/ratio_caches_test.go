@@ -28,6 +28,7 @@ var bounded = []struct {
 	{"otter", boundedOtter},
 	{"theine", boundedTheine},
 	{"nearside", boundedNear(nearlocal.Options{})},
+	{"nearside, TwoQueue", boundedNear(nearlocal.Options{Policy: nearlocal.TwoQueue})},
 }
 
 func boundedLRU(t *testing.T, capacity int) boundedCache {

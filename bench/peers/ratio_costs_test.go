@@ -35,6 +35,7 @@ var costed = []struct {
 	{"otter", costedOtter},
 	{"theine", costedTheine},
 	{"nearside", costedNear(nearlocal.Options{})},
+	{"nearside, TwoQueue", costedNear(nearlocal.Options{Policy: nearlocal.TwoQueue})},
 }
 
 // costs returns a table of the caches with a bound on cost, each read by several goroutines.
