@@ -12,7 +12,7 @@ fleet    := # -cluster, -local D, -seed N, -save FILE
 rows     := # the faults of make chaos, as a regular expression; all if empty
 
 .NOTPARALLEL:
-.PHONY: test redis lint unit examples fuzz bench peers bench-peers scale race-fills sim consistency chaos outage soak mutants steady compat acl
+.PHONY: test redis lint unit examples fuzz bench peers bench-peers hit-ratios scale race-fills sim consistency chaos outage soak mutants steady compat acl
 test: redis lint unit examples fuzz
 
 redis:
@@ -62,6 +62,10 @@ bench-peers: redis
 # How the work of Redis grows with the fleet, its callers and its keys: the tables of docs/scale.md.
 scale: redis
 	go test -v -count=1 -timeout 30m -run TestScale ./bench -args -scale -docs $(CURDIR)/docs/scale.md
+
+# The hits of generated traces beside other libraries, for docs/performance.md.
+hit-ratios:
+	cd bench/peers && GOWORK=off go test -v -count=1 -timeout 30m -run TestHitRatios . -args -hits -docs $(CURDIR)/docs
 
 # Fleets in memory, one for each seed.
 sim:

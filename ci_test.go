@@ -21,6 +21,7 @@ func TestCIRunsWhatSkipsWithoutItsFlags(t *testing.T) {
 			`(?m)^soak: redis\n\tgo test .*\./internal/chaos -args -soak `,
 			`(?m)^bench-peers: redis\n\tcd bench/peers && .* -run TestSpeed \. -args -speed\b`,
 			`(?m)^scale: redis\n\tgo test .*-run TestScale \./bench -args -scale\b`,
+			`(?m)^hit-ratios:\n\tcd bench/peers && .* -run TestHitRatios \. -args -hits\b`,
 			`(?m)^mutants: .*\n\tgo test .*\./internal/mutants -args -mutants\b`,
 		},
 		".ci/run": {`(?m)^make test$`, `(?m)^exec make mutants$`},

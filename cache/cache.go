@@ -79,7 +79,9 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		return nil, err
 	}
 	// Each copy has its own bound in time, with jitter.
-	store, err := local.New[K, *entry[V]](local.Options{MaxEntries: o.Local.MaxEntries, MaxCost: o.Local.MaxCost})
+	bounds := o.Local
+	bounds.TTL = 0
+	store, err := local.New[K, *entry[V]](bounds)
 	if err != nil {
 		return nil, err
 	}

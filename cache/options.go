@@ -175,7 +175,8 @@ type Options[K comparable, V any] struct {
 	// counted from the last time at which the copy was known to be valid. So
 	// Local.TTL bounds for how long an instance that cannot read the log serves a
 	// value that another instance has invalidated. 0 means DefaultLocalTTL or half
-	// the TTL, whichever is less, and no bound without a Remote.
+	// the TTL, whichever is less, and no bound without a Remote. Local.Policy chooses
+	// the copies that are evicted.
 	Local local.Options
 
 	// Remote is the tier that instances share, such as a redis.Store. The caller
@@ -319,6 +320,9 @@ func (o Options[K, V]) validate() error {
 		if n.value < 0 {
 			problem("%s is negative", n.name)
 		}
+	}
+	if p := o.Local.Policy; p != local.LRU && p != local.TwoQueue {
+		problem("Local.Policy is unknown")
 	}
 	if o.RemoteOnly && o.Remote == nil {
 		problem("RemoteOnly needs a Remote")

@@ -16,7 +16,7 @@ func TestNewNamesEveryProblem(t *testing.T) {
 	_, err := cache.New(cache.Options[point, string]{
 		MaxAge: -1, NotFoundTTL: -1, LoadTimeout: -1, WaitTimeout: -1,
 		MaxLoads: -1, Schema: -1, Jitter: 1,
-		Local: local.Options{MaxEntries: -1, MaxCost: -1, TTL: -1},
+		Local: local.Options{MaxEntries: -1, MaxCost: -1, TTL: -1, Policy: -1},
 	})
 	if err == nil {
 		t.Fatal("no error")
@@ -26,7 +26,7 @@ func TestNewNamesEveryProblem(t *testing.T) {
 		"Name is required", "TTL is required", "MaxAge is negative", "NotFoundTTL is negative",
 		"LoadTimeout is negative", "WaitTimeout is negative", "MaxLoads is negative", "Schema is negative",
 		"Jitter is not", "Local.MaxEntries is negative", "Local.MaxCost is negative", "Local.TTL is negative",
-		"Key is required",
+		"Local.Policy is unknown", "Key is required",
 	} {
 		found := 0
 		for _, line := range lines {
@@ -38,7 +38,7 @@ func TestNewNamesEveryProblem(t *testing.T) {
 			t.Errorf("%q is said %d times", field, found)
 		}
 	}
-	if len(lines) != 13 {
+	if len(lines) != 14 {
 		t.Errorf("%d problems were said:\n%v", len(lines), err)
 	}
 }

@@ -62,6 +62,13 @@ func (c *clock) advance(left int) {
 	time.AfterFunc(tick, func() { c.advance(left - 1) })
 }
 
+// tickNow ticks before the tick is due, unless the clock is stopped.
+func (c *clock) tickNow() {
+	if t := c.last.Load(); t != 0 {
+		c.last.CompareAndSwap(t, c.exact())
+	}
+}
+
 // forever replaces every longer duration. It is 73 years, so that the sum of two does not
 // overflow.
 const forever = math.MaxInt64 / 4

@@ -1,6 +1,6 @@
 // Package local is an LRU in the process: sharded, bounded by entries and by cost, with a
-// lifetime for each entry. The package has no notion of remotes, loads or tags, and can be
-// used alone.
+// lifetime for each entry. Its [Policy] can be [TwoQueue] instead. The package has no notion of
+// remotes, loads or tags, and can be used alone.
 //
 // # Lifetimes
 //
@@ -19,9 +19,10 @@
 // a shard that happens to receive more keys than others may hold more. The evicted entry is
 // the least recently used entry of its shard. It is the least recently used entry of the
 // whole store only in stores so small that they have one shard (below 512 entries). In a store
-// of several shards the order is exact to 10 ms: an entry that is read again and again is moved
-// at its first two reads in such a time. Its further reads take no lock. That takes 8 bytes for
-// each of MaxEntries, 128 KiB at most, and 4 KiB for counters, also while the store is empty.
+// of several shards the order is exact to 10 ms, or to the time in which one entry in sixteen
+// is replaced, if that is shorter: an entry that is read again and again is moved at its first
+// two reads in such a time. Its further reads take no lock. That takes 8 bytes for each of
+// MaxEntries, 128 KiB at most, and 4 KiB for counters, also while the store is empty.
 //
 // # Time
 //

@@ -70,3 +70,31 @@ func ExampleStore_Lookup() {
 	// alice false true
 	// alice false true
 }
+
+// A report reads each price once. With TwoQueue it displaces no price that was needed again
+// soon after it had been evicted.
+func ExamplePolicy() {
+	prices, err := local.New[int, int](local.Options{MaxEntries: 100, Policy: local.TwoQueue})
+	if err != nil {
+		panic(err)
+	}
+	get := func(id int) (hit bool) {
+		if _, hit = prices.Get(id); !hit {
+			prices.Add(id, 350, 1, local.Lifetime{TTL: time.Hour})
+		}
+		return hit
+	}
+	report := func(from, to int) {
+		for id := from; id < to; id++ {
+			get(id)
+		}
+	}
+	get(42)
+	report(100, 200)
+	fmt.Println(get(42))
+	report(1000, 2000)
+	fmt.Println(get(42))
+	// Output:
+	// false
+	// true
+}

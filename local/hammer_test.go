@@ -23,6 +23,9 @@ func TestMixedOperationsSideBySideLeaveCountsThatAddUp(t *testing.T) {
 		{MaxEntries: 5},
 		{MaxEntries: 1000},
 		{MaxEntries: 4096, MaxCost: 20_000},
+		{MaxEntries: 5, Policy: local.TwoQueue},
+		{MaxEntries: 1000, Policy: local.TwoQueue},
+		{MaxEntries: 4096, MaxCost: 20_000, Policy: local.TwoQueue},
 	} {
 		s := newStore[int, added](t, o)
 		seed := rand.Uint64()

@@ -1,6 +1,8 @@
 package local
 
 import (
+	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -93,19 +95,21 @@ func TestAnEntryThatLeavesIsNoLongerHot(t *testing.T) {
 		"eviction":             func(s *Store[string, int]) { s.Add("other", 3, 1000, Lifetime{TTL: time.Hour}) },
 	}
 	for name, leave := range leave {
-		t.Run(name, func(t *testing.T) {
-			s := newTicked(t, Options{MaxCost: 1000})
-			heat(t, s, Lifetime{TTL: time.Hour})
-			leave(s)
-			if v, ok := s.Get("k"); ok != (name == "Add") || v == 1 {
-				t.Errorf("Get = %v, %v", v, ok)
-			}
-			for i := range s.hot {
-				if e := s.hot[i].Load(); e != nil {
-					t.Errorf("the table holds %v", e.value)
+		for _, policy := range []Policy{LRU, TwoQueue} {
+			t.Run(fmt.Sprint(name, policy), func(t *testing.T) {
+				s := newTicked(t, Options{MaxCost: 1000, Policy: policy})
+				heat(t, s, Lifetime{TTL: time.Hour})
+				leave(s)
+				if v, ok := s.Get("k"); ok != (name == "Add") || v == 1 {
+					t.Errorf("Get = %v, %v", v, ok)
 				}
-			}
-		})
+				for i := range s.hot {
+					if e := s.hot[i].Load(); e != nil {
+						t.Errorf("the table holds %v", e.value)
+					}
+				}
+			})
+		}
 	}
 }
 
@@ -128,10 +132,29 @@ func TestTwoHotKeysInOnePlace(t *testing.T) {
 	}
 }
 
+// TestAHotKeyOutlivesManyAdds of one tick, although its reads without a lock do not move
+// it.
+func TestAHotKeyOutlivesManyAdds(t *testing.T) {
+	const maxEntries = 2000
+	s := newTicked(t, Options{MaxEntries: maxEntries})
+	heat(t, s, Lifetime{TTL: time.Hour})
+	for i := range 20 * maxEntries {
+		s.Add(strconv.Itoa(i), i, 1, Lifetime{TTL: time.Hour})
+		if _, ok := s.Get("k"); !ok {
+			t.Fatalf("the key that is read all the time is gone after %d Adds", i+1)
+		}
+	}
+}
+
 // TestReadersOfAHotKeySeeEachChange: a read that begins after an Add or a Remove has returned
 // never gets what was there before.
 func TestReadersOfAHotKeySeeEachChange(t *testing.T) {
-	s := newTicked(t, Options{})
+	for _, policy := range []Policy{LRU, TwoQueue} {
+		readersSeeEachChange(t, newTicked(t, Options{Policy: policy}))
+	}
+}
+
+func readersSeeEachChange(t *testing.T, s *Store[string, int]) {
 	var current, stop atomic.Int64
 	var readers sync.WaitGroup
 	for range 3 {

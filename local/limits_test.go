@@ -73,18 +73,21 @@ func TestEntryAboveMaxCostIsNotStoredAndTheOldOneGoes(t *testing.T) {
 }
 
 // The shard that a key falls in is random, so these run over stores of several
-// seeds and of one to many shards.
-func eachSize(t *testing.T, test func(t *testing.T, n int)) {
+// seeds, of one to many shards, and of both policies.
+func eachSize(t *testing.T, test func(t *testing.T, o local.Options)) {
 	for _, n := range []int{1, 2, 511, 512, 1000, 1024, 5000} {
 		for range 3 {
-			t.Run(fmt.Sprint(n), func(t *testing.T) { test(t, n) })
+			t.Run(fmt.Sprint(n), func(t *testing.T) { test(t, local.Options{MaxEntries: n}) })
+			t.Run(fmt.Sprint(n, "-TwoQueue"), func(t *testing.T) {
+				test(t, local.Options{MaxEntries: n, Policy: local.TwoQueue})
+			})
 		}
 	}
 }
 
 func TestNothingIsEvictedBeforeMaxEntries(t *testing.T) {
-	eachSize(t, func(t *testing.T, n int) {
-		s := newStore[int, int](t, local.Options{MaxEntries: n})
+	eachSize(t, func(t *testing.T, o local.Options) {
+		s, n := newStore[int, int](t, o), o.MaxEntries
 		for i := range n {
 			if evicted := s.Add(i, i, 1, hour); len(evicted) != 0 {
 				t.Fatalf("entry %d of %d evicted %v", i+1, n, evicted)
@@ -98,8 +101,8 @@ func TestNothingIsEvictedBeforeMaxEntries(t *testing.T) {
 }
 
 func TestMaxEntriesHoldsAndEachEvictedEntryIsReturnedOnce(t *testing.T) {
-	eachSize(t, func(t *testing.T, n int) {
-		s := newStore[int, int](t, local.Options{MaxEntries: n})
+	eachSize(t, func(t *testing.T, o local.Options) {
+		s, n := newStore[int, int](t, o), o.MaxEntries
 		gone := make(map[int]bool)
 		for i := range 2*n + 10 {
 			for _, e := range s.Add(i, 2*i, 1, hour) {
@@ -124,9 +127,10 @@ func TestMaxEntriesHoldsAndEachEvictedEntryIsReturnedOnce(t *testing.T) {
 }
 
 func TestMaxCostHoldsAcrossShards(t *testing.T) {
-	eachSize(t, func(t *testing.T, n int) {
+	eachSize(t, func(t *testing.T, o local.Options) {
 		const maxCost = 300
-		s := newStore[int, int64](t, local.Options{MaxEntries: n, MaxCost: maxCost})
+		o.MaxCost = maxCost
+		s, n := newStore[int, int64](t, o), o.MaxEntries
 		held := make(map[int]int64)
 		for i := range 2000 {
 			cost := int64(i*7%90) + 1

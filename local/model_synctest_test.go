@@ -224,10 +224,14 @@ func TestStoreOfOneShardActsAsTheModel(t *testing.T) {
 	})
 }
 
-// A store of several shards acts as the model as long as it evicts nothing.
-func TestStoreOfSeveralShardsActsAsTheModel(t *testing.T) {
+// A store of several shards, or of TwoQueue, acts as the model as long as it evicts nothing.
+func TestStoreThatEvictsNothingActsAsTheModel(t *testing.T) {
 	actsAsTheModel(t, func(rt *rapid.T) local.Options {
-		return local.Options{TTL: oneOf(rt, "Options.TTL", 0, 0, 250, 400), MaxEntries: 1000}
+		return local.Options{
+			MaxEntries: rapid.SampledFrom([]int{100, 1000}).Draw(rt, "MaxEntries"),
+			TTL:        oneOf(rt, "Options.TTL", 0, 0, 250, 400),
+			Policy:     rapid.SampledFrom([]local.Policy{local.LRU, local.TwoQueue}).Draw(rt, "Policy"),
+		}
 	})
 }
 

@@ -141,12 +141,12 @@ func TestZeroMaxEntriesIsTheDefault(t *testing.T) {
 }
 
 func TestNewNamesEveryInvalidOption(t *testing.T) {
-	bad := local.Options{MaxEntries: -1, MaxCost: -1, TTL: -1}
+	bad := local.Options{MaxEntries: -1, MaxCost: -1, TTL: -1, Policy: 2}
 	s, err := local.New[string, int](bad)
 	if s != nil || err == nil {
 		t.Fatalf("New(%+v) = %v, %v, want an error alone", bad, s, err)
 	}
-	for _, field := range []string{"MaxEntries", "MaxCost", "TTL"} {
+	for _, field := range []string{"MaxEntries", "MaxCost", "TTL", "Policy"} {
 		if !strings.Contains(err.Error(), "local: "+field+" ") {
 			t.Errorf("the error does not name %s:\n%v", field, err)
 		}
