@@ -1,0 +1,89 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nearside-go/nearside/examples/concert/system/database"
+	"github.com/nearside-go/nearside/examples/concert/system/mail"
+	"github.com/nearside-go/nearside/examples/concert/system/queue"
+	"github.com/nearside-go/nearside/examples/concert/system/store"
+)
+
+const (
+	// relayEvery is how often an instance looks for rows of the outbox that nobody has sent.
+	relayEvery = 100 * time.Millisecond
+
+	// relayAfter is the age from which a row counts as left behind.
+	relayAfter = 300 * time.Millisecond
+
+	// mailAttempts is how often a mail is given to the provider before it is a dead letter.
+	mailAttempts = 4
+)
+
+// send publishes a row of the outbox, and removes it. If the queue or the database fails, the
+// row stays, and relay sends it later.
+func (s *Service) send(ctx context.Context, o store.Outgoing) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), relayAfter)
+	defer cancel()
+	if err := s.queue.Publish(ctx, o.Kind, messageID(o), []byte(o.Subject)); err != nil {
+		s.log.Warn("a message waits in the outbox", "error", err)
+		return
+	}
+	s.done(ctx, o.ID)
+}
+
+// done removes a row of the outbox whose work is done. If that fails, the work is done twice,
+// which is harmless.
+func (s *Service) done(ctx context.Context, outgoing int64) {
+	if err := s.store.Forget(database.Background(context.WithoutCancel(ctx)), outgoing); err != nil {
+		s.log.Warn("a row stays in the outbox", "error", err)
+	}
+}
+
+// messageID is the same however often a row is published.
+func messageID(o store.Outgoing) string { return o.Kind + "-" + strconv.FormatInt(o.ID, 10) }
+
+// relay publishes the rows of the outbox that were left behind, as by a process that has
+// died, until ctx ends. Every instance does so. The queue drops a message that two of them
+// publish.
+func (s *Service) relay(ctx context.Context) {
+	ctx = database.Background(ctx)
+	tick := time.NewTicker(relayEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		due, err := s.store.Due(ctx, time.Now().Add(-relayAfter))
+		if err != nil {
+			continue // the database is away, and the next tick tries again
+		}
+		for _, o := range due {
+			s.send(ctx, o)
+		}
+	}
+}
+
+// consume handles the messages of the queue.
+func (s *Service) consume() {
+	s.queue.Handle(store.KindWelcome, mailAttempts, s.welcome)
+	s.queue.Handle(store.KindSeats, 0, s.seatsChanged) // for as long as Redis is away
+}
+
+// seatsChanged handles a message of KindSeats. To invalidate twice is harmless.
+func (s *Service) seatsChanged(ctx context.Context, m queue.Message) error {
+	concert, err := strconv.ParseInt(string(m.Body), 10, 64)
+	if err != nil {
+		return fmt.Errorf("%w: the message names no concert: %w", queue.ErrHopeless, err)
+	}
+	return s.read.seats.invalidate(ctx, concert)
+}
+
+func (s *Service) sendMail(ctx context.Context, name, to string) error {
+	return mail.Send(ctx, s.config.Mail, name, to)
+}
