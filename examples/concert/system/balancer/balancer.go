@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 	"sync"
 	"time"
@@ -31,6 +30,10 @@ const (
 	// tryFor is for how long a request is tried on one instance after the other.
 	tryFor = 5 * time.Second
 
+	// settle is how long a configuration goes on after the next one has taken over: time to
+	// read the requests of the connections that it has accepted.
+	settle = 50 * time.Millisecond
+
 	// maxBody is how many bytes of a request are kept, to be sent again.
 	maxBody = 64 << 10
 )
@@ -42,9 +45,9 @@ type Balancer struct {
 	fronts map[string]front
 }
 
-// front is an address, and the instances behind it.
+// front is a socket, and the instances behind it.
 type front struct {
-	addr      string
+	socket    *socket
 	instances []string
 }
 
@@ -53,15 +56,15 @@ func New() *Balancer { return &Balancer{fronts: make(map[string]front)} }
 
 // Listen adds a front at addr, and returns its address. A port of 0 is a free one.
 func (b *Balancer) Listen(name, addr string) (string, error) {
-	probe, err := net.Listen("tcp", addr)
+	s, err := sockets.listen(addr)
 	if err != nil {
 		return "", fmt.Errorf("the load balancer cannot listen at %s: %w", addr, err)
 	}
-	addr = probe.Addr().String()
-	if err := probe.Close(); err != nil {
-		return "", err
+	err = b.change(name, func(f *front) { f.socket = s })
+	if err != nil {
+		return "", errors.Join(err, sockets.shut(s))
 	}
-	return addr, b.change(name, func(f *front) { f.addr = addr })
+	return s.Addr().String(), nil
 }
 
 // Set makes instances, by their addresses, those behind a front. Requests that are under way
@@ -90,12 +93,16 @@ func (b *Balancer) change(name string, how func(*front)) error {
 	return nil
 }
 
-// Close ends Caddy.
+// Close ends Caddy, and closes all fronts.
 func (b *Balancer) Close() error {
-	if err := caddy.Stop(); err != nil {
-		return errors.Join(errors.New("end the load balancer"), err)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	errs := []error{caddy.Stop()}
+	for _, f := range b.fronts {
+		errs = append(errs, sockets.shut(f.socket))
 	}
-	return nil
+	clear(b.fronts)
+	return errors.Join(errs...)
 }
 
 type object = map[string]any
@@ -105,7 +112,7 @@ func (b *Balancer) configLocked() object {
 	for _, name := range slices.Sorted(maps.Keys(b.fronts)) {
 		f := b.fronts[name]
 		servers[name] = object{
-			"listen":          []string{f.addr},
+			"listen":          []string{network + "/" + f.socket.Addr().String()},
 			"automatic_https": object{"disable": true},
 			"protocols":       []string{"h1"},
 			"routes":          []object{{"handle": []object{f.proxy()}}},
@@ -114,7 +121,9 @@ func (b *Balancer) configLocked() object {
 	return object{
 		"admin":   object{"disabled": true, "config": object{"persist": false}},
 		"logging": object{"logs": object{"default": object{"level": "PANIC"}}},
-		"apps":    object{"http": object{"grace_period": int64(time.Second), "servers": servers}},
+		"apps": object{"http": object{
+			"shutdown_delay": int64(settle), "grace_period": int64(time.Second), "servers": servers,
+		}},
 	}
 }
 

@@ -185,10 +185,14 @@ func (f *Fleet) Forget(instances ...*Instance) error {
 }
 
 // Roll replaces each instance by one of a version, one after the other: the new one is ready
-// before the old one drains.
-func (f *Fleet) Roll(ctx context.Context, version int) error {
+// before the old one drains. between is called while both serve.
+func (f *Fleet) Roll(ctx context.Context, version int, between func(old, next *Instance) error) error {
 	for _, old := range f.Instances() {
-		if _, err := f.Add(ctx, version, 1); err != nil {
+		next, err := f.Add(ctx, version, 1)
+		if err != nil {
+			return err
+		}
+		if err := between(old, next[0]); err != nil {
 			return err
 		}
 		if err := f.End(old); err != nil {

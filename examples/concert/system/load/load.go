@@ -33,7 +33,11 @@ type Users struct {
 	client *http.Client
 	tokens []string
 	serial atomic.Int64
+	sent   atomic.Int64
 }
+
+// Requests returns how many requests the users have sent.
+func (u *Users) Requests() int64 { return u.sent.Load() }
 
 // NewUsers signs users up at the service at url.
 func NewUsers(ctx context.Context, url string) (*Users, error) {

@@ -160,6 +160,7 @@ func (u *Users) send(ctx context.Context, method, path, token string, body, into
 		// net/http sends such a request once more if an idle connection turns out to be closed.
 		req.Header.Set("Idempotency-Key", path)
 	}
+	u.sent.Add(1)
 	resp, err := u.client.Do(req)
 	if err != nil {
 		return err

@@ -30,8 +30,10 @@ type Server struct {
 
 	mu      sync.Mutex // guards all below
 	sent    map[string]bool
+	to      map[string]int // mails sent, by recipient
 	counts  Counts
 	failing map[string]bool // recipients whose mails are refused
+	held    chan struct{}   // mails wait until it is closed; nil if they do not wait
 }
 
 // Serve starts a Server on a free port of the loopback interface.
@@ -40,7 +42,7 @@ func Serve() (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the mail provider: %w", err)
 	}
-	s := &Server{addr: listener.Addr().String(), sent: make(map[string]bool), failing: make(map[string]bool)}
+	s := &Server{addr: listener.Addr().String(), sent: make(map[string]bool), to: make(map[string]int), failing: make(map[string]bool)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /mails/{id}", s.accept)
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
@@ -54,6 +56,9 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the body ends early", http.StatusBadRequest)
 		return
 	}
+	if !s.wait(r.Context()) {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id := r.PathValue("id")
@@ -65,7 +70,38 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) {
 		s.counts.Repeated++
 	default:
 		s.sent[id] = true
+		s.to[string(to)]++
 		s.counts.Sent++
+	}
+}
+
+// wait waits while mails are held. It returns false if the client has left.
+func (s *Server) wait(ctx context.Context) bool {
+	s.mu.Lock()
+	held := s.held
+	s.mu.Unlock()
+	if held == nil {
+		return true
+	}
+	select {
+	case <-held:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Hold makes the provider hang until release is called.
+func (s *Server) Hold() (release func()) {
+	held := make(chan struct{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = held
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		close(held)
+		s.held = nil
 	}
 }
 
@@ -79,11 +115,11 @@ func (s *Server) Fail(to string, fail bool) {
 	s.failing[to] = fail
 }
 
-// Sent reports whether the mail of a name was sent.
-func (s *Server) Sent(id string) bool {
+// SentTo returns how many mails were sent to a recipient.
+func (s *Server) SentTo(to string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.sent[id]
+	return s.to[to]
 }
 
 // Counts returns what the Server was given.

@@ -31,7 +31,7 @@ type Process struct {
 	Addr string // the address that the role has reported; "" for a program
 
 	cmd    *exec.Cmd
-	stdin  io.Closer
+	stdin  io.Closer // the process ends with it
 	output *tail
 	done   chan struct{} // closed when the process has been waited for
 }
@@ -49,12 +49,15 @@ func Start(role, name string, config any, within time.Duration) (*Process, error
 	}
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), roleEnv+"="+role, configEnv+"="+string(text))
-	stdout, err := cmd.StdoutPipe()
+	stdout, its, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
+	cmd.Stdout = its
 	p, err := launch(name, cmd)
+	_ = its.Close() // the process has one of its own
 	if err != nil {
+		_ = stdout.Close()
 		return nil, err
 	}
 	report := make(chan error, 1)
@@ -66,10 +69,15 @@ func Start(role, name string, config any, within time.Duration) (*Process, error
 	}
 	if err != nil {
 		p.Kill()
+		if errors.Is(err, errEnded) {
+			err = fmt.Errorf("%s %w: %s", name, err, p.output)
+		}
 		return nil, err
 	}
 	return p, nil
 }
+
+var errEnded = errors.New("ended before it was ready")
 
 // readReport waits for the line in which the role says that it is ready, or why it is not.
 func (p *Process) readReport(stdout io.ReadCloser) error {
@@ -80,7 +88,7 @@ func (p *Process) readReport(stdout io.ReadCloser) error {
 		_ = stdout.Close()
 	}()
 	if err != nil {
-		return fmt.Errorf("%s ended before it was ready: %s", p.Name, p.output)
+		return errEnded
 	}
 	word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 	if word != "ready" {
@@ -126,8 +134,7 @@ func (p *Process) run(started chan<- error) {
 	if err != nil {
 		return
 	}
-	_, _ = p.cmd.Process.Wait() // the exit status of a killed process carries no information
-	_ = p.stdin.Close()
+	_ = p.cmd.Wait() // the exit status of a killed process carries no information
 	close(p.done)
 }
 

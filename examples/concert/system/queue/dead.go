@@ -50,7 +50,7 @@ func (q *Queue) DeadLetters(ctx context.Context, limit int) ([]Letter, error) {
 	}
 	var letters []Letter
 	state := stream.CachedInfo().State
-	for number := state.FirstSeq; number <= state.LastSeq && len(letters) < limit; number++ {
+	for number := max(state.FirstSeq, 1); number <= state.LastSeq && len(letters) < limit; number++ {
 		raw, err := stream.GetMsg(ctx, number)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			continue

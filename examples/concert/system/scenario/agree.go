@@ -2,13 +2,10 @@ package scenario
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
-	"github.com/nearside-go/nearside/examples/concert/system/fleet"
 	"github.com/nearside-go/nearside/examples/concert/system/service"
 )
 
@@ -62,23 +59,4 @@ func (s *Side) agreeNow(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// ask reads a path of one instance, not through the load balancer.
-func ask(ctx context.Context, i *fleet.Instance, path string, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, i.URL()+path, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("ask %s: %w", i.Name, err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s with %s", i.Name, path, resp.Status)
-	}
-	return json.NewDecoder(resp.Body).Decode(into)
 }

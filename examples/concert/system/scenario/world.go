@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/nearside-go/nearside/examples/concert/system/balancer"
@@ -32,8 +33,9 @@ const (
 
 // Options configure a World.
 type Options struct {
-	Addr string // where the load balancer listens for the fleet with nearside; a port of 0 is a free one
-	Note func(text string)
+	Addr  string            // where the load balancer listens for the fleet with nearside; a port of 0 is a free one
+	Note  func(text string) // called for each event; nil for none
+	Brief bool              // fewer repetitions
 }
 
 // World is the whole system.
@@ -44,6 +46,8 @@ type World struct {
 	Plain  *Side
 
 	note     func(string)
+	brief    bool
+	round    int // counts the calls of Play
 	dir      string
 	broker   *queue.Server
 	balancer *balancer.Balancer
@@ -58,11 +62,18 @@ type Side struct {
 	Queue *queue.Queue
 
 	counts func(context.Context) (database.Counts, error)
+	price  atomic.Int64
 }
+
+// nextPrice returns a price that no concert has.
+func (s *Side) nextPrice() int64 { return firstPrice + s.price.Add(1) }
+
+// firstPrice is above all prices that users set.
+const firstPrice = 20_000
 
 // Open starts the whole system. After an error nothing is left running.
 func Open(ctx context.Context, o Options) (*World, error) {
-	w := &World{note: o.Note}
+	w := &World{note: o.Note, brief: o.Brief}
 	if err := w.open(ctx, o); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}

@@ -19,8 +19,8 @@ const (
 	// relayAfter is the age from which a row counts as left behind.
 	relayAfter = 300 * time.Millisecond
 
-	// mailAttempts is how often a mail is given to the provider before it is a dead letter.
-	mailAttempts = 4
+	// MailAttempts is how often a mail is given to the provider before it is a dead letter.
+	MailAttempts = 4
 )
 
 // send publishes a row of the outbox, and removes it. If the queue or the database fails, the
@@ -71,7 +71,7 @@ func (s *Service) relay(ctx context.Context) {
 
 // consume handles the messages of the queue.
 func (s *Service) consume() {
-	s.queue.Handle(store.KindWelcome, mailAttempts, s.welcome)
+	s.queue.Handle(store.KindWelcome, MailAttempts, s.welcome)
 	s.queue.Handle(store.KindSeats, 0, s.seatsChanged) // for as long as Redis is away
 }
 

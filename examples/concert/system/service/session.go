@@ -102,14 +102,14 @@ func (s *Service) deleteSession(r *http.Request) (reply, error) {
 // mailName is the name under which the welcome mail of a message is sent. It is the same for
 // each delivery of the message, so the provider sends the mail once. A replayed message keeps
 // the name.
-func mailName(m queue.Message) string {
+func (s *Service) mailName(m queue.Message) string {
 	name, _, _ := strings.Cut(m.ID, "-replay-")
-	return name
+	return s.config.Prefix + "-" + name
 }
 
 // welcome handles a message of KindWelcome.
 func (s *Service) welcome(ctx context.Context, m queue.Message) error {
-	if err := s.sendMail(ctx, mailName(m), string(m.Body)); err != nil {
+	if err := s.sendMail(ctx, s.mailName(m), string(m.Body)); err != nil {
 		return err
 	}
 	s.crash.at(CrashAfterMail)
