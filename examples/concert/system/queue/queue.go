@@ -57,10 +57,15 @@ func Connect(url, name string) (*Queue, error) {
 	return q, nil
 }
 
-// Close waits for the handlers that run, and ends the connection.
-func (q *Queue) Close() {
+// Stop ends the handling of messages, and waits for the handlers that run.
+func (q *Queue) Stop() {
 	q.stopped()
 	q.work.Wait()
+}
+
+// Close stops, and ends the connection.
+func (q *Queue) Close() {
+	q.Stop()
 	q.conn.Close()
 }
 
@@ -105,9 +110,9 @@ type Message struct {
 // message goes to the dead letters at once.
 var ErrHopeless = errors.New("queue: no attempt can help")
 
-// Handle calls handler for the messages of a kind, one at a time, until Close. All Queues of
+// Handle calls handler for the messages of a kind, one at a time, until Stop. All Queues of
 // a name share the messages. handler's context ends when the message would be delivered
-// again, and at Close. attempts is how often a message is handed to a handler; 0 is no limit.
+// again, and at Stop. attempts is how often a message is handed to a handler; 0 is no limit.
 func (q *Queue) Handle(kind string, attempts int, handler func(context.Context, Message) error) {
 	h := handling{q, kind, attempts, handler}
 	q.work.Go(func() {

@@ -2,6 +2,8 @@ package service
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -18,6 +20,9 @@ const (
 
 	// relayAfter is the age from which a row counts as left behind.
 	relayAfter = 300 * time.Millisecond
+
+	// buryWithin is how long an instance that ends tries to reach the queue.
+	buryWithin = 2 * time.Second
 
 	// MailAttempts is how often a mail is given to the provider before it is a dead letter.
 	MailAttempts = 4
@@ -73,6 +78,33 @@ func (s *Service) relay(ctx context.Context) {
 func (s *Service) consume() {
 	s.queue.Handle(store.KindWelcome, MailAttempts, s.welcome)
 	s.queue.Handle(store.KindSeats, 0, s.seatsChanged) // for as long as Redis is away
+	s.queue.Handle(kindUndelivered, 0, s.redeliver)
+}
+
+// kindUndelivered is a message whose body is an undelivered in JSON.
+const kindUndelivered = "undelivered"
+
+// bury hands invalidations that this instance cannot deliver to the others. This happens when
+// the instance ends while Redis is away.
+func (s *Service) bury(ctx context.Context, u undelivered) {
+	body, err := json.Marshal(u)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), buryWithin)
+		defer cancel()
+		err = s.queue.Publish(ctx, kindUndelivered, rand.Text(), body)
+	}
+	if err != nil {
+		s.log.Error("invalidations are lost; other instances may show old values until MaxAge", "cache", u.Cache, "error", err)
+	}
+}
+
+// redeliver handles a message of kindUndelivered.
+func (s *Service) redeliver(ctx context.Context, m queue.Message) error {
+	var u undelivered
+	if err := json.Unmarshal(m.Body, &u); err != nil {
+		return fmt.Errorf("%w: %w", queue.ErrHopeless, err)
+	}
+	return s.read.redeliver(ctx, u)
 }
 
 // seatsChanged handles a message of KindSeats. To invalidate twice is harmless.

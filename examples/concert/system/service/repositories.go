@@ -27,6 +27,19 @@ type repositories struct {
 type cacheOf interface {
 	close() error
 	stats() cache.Stats
+	redeliver(context.Context, undelivered) error
+}
+
+// undelivered are invalidations that a cache could not deliver, as they are in the queue.
+type undelivered struct {
+	Cache string
+	cache.Undelivered
+}
+
+// tier is what all caches have in common.
+type tier struct {
+	remote cache.Remote                       // nil is a service without a cache
+	bury   func(context.Context, undelivered) // receives the invalidations that could not be delivered
 }
 
 const (
@@ -37,34 +50,35 @@ const (
 )
 
 // options are those of all caches.
-func options[K comparable, V any](name string, remote cache.Remote) cache.Options[K, V] {
+func options[K comparable, V any](name string, t tier) cache.Options[K, V] {
 	return cache.Options[K, V]{
 		Name: name, TTL: ttl, NotFoundTTL: 10 * time.Second,
-		Local: local.Options{MaxEntries: 10_000, TTL: trusted}, Remote: remote,
+		Local: local.Options{MaxEntries: 10_000, TTL: trusted}, Remote: t.remote,
+		DeadLetters: func(ctx context.Context, u cache.Undelivered) { t.bury(ctx, undelivered{name, u}) },
 	}
 }
 
 // allCategories is the only key of the categories.
 const allCategories = "all"
 
-func newRepositories(s *store.Store, version int, remote cache.Remote) (*repositories, error) {
+func newRepositories(s *store.Store, version int, t tier) (*repositories, error) {
 	r := &repositories{}
 	var errs [5]error
 	switch version {
 	case 1:
-		r.concerts, errs[0] = newConcerts(s, remote, version, toV1, V1.view)
+		r.concerts, errs[0] = newConcerts(s, t, version, toV1, V1.view)
 	case 2:
-		r.concerts, errs[0] = newConcerts(s, remote, version, toV2, V2.view)
+		r.concerts, errs[0] = newConcerts(s, t, version, toV2, V2.view)
 	default:
 		return nil, fmt.Errorf("there is no version %d of the service", version)
 	}
-	r.categories, errs[1] = newCached(options[string, []store.Category]("categories", remote),
+	r.categories, errs[1] = newCached(options[string, []store.Category]("categories", t),
 		func(ctx context.Context, _ string) ([]store.Category, error) { return s.Categories(ctx) })
-	r.notices, errs[2] = newCached(options[int64, []store.Notice]("notices", remote), s.Notices)
-	r.seats, errs[3] = newCached(options[int64, []int]("seats", remote), s.SoldSeats)
+	r.notices, errs[2] = newCached(options[int64, []store.Notice]("notices", t), s.Notices)
+	r.seats, errs[3] = newCached(options[int64, []int]("seats", t), s.SoldSeats)
 
 	// A session that was closed must be closed everywhere at once, so it has no local copies.
-	sessions := options[string, string]("sessions", remote)
+	sessions := options[string, string]("sessions", t)
 	sessions.Local, sessions.RemoteOnly = local.Options{}, true
 	r.sessions, errs[4] = newCached(sessions, s.Session)
 	if err := errors.Join(errs[:]...); err != nil {
@@ -74,11 +88,18 @@ func newRepositories(s *store.Store, version int, remote cache.Remote) (*reposit
 	return r, nil
 }
 
-// close closes all caches. The error has the invalidations that could not be delivered.
-func (r *repositories) close() error {
+// close closes all caches. Invalidations that could not be delivered have gone to tier.bury.
+func (r *repositories) close() {
+	for _, c := range r.all {
+		_ = c.close()
+	}
+}
+
+// redeliver makes the invalidations that an instance could not deliver.
+func (r *repositories) redeliver(ctx context.Context, u undelivered) error {
 	var errs []error
 	for _, c := range r.all {
-		errs = append(errs, c.close())
+		errs = append(errs, c.redeliver(ctx, u))
 	}
 	return errors.Join(errs...)
 }
@@ -98,9 +119,9 @@ type concertsOf[V any] struct {
 	view func(V) View
 }
 
-func newConcerts[V any](s *store.Store, remote cache.Remote, schema int, shape func(store.Concert) V, view func(V) View) (*concertsOf[V], error) {
+func newConcerts[V any](s *store.Store, t tier, schema int, shape func(store.Concert) V, view func(V) View) (*concertsOf[V], error) {
 	c := &concertsOf[V]{view: view}
-	one := options[int64, V]("concerts", remote)
+	one := options[int64, V]("concerts", t)
 	one.Schema = schema
 	one.Tags = func(_ int64, v V) []string { return []string{ConcertTag(view(v).ID)} }
 	var err error
@@ -111,7 +132,7 @@ func newConcerts[V any](s *store.Store, remote cache.Remote, schema int, shape f
 	if err != nil {
 		return nil, err
 	}
-	list := options[int64, []V]("listings", remote)
+	list := options[int64, []V]("listings", t)
 	list.Schema = schema
 	list.Tags = func(category int64, all []V) []string {
 		tags := []string{CategoryTag(category)}

@@ -96,10 +96,10 @@ func New(c Config) (*Service, error) {
 	}
 	s.db = database.Open(c.Database)
 	s.store = store.New(s.db)
-	if s.read, err = newRepositories(s.store, c.Version, remote); err != nil {
+	if s.queue, err = queue.Connect(c.Queue, c.Prefix); err != nil {
 		return nil, err
 	}
-	s.queue, err = queue.Connect(c.Queue, c.Prefix)
+	s.read, err = newRepositories(s.store, c.Version, tier{remote, s.bury})
 	return s, err
 }
 
@@ -136,10 +136,13 @@ func (s *Service) drain(d time.Duration) {
 
 // Close ends the instance: first its work, then the caches, then what these use.
 func (s *Service) Close() error {
-	s.queue.Close()
-	errs := []error{s.read.close()}
+	s.queue.Stop()
+	s.read.close()
+	var errs [2]error
 	if s.redis != nil {
-		errs = append(errs, s.redis.Close())
+		errs[0] = s.redis.Close()
 	}
-	return errors.Join(append(errs, s.db.Close())...)
+	s.queue.Close()
+	errs[1] = s.db.Close()
+	return errors.Join(errs[:]...)
 }
