@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp"              // the app "http"
-	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy" // the handler "reverse_proxy"
 )
 
 const (
@@ -133,7 +131,7 @@ func (f front) proxy() object {
 		upstreams = append(upstreams, object{"dial": addr})
 	}
 	return object{
-		"handler":         "reverse_proxy",
+		"handler":         handler,
 		"upstreams":       upstreams,
 		"request_buffers": maxBody,
 		"transport": object{

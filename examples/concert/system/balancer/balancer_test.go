@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -182,6 +183,38 @@ func TestInstancesChangeUnderLoad(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("a request failed while the instances changed: %v", err)
 	}
+}
+
+// TestARequestOutlivesItsConfiguration: an instance hangs, and the configuration changes before
+// the balancer sends its requests to another instance.
+func TestARequestOutlivesItsConfiguration(t *testing.T) {
+	begun := make(chan struct{}, 100)
+	hung := newBackend(t, "hung", func(_ http.ResponseWriter, r *http.Request) {
+		begun <- struct{}{}
+		<-r.Context().Done()
+		panic(http.ErrAbortHandler)
+	})
+	good := newBackend(t, "good", nil)
+	lb, url := front(t, hung.addr(), good.addr())
+	var requests sync.WaitGroup
+	for range 10 {
+		requests.Go(func() {
+			resp, err := http.Get(url)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer resp.Body.Close()
+			if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+				t.Errorf("status %d, %q, error %v", resp.StatusCode, text, err)
+			}
+		})
+	}
+	<-begun
+	if err := lb.Set("test", []string{good.addr()}); err != nil {
+		t.Error(err)
+	}
+	requests.Wait()
 }
 
 func TestAPortThatIsTaken(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// The pauses between the attempts grow from the first to the longest, by a factor of 4.
+	// The pauses between the attempts grow from the first to the longest, by a factor of 3.
 	firstPause   = 50 * time.Millisecond
 	longestPause = 2 * time.Second
 
@@ -187,7 +187,7 @@ func (q handling) deliver(msg jetstream.Msg) error {
 func pauseAfter(attempt int) time.Duration {
 	d := firstPause
 	for range attempt - 1 {
-		d = min(4*d, longestPause)
+		d = min(3*d, longestPause)
 	}
 	return d
 }

@@ -27,7 +27,10 @@ func killOne(ctx context.Context, w *World, s *Side) (string, error) {
 
 // hangOne stops an instance for a while.
 func hangOne(ctx context.Context, w *World, s *Side) (string, error) {
-	const long = time.Second
+	long := time.Second
+	if w.brief {
+		long /= 2
+	}
 	victim := s.Instances()[1]
 	w.event("SIGSTOP to %s", victim.Name)
 	if err := victim.Hang(); err != nil {
