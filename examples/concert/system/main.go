@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"sync"
@@ -59,7 +60,7 @@ func untilInputEnds(ctx context.Context, input io.Reader) context.Context {
 // How long each scenario is played at least, on each side.
 const (
 	whole = 1500 * time.Millisecond
-	brief = 300 * time.Millisecond
+	brief = 200 * time.Millisecond
 )
 
 type options struct {
@@ -85,7 +86,19 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
+	for _, addr := range []string{o.addr, o.page} {
+		if !onLoopback(addr) {
+			return fmt.Errorf("%q is not an address of the loopback interface, such as 127.0.0.1:8080", addr)
+		}
+	}
 	return o.play(ctx, out)
+}
+
+// onLoopback reports whether only this machine can reach an address. The system has no
+// passwords.
+func onLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
 }
 
 func (o options) play(ctx context.Context, out io.Writer) (err error) {

@@ -48,6 +48,8 @@ func TestWhatCannotStart(t *testing.T) {
 	}{
 		"the balancer's port is taken": {[]string{"-addr", addr}, "the load balancer cannot listen at " + addr},
 		"the page's port is taken":     {[]string{"-serve", "-page", addr}, "the page cannot listen at " + addr},
+		"every interface":              {[]string{"-addr", "0.0.0.0:0"}, `"0.0.0.0:0" is not an address of the loopback interface`},
+		"no port":                      {[]string{"-page", "127.0.0.1"}, `"127.0.0.1" is not an address of the loopback interface`},
 		"an unknown flag":              {[]string{"-long"}, "flag provided but not defined: -long"},
 		"an argument":                  {[]string{"short"}, `unexpected argument "short"`},
 	} {

@@ -70,7 +70,9 @@ type conn struct {
 	broken bool
 }
 
-var errBroken = errors.New("the connection to the database broke")
+// ErrBroken is wrapped by the error of a statement or a commit whose connection broke. It may
+// have been carried out.
+var ErrBroken = errors.New("the connection to the database broke")
 
 // call sends a request and waits for its response, until ctx ends. The connection is not
 // used after a failure, because a late response may still come.
@@ -94,7 +96,7 @@ func (c *conn) call(ctx context.Context, req request) (response, error) {
 		return resp, ctx.Err()
 	case err != nil:
 		c.broken = true
-		return resp, fmt.Errorf("%w: %w", errBroken, err)
+		return resp, fmt.Errorf("%w: %w", ErrBroken, err)
 	case resp.Err != "":
 		return resp, errors.New("database: " + resp.Err)
 	}

@@ -23,7 +23,7 @@ type Server struct {
 	db      *sql.DB
 	writing chan struct{} // holds a token while a transaction is open
 
-	reads, writes, background atomic.Int64
+	reads, others, background atomic.Int64
 }
 
 // Create opens the file, which may be new, runs schema, and returns a Server.
@@ -118,7 +118,7 @@ func (c *session) answer(ctx context.Context, req request) (resp response) {
 		err = c.end(ctx, "ROLLBACK")
 	case opCount:
 		s := c.server
-		resp.Counts = Counts{s.reads.Load(), s.writes.Load(), s.background.Load()}
+		resp.Counts = Counts{s.reads.Load(), s.others.Load(), s.background.Load()}
 	}
 	if err != nil {
 		resp.Err = err.Error()
@@ -131,10 +131,10 @@ func (c *session) count(req request) {
 	case req.Op != opQuery && req.Op != opExec:
 	case req.Background:
 		c.server.background.Add(1)
-	case req.Op == opQuery:
+	case req.Op == opQuery && !c.open:
 		c.server.reads.Add(1)
 	default:
-		c.server.writes.Add(1)
+		c.server.others.Add(1)
 	}
 }
 

@@ -7,14 +7,14 @@ import (
 
 // Counts are the statements that a server has carried out.
 type Counts struct {
-	Reads      int64
-	Writes     int64
+	Reads      int64 // queries outside of transactions, which a cache can spare
+	Others     int64
 	Background int64 // statements of contexts that Background has made
 }
 
 // Sub returns the statements since an earlier count.
 func (c Counts) Sub(earlier Counts) Counts {
-	return Counts{c.Reads - earlier.Reads, c.Writes - earlier.Writes, c.Background - earlier.Background}
+	return Counts{c.Reads - earlier.Reads, c.Others - earlier.Others, c.Background - earlier.Background}
 }
 
 type operation int

@@ -44,6 +44,9 @@ func (w *World) crashAfterCommit(ctx context.Context, _ *World, s *Side) (string
 		all.Go(func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
+			if ctx.Err() != nil {
+				return
+			}
 			took, err := s.crashOnce(ctx, k, w.round)
 			mu.Lock()
 			defer mu.Unlock()

@@ -18,6 +18,8 @@ func (w *World) scenarios() []scenario {
 		{name: "Redis is killed", act: killRedis, cachedOnly: true},
 		{name: "Redis hangs", act: hangRedis, cachedOnly: true},
 		{name: "a cold instance joins", act: newcomer},
+		{name: "browsers ask again", act: askAgain},
+		{name: "a price at the edge", act: atTheEdge},
 		{name: "scale 1, 4, 2", act: scale},
 		{name: "rolling update, another Schema", act: roll},
 		{name: "blue-green, and back", act: blueGreen},

@@ -69,7 +69,7 @@ func (w *watcher) look(ctx context.Context, into *page.Side) tiers {
 		if st, err := quickStats(ctx, i.URL()); err == nil {
 			one.State = st.State
 			w.away = w.away || st.RedisAway
-			seen := tiers{float64(st.Local), float64(st.Remote), float64(st.Source)}
+			seen := tiers{float64(st.Local), float64(st.Remote), float64(st.Missed)}
 			before := w.reads[i.Name]
 			now.local += seen.local - before.local
 			now.remote += seen.remote - before.remote
@@ -95,7 +95,7 @@ func (w *watcher) rates(ctx context.Context, into *page.Side) {
 	if err != nil {
 		return
 	}
-	queries, requests, at := counts.Reads+counts.Writes, w.side.Users.Requests(), time.Now()
+	queries, requests, at := counts.Reads, w.side.Users.Requests(), time.Now()
 	if seconds := at.Sub(w.at).Seconds(); !w.at.IsZero() && seconds > 0 {
 		into.Queries = float64(queries-w.queries) / seconds
 		into.Requests = float64(requests-w.requests) / seconds

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nearside-go/nearside/examples/concert/system/balancer"
 	"github.com/nearside-go/nearside/examples/concert/system/database"
+	"github.com/nearside-go/nearside/examples/concert/system/edge"
 	"github.com/nearside-go/nearside/examples/concert/system/fleet"
 	"github.com/nearside-go/nearside/examples/concert/system/load"
 	"github.com/nearside-go/nearside/examples/concert/system/mail"
@@ -60,6 +61,7 @@ type Side struct {
 	Users *load.Users
 	Store *store.Store
 	Queue *queue.Queue
+	Edge  *edge.Cache
 
 	counts func(context.Context) (database.Counts, error)
 	price  atomic.Int64
@@ -99,10 +101,10 @@ func (w *World) open(ctx context.Context, o Options) (err error) {
 	w.closing = append(w.closing, w.Mail.Close)
 	w.balancer = balancer.New()
 	w.closing = append(w.closing, w.balancer.Close)
-	if w.Cached, err = w.newSide(ctx, "nearside", w.Redis.URL(), o.Addr); err != nil {
+	if w.Cached, err = w.newSide(ctx, "nearside", w.Redis.URL(), service.PurgeKeys, o.Addr); err != nil {
 		return err
 	}
-	w.Plain, err = w.newSide(ctx, "plain", "", "127.0.0.1:0")
+	w.Plain, err = w.newSide(ctx, "plain", "", service.PurgeCloudFront, "127.0.0.1:0")
 	return err
 }
 
@@ -116,7 +118,7 @@ func (w *World) Close() error {
 	return errors.Join(errs...)
 }
 
-func (w *World) newSide(ctx context.Context, name, redisURL, addr string) (*Side, error) {
+func (w *World) newSide(ctx context.Context, name, redisURL, purger, addr string) (*Side, error) {
 	s := &Side{}
 	source, err := servers.StartDatabase(name, w.dir, "127.0.0.1:0")
 	if err != nil {
@@ -137,14 +139,19 @@ func (w *World) newSide(ctx context.Context, name, redisURL, addr string) (*Side
 	if err := s.Queue.Create(ctx); err != nil {
 		return nil, err
 	}
+	if s.Edge, err = edge.Serve(); err != nil {
+		return nil, err
+	}
+	w.closing = append(w.closing, s.Edge.Close)
 	s.Fleet, err = fleet.New(name, service.Config{
-		Prefix: name, Redis: redisURL, Database: source.Addr, Queue: w.broker.URL(), Mail: w.Mail.URL(),
+		Edge: s.Edge.URL(), Purger: purger, Prefix: name, Redis: redisURL, Database: source.Addr, Queue: w.broker.URL(), Mail: w.Mail.URL(),
 		Secret: "only for this example", Drain: drain,
 	}, w.balancer, addr)
 	if err != nil {
 		return nil, err
 	}
 	w.closing = append(w.closing, func() error { s.Fleet.Kill(); return nil })
+	s.Edge.SetOrigin(s.Fleet.URL)
 	if _, err := s.Fleet.Add(ctx, 1, size); err != nil {
 		return nil, err
 	}

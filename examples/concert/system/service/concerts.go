@@ -21,7 +21,7 @@ func (s *Service) getConcerts(r *http.Request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	e := edge{tags: []string{CategoryTag(id)}}
+	e := edgeHeaders{tags: []string{CategoryTag(id)}}
 	parts := []int64{int64(s.config.Version)}
 	for _, v := range all {
 		e.tags = append(e.tags, ConcertTag(v.ID))
@@ -65,7 +65,7 @@ func (s *Service) getConcert(r *http.Request) (reply, error) {
 	if len(notices) > 0 {
 		newest = notices[0].ID
 	}
-	e := edge{tags: []string{ConcertTag(id)}, version: versionOf(int64(s.config.Version), view.ID, view.Version, newest)}
+	e := edgeHeaders{tags: []string{ConcertTag(id)}, version: versionOf(int64(s.config.Version), view.ID, view.Version, newest)}
 	return reply{body: page, edge: e}, nil
 }
 
@@ -85,6 +85,7 @@ func (s *Service) putPrice(r *http.Request) (reply, error) {
 		return reply{}, err
 	}
 	s.invalidated(s.read.concerts.changed(r.Context(), id))
+	s.purge(r.Context(), id)
 	return reply{body: body}, nil
 }
 
@@ -101,8 +102,8 @@ func (s *Service) putNotice(r *http.Request) (reply, error) {
 		return reply{}, errBadRequest("the notice has no text")
 	}
 	err = s.store.AddNotice(r.Context(), id, body.Text)
-	invalidated := s.read.notices.invalidate(r.Context(), id)
-	s.invalidated(invalidated)
+	s.invalidated(s.read.notices.invalidate(r.Context(), id))
+	s.purge(r.Context(), id)
 	return reply{body: body}, err
 }
 

@@ -15,6 +15,8 @@ type Config struct {
 	Queue    string // its URL
 	Mail     string // the URL of the mail provider
 	Secret   string // signs the tokens of sessions
+	Edge     string // the URL of the cache at the edge
+	Purger   string // how the edge is purged: PurgeNothing, PurgeKeys or PurgeCloudFront
 
 	// Drain is for how long the instance goes on serving after it was asked to end, while it
 	// says that it is not ready. A load balancer notices in that time.

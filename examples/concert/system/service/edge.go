@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// edge is what an answer tells the caches between the service and its users. The zero edge
-// keeps the answer out of them.
-type edge struct {
+// edgeHeaders are what an answer tells the caches between the service and its users. The zero
+// edgeHeaders keep the answer out of them.
+type edgeHeaders struct {
 	tags    []string // what the answer depends on; the tags of nearside, too
 	version string   // changes whenever the answer does
 }
@@ -23,7 +23,7 @@ const edgeSeconds = "60"
 //
 // Browsers ask for each answer again, because nobody can purge them: with an ETag that costs
 // no body. A shared cache may keep the answer, because a write purges its tags.
-func (e edge) apply(w http.ResponseWriter, r *http.Request) bool {
+func (e edgeHeaders) apply(w http.ResponseWriter, r *http.Request) bool {
 	if e.version == "" {
 		w.Header().Set("Cache-Control", "no-store")
 		return false

@@ -39,7 +39,7 @@ func (s *Service) routes() http.Handler {
 type reply struct {
 	status int
 	body   any
-	edge   edge
+	edge   edgeHeaders
 }
 
 // errBadRequest is an error whose text the client may read.
@@ -121,7 +121,8 @@ type Stats struct {
 	Version     int
 	Local       uint64 // reads that the local tier answered
 	Remote      uint64 // reads that Redis answered
-	Source      uint64 // reads that went to the database
+	Missed      uint64 // reads that neither tier answered
+	Loads       uint64 // queries for them; reads of one key share a load
 	Stale       uint64
 	Corrupt     uint64 // records in Redis that could not be decoded
 	Gaps        uint64
@@ -141,7 +142,8 @@ func (s *Service) Stats() Stats {
 		n := c.stats()
 		out.Local += n.LocalHits + n.LocalNotFoundHits
 		out.Remote += n.RemoteHits + n.RemoteNotFoundHits
-		out.Source += n.Loads
+		out.Missed += n.Misses
+		out.Loads += n.Loads
 		out.Stale += n.StaleHits
 		out.Corrupt += n.CorruptRecords
 		out.Gaps += n.Gaps

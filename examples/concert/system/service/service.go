@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/nearside-go/nearside/redis"
 
 	"github.com/nearside-go/nearside/examples/concert/system/database"
+	"github.com/nearside-go/nearside/examples/concert/system/edge"
 	"github.com/nearside-go/nearside/examples/concert/system/queue"
 	"github.com/nearside-go/nearside/examples/concert/system/store"
 )
@@ -45,6 +47,10 @@ type Service struct {
 	queue *queue.Queue
 	log   *slog.Logger
 	crash crash
+
+	purger  edge.Purger // nil without an edge
+	purging sync.WaitGroup
+	ending  chan struct{} // closed when Close begins
 }
 
 // Run is the role of an instance. It reports its address as soon as it listens; whether it is
@@ -85,9 +91,12 @@ func Run(ctx context.Context, config []byte, report func(addr string)) error {
 
 // New returns an instance that is starting. It connects to nothing that has to be up.
 func New(c Config) (*Service, error) {
-	s := &Service{config: c, crash: crash{place: c.Crash}, log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	s := &Service{config: c, crash: crash{place: c.Crash}, ending: make(chan struct{}), log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	var remote cache.Remote
 	var err error
+	if s.purger, err = newPurger(c); err != nil {
+		return nil, err
+	}
 	if c.Redis != "" {
 		if s.redis, err = redis.Open(c.Redis, redis.Options{Prefix: c.Prefix, Logger: s.log}); err != nil {
 			return nil, err
@@ -136,6 +145,8 @@ func (s *Service) drain(d time.Duration) {
 
 // Close ends the instance: first its work, then the caches, then what these use.
 func (s *Service) Close() error {
+	close(s.ending)
+	s.purging.Wait()
 	s.queue.Stop()
 	s.read.close()
 	var errs [2]error

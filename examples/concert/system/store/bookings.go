@@ -23,6 +23,7 @@ type Booking struct {
 // returns 0.
 func (s *Store) Book(ctx context.Context, b Booking) (outgoing int64, err error) {
 	err = s.within(ctx, func(tx *sql.Tx) error {
+		outgoing = 0
 		old, err := booking(ctx, tx, b.ID)
 		if err == nil {
 			return same(old, b)

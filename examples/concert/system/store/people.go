@@ -10,6 +10,7 @@ import (
 // session, and returns 0.
 func (s *Store) SignUp(ctx context.Context, email, name, session string) (outgoing int64, err error) {
 	err = s.within(ctx, func(tx *sql.Tx) error {
+		outgoing = 0
 		r, err := tx.ExecContext(ctx, `INSERT INTO people (email, name) VALUES (?, ?) ON CONFLICT DO NOTHING`, email, name)
 		if err != nil {
 			return err
@@ -21,7 +22,7 @@ func (s *Store) SignUp(ctx context.Context, email, name, session string) (outgoi
 				return err
 			}
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO sessions (id, email) VALUES (?, ?)`, session, email)
+		_, err = tx.ExecContext(ctx, `INSERT INTO sessions (id, email) VALUES (?, ?) ON CONFLICT DO NOTHING`, session, email)
 		return err
 	})
 	return outgoing, err

@@ -7,6 +7,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"github.com/nearside-go/nearside/examples/concert/system/database"
 )
 
 // Schema creates the tables. A sold seat is a row of sold, whose primary key keeps a seat
@@ -52,12 +54,12 @@ func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
 func (s *Store) Seed(ctx context.Context, concerts, seats int) error {
 	return s.within(ctx, func(tx *sql.Tx) error {
 		for i, name := range categories {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO categories (id, name) VALUES (?, ?)`, i+1, name); err != nil {
+			if _, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO categories (id, name) VALUES (?, ?)`, i+1, name); err != nil {
 				return err
 			}
 		}
 		_, err := tx.ExecContext(ctx, `
-			INSERT INTO concerts (id, category, title, venue, seats, cents)
+			INSERT OR IGNORE INTO concerts (id, category, title, venue, seats, cents)
 			WITH RECURSIVE ids(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM ids WHERE id < ?)
 			SELECT id, 1 + id % ?, 'Concert ' || id, 'Hall ' || (1 + id % 9), ?, 1000 + 10 * id FROM ids`,
 			concerts, len(categories), seats)
@@ -67,8 +69,18 @@ func (s *Store) Seed(ctx context.Context, concerts, seats int) error {
 
 var categories = []string{"Classical", "Jazz", "Folk", "Rock"}
 
-// within runs f in a transaction, and rolls it back if f fails.
+// within runs f in a transaction, and rolls it back if f fails. If the connection breaks, as
+// after a pause of this process, within tries once more. The transaction may have been
+// committed, so f must do nothing the second time.
 func (s *Store) within(ctx context.Context, f func(*sql.Tx) error) error {
+	err := s.once(ctx, f)
+	if errors.Is(err, database.ErrBroken) {
+		err = s.once(ctx, f)
+	}
+	return err
+}
+
+func (s *Store) once(ctx context.Context, f func(*sql.Tx) error) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)

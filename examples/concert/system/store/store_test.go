@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"net"
 	"path/filepath"
@@ -176,5 +177,25 @@ func TestSessionsAndPrices(t *testing.T) {
 	}
 	if err := s.SetPrice(t.Context(), 9, 1); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the price of no concert: error %v, want ErrNotFound", err)
+	}
+}
+
+// TestATransactionSurvivesAPause: the server rolls a silent transaction back, and the store runs
+// it again.
+func TestATransactionSurvivesAPause(t *testing.T) {
+	s := newStore(t)
+	runs := 0
+	err := store.Within(s, t.Context(), func(tx *sql.Tx) error {
+		if runs++; runs == 1 {
+			<-time.After(database.IdleInTransaction + 50*time.Millisecond) // this is the pause
+		}
+		_, err := tx.ExecContext(t.Context(), `INSERT INTO people (email, name) VALUES ('ada@example.org', 'Ada')`)
+		return err
+	})
+	if err != nil || runs != 2 {
+		t.Errorf("%d runs, error %v, want 2 and none", runs, err)
+	}
+	if outgoing, err := s.SignUp(t.Context(), "ada@example.org", "Ada", "s"); err != nil || outgoing != 0 {
+		t.Errorf("sign-up of a person who is there: outgoing %d, error %v", outgoing, err)
 	}
 }
