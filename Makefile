@@ -37,6 +37,8 @@ unit:
 
 examples:
 	go run ./examples/quickstart
+	cd examples/concert/system && GOWORK=off go vet ./... && GOWORK=off go test -shuffle=on -timeout $(timeout) ./...
+	go run ./examples/concert -short
 
 # Counted, not timed: a fuzz run that its clock ends can fail for that alone, with
 # "context deadline exceeded" (golang/go#75804).

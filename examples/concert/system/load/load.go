@@ -1,0 +1,152 @@
+// Package load plays the users of the service, and counts how they fare.
+package load
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// Concerts and Seats are what the database of a load has.
+	Concerts = 300
+	Seats    = 500
+
+	workers = 10
+	pace    = 6 * time.Millisecond // from the answer to the next request of a worker
+
+	// timeout is how long a user waits. An answer that comes later is a failure.
+	timeout = 5 * time.Second
+)
+
+// Users play against one front. They go on from load to load with the same sessions and the
+// same Ledger.
+type Users struct {
+	Ledger Ledger
+
+	url    string
+	client *http.Client
+	tokens []string
+	serial atomic.Int64
+	sent   atomic.Int64
+}
+
+// Requests returns how many requests the users have sent.
+func (u *Users) Requests() int64 { return u.sent.Load() }
+
+// NewUsers signs users up at the service at url.
+func NewUsers(ctx context.Context, url string) (*Users, error) {
+	u := &Users{url: url, client: &http.Client{
+		Timeout: timeout, Transport: &http.Transport{MaxIdleConnsPerHost: workers},
+	}}
+	for n := range workers {
+		token, err := u.SignUp(ctx, fmt.Sprintf("user-%d@example.org", n))
+		if err != nil {
+			return nil, err
+		}
+		u.tokens = append(u.tokens, token)
+	}
+	return u, nil
+}
+
+// Report is what a load has seen.
+type Report struct {
+	Requests int
+	Failures int
+	P50, P99 time.Duration
+	Longest  time.Duration
+	First    error // the first failure
+	Booked   int   // bookings that were confirmed
+	Took     time.Duration
+}
+
+// Running is a load under way.
+type Running struct {
+	stop    context.CancelFunc
+	workers sync.WaitGroup
+	begun   time.Time
+	parts   [workers]part
+}
+
+// part is what one worker has seen.
+type part struct {
+	latencies []time.Duration
+	failures  int
+	booked    int
+	first     error
+}
+
+// Start starts a load, which goes on until Stop.
+func (u *Users) Start(ctx context.Context) *Running {
+	ctx, stop := context.WithCancel(ctx)
+	r := &Running{stop: stop, begun: time.Now()}
+	for n := range workers {
+		r.workers.Go(func() { u.work(ctx, n, &r.parts[n]) })
+	}
+	return r
+}
+
+// work sends one request after the other. A request that is under way when ctx ends is
+// waited for.
+func (u *Users) work(ctx context.Context, n int, p *part) {
+	random := rand.New(rand.NewPCG(uint64(n), uint64(u.serial.Add(1))))
+	popular := rand.NewZipf(random, 1.2, 8, Concerts-1)
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-pause.C:
+		}
+		v := visit{Users: u, ctx: context.WithoutCancel(ctx), random: random, token: u.tokens[n], concert: 1 + int64(popular.Uint64())}
+		begun := time.Now()
+		err := v.any()
+		p.latencies = append(p.latencies, time.Since(begun))
+		if v.booked {
+			p.booked++
+		}
+		if err != nil {
+			p.failures++
+			if p.first == nil {
+				p.first = err
+			}
+		}
+		pause.Reset(pace)
+	}
+}
+
+// Stop ends the load, and returns its Report.
+func (r *Running) Stop() Report {
+	r.stop()
+	r.workers.Wait()
+	out := Report{Took: time.Since(r.begun)}
+	var all []time.Duration
+	for n := range r.parts {
+		p := &r.parts[n]
+		all = append(all, p.latencies...)
+		out.Failures += p.failures
+		out.Booked += p.booked
+		if out.First == nil {
+			out.First = p.first
+		}
+	}
+	slices.Sort(all)
+	out.Requests = len(all)
+	out.P50, out.P99, out.Longest = Percentile(all, 50), Percentile(all, 99), Percentile(all, 100)
+	return out
+}
+
+// Percentile returns a percentile of sorted durations, by nearest rank; 0 of none.
+func Percentile(sorted []time.Duration, p int) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	rank := (len(sorted)*p + 99) / 100
+	return sorted[max(rank, 1)-1]
+}

@@ -1,0 +1,94 @@
+package load_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nearside-go/nearside/examples/concert/system/load"
+)
+
+func TestPercentile(t *testing.T) {
+	hundred := make([]time.Duration, 100)
+	for i := range hundred {
+		hundred[i] = time.Duration(i + 1)
+	}
+	for _, c := range []struct {
+		of   []time.Duration
+		p    int
+		want time.Duration
+	}{
+		{nil, 50, 0}, {hundred[:1], 50, 1}, {hundred[:1], 99, 1},
+		{hundred, 50, 50}, {hundred, 99, 99}, {hundred, 100, 100}, {hundred[:10], 99, 10},
+	} {
+		if got := load.Percentile(c.of, c.p); got != c.want {
+			t.Errorf("percentile %d of %d durations is %d, want %d", c.p, len(c.of), got, c.want)
+		}
+	}
+}
+
+// service answers sign-ups and bookings, and fails all other requests.
+func service(t *testing.T) *load.Users {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.HandleFunc("PUT /api/signups/{email}", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte(`{"token": "t-` + r.PathValue("email") + `"}`))
+	})
+	mux.HandleFunc("PUT /api/bookings/{id}", func(w http.ResponseWriter, r *http.Request) {
+		if r.PathValue("id") == "late" {
+			http.Error(w, "a seat is sold already", http.StatusConflict)
+		}
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "broken", http.StatusInternalServerError) })
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	u, err := load.NewUsers(t.Context(), server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func TestASeatThatIsConfirmedTwiceIsNoticed(t *testing.T) {
+	u := service(t)
+	for _, b := range []struct {
+		name string
+		seat int
+	}{{"a", 1}, {"b", 2}, {"a", 1}, {"late", 1}} {
+		if err := u.Book(t.Context(), "", b.name, 1, []int{b.seat}); err != nil && b.name != "late" {
+			t.Fatal(err)
+		}
+	}
+	if twice, sold := u.Ledger.Twice(); twice != 0 || sold != 2 {
+		t.Errorf("%d seats were sold twice of %d, want none of 2", twice, sold)
+	}
+	if err := u.Book(t.Context(), "", "c", 1, []int{2}); err != nil {
+		t.Fatal(err)
+	}
+	if twice, _ := u.Ledger.Twice(); twice != 1 {
+		t.Errorf("%d seats were sold twice, want 1", twice)
+	}
+	if err := u.Ledger.Check(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "seat 2 of concert 1: b and c") {
+		t.Errorf("error %v, want one that names the seat", err)
+	}
+}
+
+func TestFailuresAreCounted(t *testing.T) {
+	u := service(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	running := u.Start(ctx)
+	for u.Requests() < 200 {
+		<-time.After(time.Millisecond)
+	}
+	cancel()
+	r := running.Stop()
+	if r.Failures == 0 || r.Failures >= r.Requests || r.Booked == 0 || r.First == nil {
+		t.Errorf("the report is %+v, want some failures, and not of bookings", r)
+	}
+	if r.P50 <= 0 || r.P50 > r.P99 || r.P99 > r.Longest {
+		t.Errorf("the latencies are %v, %v, %v", r.P50, r.P99, r.Longest)
+	}
+}

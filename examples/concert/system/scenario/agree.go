@@ -1,0 +1,62 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nearside-go/nearside/examples/concert/system/service"
+)
+
+const (
+	// agreeOn is how many concerts are compared, the most popular ones.
+	agreeOn = 12
+
+	// agreeWithin is how soon after a scenario all instances have to show what the database
+	// has. Where an instance could not read the log of invalidations, that takes until its
+	// copies are not trusted any more.
+	agreeWithin = 7 * time.Second
+)
+
+// agree is nil once every instance shows the prices and the sold seats of the database.
+func (s *Side) agree(ctx context.Context) error {
+	deadline := time.Now().Add(agreeWithin)
+	for {
+		err := s.agreeNow(ctx)
+		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+		pause(ctx, 20*time.Millisecond)
+	}
+}
+
+func (s *Side) agreeNow(ctx context.Context) error {
+	for id := int64(1); id <= agreeOn; id++ {
+		concert, err := s.Store.Concert(ctx, id)
+		if err != nil {
+			return err
+		}
+		sold, err := s.Store.SoldSeats(ctx, id)
+		if err != nil {
+			return err
+		}
+		for _, i := range s.Instances() {
+			var page service.Page
+			if err := ask(ctx, i, fmt.Sprintf("/api/concerts/%d", id), &page); err != nil {
+				return err
+			}
+			if page.Cents != concert.Cents {
+				return fmt.Errorf("%s shows the price %d of concert %d, and the database has %d", i.Name, page.Cents, id, concert.Cents)
+			}
+			var hall service.Hall
+			if err := ask(ctx, i, fmt.Sprintf("/api/concerts/%d/seats", id), &hall); err != nil {
+				return err
+			}
+			if !slices.Equal(hall.Sold, sold) {
+				return fmt.Errorf("%s shows %d sold seats of concert %d, and the database has %d", i.Name, len(hall.Sold), id, len(sold))
+			}
+		}
+	}
+	return nil
+}

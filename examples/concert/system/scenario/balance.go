@@ -1,0 +1,42 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// quiet is a load, and nothing else.
+func quiet(context.Context, *World, *Side) (string, error) { return "", nil }
+
+// killOne kills an instance, and starts another in its place.
+func killOne(ctx context.Context, w *World, s *Side) (string, error) {
+	victim := s.Instances()[0]
+	w.event("SIGKILL to %s", victim.Name)
+	victim.Kill()
+	pause(ctx, 300*time.Millisecond)
+	if err := s.Forget(victim); err != nil {
+		return "", err
+	}
+	next, err := s.Add(ctx, victim.Version, 1)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s killed, %s in its place", victim.Name, next[0].Name), nil
+}
+
+// hangOne stops an instance for a while.
+func hangOne(ctx context.Context, w *World, s *Side) (string, error) {
+	long := time.Second
+	if w.brief {
+		long /= 2
+	}
+	victim := s.Instances()[1]
+	w.event("SIGSTOP to %s", victim.Name)
+	if err := victim.Hang(); err != nil {
+		return "", err
+	}
+	pause(ctx, long)
+	w.event("SIGCONT to %s", victim.Name)
+	return fmt.Sprintf("%s stopped for %v", victim.Name, long), victim.Resume()
+}

@@ -1,0 +1,135 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nearside-go/nearside/examples/concert/system/load"
+)
+
+// seenWithin is how soon an instance has to show what another one has changed, on a busy
+// machine. A millisecond or two is usual.
+const seenWithin = 2 * time.Second
+
+// prices changes prices on one instance after the other, and measures how long it takes until
+// all of them show the new one.
+func prices(ctx context.Context, w *World, s *Side) (string, error) {
+	const concert = 2
+	var took []time.Duration
+	for n := range 12 {
+		all := s.Instances()
+		for _, i := range all { // so that the local tier has the old price
+			if err := ask(ctx, i, fmt.Sprintf("/api/concerts/%d", concert), nil); err != nil {
+				return "", err
+			}
+		}
+		cents := s.nextPrice()
+		if err := setPrice(ctx, all[n%len(all)], concert, cents); err != nil {
+			return "", err
+		}
+		begun := time.Now()
+		for _, i := range all {
+			if _, err := showsPrice(ctx, i, concert, cents, seenWithin); err != nil {
+				return "", err
+			}
+		}
+		took = append(took, time.Since(begun))
+	}
+	slices.Sort(took)
+	return fmt.Sprintf("seen on all instances after %s (median), %s (longest)", short(load.Percentile(took, 50)), short(load.Percentile(took, 100))), nil
+}
+
+// killRedis kills Redis, and starts an empty one in its place.
+func killRedis(ctx context.Context, w *World, s *Side) (string, error) {
+	w.event("SIGKILL to Redis")
+	w.Redis.Kill()
+	pause(ctx, 600*time.Millisecond)
+	ready := s.allReady(ctx)
+	w.event("Redis starts, with nothing in it")
+	if err := w.Redis.Start(); err != nil {
+		return "", err
+	}
+	if ready != nil {
+		return "", ready
+	}
+	return s.redisIsBack(ctx)
+}
+
+// hangRedis stops Redis for a while.
+func hangRedis(ctx context.Context, w *World, s *Side) (string, error) {
+	w.event("SIGSTOP to Redis")
+	if err := w.Redis.Hang(); err != nil {
+		return "", err
+	}
+	pause(ctx, 800*time.Millisecond)
+	ready := s.allReady(ctx)
+	w.event("SIGCONT to Redis")
+	if err := w.Redis.Resume(); err != nil {
+		return "", err
+	}
+	if ready != nil {
+		return "", ready
+	}
+	return s.redisIsBack(ctx)
+}
+
+// redisIsBack returns once all instances use Redis again, and have no invalidation left that
+// Redis has not confirmed.
+func (s *Side) redisIsBack(ctx context.Context) (string, error) {
+	took, err := until(ctx, 15*time.Second, "all instances use Redis again", func() (bool, error) {
+		for _, i := range s.Instances() {
+			now, err := stats(ctx, i)
+			if err != nil || now.RedisAway || !now.Following || now.Unconfirmed > 0 {
+				return false, err
+			}
+		}
+		return true, nil
+	})
+	return fmt.Sprintf("instances stayed ready; Redis used again %s after its return", short(took)), err
+}
+
+// newcomer sends a crowd to an instance that has just started.
+func newcomer(ctx context.Context, w *World, s *Side) (string, error) {
+	const crowd, each = 25, 8
+	for id := 1; id <= agreeOn; id++ { // so that the fleet is warm
+		if err := ask(ctx, s.Instances()[0], fmt.Sprintf("/api/concerts/%d", id), nil); err != nil {
+			return "", err
+		}
+	}
+	started, err := s.StartReady(ctx, s.Instances()[0].Version, 1)
+	if err != nil {
+		return "", err
+	}
+	cold := started[0]
+	defer cold.Kill()
+	w.event("%d users at once on %s, which has just started", crowd, cold.Name)
+	var users sync.WaitGroup
+	errs := make(chan error, crowd)
+	for n := range crowd {
+		users.Go(func() {
+			for k := range each {
+				if err := ask(ctx, cold, fmt.Sprintf("/api/concerts/%d", 1+(n+k)%agreeOn), nil); err != nil {
+					errs <- err
+					return
+				}
+			}
+		})
+	}
+	users.Wait()
+	select {
+	case err := <-errs:
+		return "", err
+	default:
+	}
+	now, err := stats(ctx, cold)
+	if err != nil {
+		return "", err
+	}
+	if limit := uint64(crowd * each / 10); now.Loads > limit {
+		return "", fmt.Errorf("%d requests to a cold instance caused %d loads, more than %d", crowd*each, now.Loads, limit)
+	}
+	return fmt.Sprintf("its first %d requests caused %d loads", crowd*each, now.Loads), nil
+}

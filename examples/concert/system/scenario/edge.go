@@ -1,0 +1,73 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/nearside-go/nearside/examples/concert/system/load"
+	"github.com/nearside-go/nearside/examples/concert/system/service"
+)
+
+// edgeWithin is how soon the edge has to show a new price: after the second purge at the
+// latest.
+const edgeWithin = 4 * time.Second
+
+// atTheEdge changes prices that the edge has, and measures how long the edge shows the old one.
+func atTheEdge(ctx context.Context, w *World, s *Side) (string, error) {
+	concert := int64(load.Concerts - 140) // the users hardly ever change this one
+	url := fmt.Sprintf("%s/api/concerts/%d", s.Edge.URL(), concert)
+	hits, misses := s.Edge.Counts()
+	rounds := 8
+	if w.brief {
+		rounds = 3
+	}
+	var stale []time.Duration
+	for range rounds {
+		for range 20 { // visitors of the page
+			if err := visit(ctx, url); err != nil {
+				return "", err
+			}
+		}
+		cents := s.nextPrice()
+		if err := s.Users.SetPrice(ctx, concert, cents); err != nil {
+			return "", err
+		}
+		took, err := until(ctx, edgeWithin, fmt.Sprintf("the edge shows the price %d", cents), func() (bool, error) {
+			var page service.Page
+			err := read(ctx, url, &page)
+			return page.Cents == cents, err
+		})
+		if err != nil {
+			return "", err
+		}
+		stale = append(stale, took)
+	}
+	slices.Sort(stale)
+	nowHits, nowMisses := s.Edge.Counts()
+	hits, misses = nowHits-hits, nowMisses-misses
+	return fmt.Sprintf("%d of %d answered by the edge; an old price for %s after the answer to the write (longest)",
+		hits, hits+misses, short(stale[len(stale)-1])), nil
+}
+
+func visit(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the edge answers with %s", resp.Status)
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nearside-go/nearside/examples/concert/system/fleet"
+	"github.com/nearside-go/nearside/examples/concert/system/load"
+	"github.com/nearside-go/nearside/examples/concert/system/service"
+)
+
+const (
+	// crashes is how often a process is killed after its commit, and briefCrashes in a short
+	// run.
+	crashes, briefCrashes = 100, 6
+
+	// together is how many of them run at a time.
+	together = 6
+
+	// soldWithin is how soon all instances have to show a seat whose seller has died. It is
+	// less than the time for which a local copy is trusted, and much less than that of a
+	// record in Redis, so it is the outbox that has to bring the news.
+	soldWithin = 4 * time.Second
+)
+
+// crashAfterCommit kills processes between the commit of a booking and its invalidation.
+func (w *World) crashAfterCommit(ctx context.Context, _ *World, s *Side) (string, error) {
+	n := crashes
+	if w.brief {
+		n = briefCrashes
+	}
+	w.event("%d processes die after the commit of a booking", n)
+	var longest time.Duration
+	var mu sync.Mutex // guards longest
+	turns := make(chan struct{}, together)
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for k := range n {
+		all.Go(func() {
+			turns <- struct{}{}
+			defer func() { <-turns }()
+			if ctx.Err() != nil {
+				return
+			}
+			took, err := s.crashOnce(ctx, k, w.round)
+			mu.Lock()
+			defer mu.Unlock()
+			longest, errs[k] = max(longest, took), err
+		})
+	}
+	all.Wait()
+	return fmt.Sprintf("%d processes killed; no stale seat later than %s", n, short(longest)), errors.Join(errs...)
+}
+
+// crashOnce books a seat on an instance that dies after the commit, and waits until the
+// others show the seat as sold. It returns how long that took.
+func (s *Side) crashOnce(ctx context.Context, k, round int) (time.Duration, error) {
+	concert := int64(load.Concerts - k) // the users hardly ever book these
+	seats := fmt.Sprintf("/api/concerts/%d/seats", concert)
+	victim, err := s.Start(s.Instances()[0].Version, func(c *service.Config) { c.Crash = service.CrashAfterCommit })
+	if err != nil {
+		return 0, err
+	}
+	defer victim.Kill()
+	if err := victim.Ready(ctx); err != nil {
+		return 0, err
+	}
+	others := s.Instances()
+	for _, i := range others { // so that both tiers have the old seats
+		if err := ask(ctx, i, seats, nil); err != nil {
+			return 0, err
+		}
+	}
+	seat := load.Seats - round
+	name := fmt.Sprintf("crash-%d-%d", round, k)
+	body := map[string]any{"Concert": concert, "Seats": []int{seat}}
+	if call(ctx, victim, http.MethodPut, "/api/bookings/"+name, s.Users.Token(), body, nil) == nil || victim.Alive() && !gone(ctx, victim) {
+		return 0, fmt.Errorf("%s did not die after its commit", victim.Name)
+	}
+	died := time.Now()
+	for _, i := range others {
+		_, err := until(ctx, soldWithin, fmt.Sprintf("%s shows the seat as sold", i.Name), func() (bool, error) {
+			var hall service.Hall
+			err := ask(ctx, i, seats, &hall)
+			return slices.Contains(hall.Sold, seat), err
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	took := time.Since(died)
+	// The user has had no answer, and asks again: the booking is there, and is not made twice.
+	return took, s.Users.Book(ctx, s.Users.Token(), name, concert, []int{seat})
+}
+
+// gone reports whether an instance ends soon.
+func gone(ctx context.Context, i *fleet.Instance) bool {
+	select {
+	case <-i.Done():
+		return true
+	case <-ctx.Done():
+	case <-time.After(5 * time.Second):
+	}
+	return false
+}

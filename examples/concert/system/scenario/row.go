@@ -1,0 +1,101 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nearside-go/nearside/examples/concert/system/load"
+)
+
+// scenario is something that happens while a load runs.
+type scenario struct {
+	name string
+
+	// act does it. Its remark is for the table.
+	act func(ctx context.Context, w *World, s *Side) (remark string, err error)
+
+	// cachedOnly is a scenario that means nothing to a service without a cache: its load runs
+	// there, and nothing happens. In a short run that is so for all scenarios.
+	cachedOnly bool
+}
+
+// Cell is what a load has seen on one side.
+type Cell struct {
+	load.Report
+	Queries int64 // that reached the database, outside of transactions
+	Remark  string
+	Err     error // why the row is not as it should be
+}
+
+// Row is a scenario on both sides.
+type Row struct {
+	Name          string
+	Cached, Plain Cell
+}
+
+// Err returns why the row is not as it should be.
+func (r Row) Err() error {
+	for _, side := range []struct {
+		name string
+		Cell
+	}{{"with nearside", r.Cached}, {"without a cache", r.Plain}} {
+		if side.Err != nil {
+			return fmt.Errorf("%s, %s: %w", r.Name, side.name, side.Err)
+		}
+		if side.Failures > 0 {
+			return fmt.Errorf("%s, %s: %d of %d requests failed, the first with: %w", r.Name, side.name, side.Failures, side.Requests, side.First)
+		}
+	}
+	return nil
+}
+
+// play plays a scenario on both sides, one after the other, each for at least a time.
+func (w *World) play(ctx context.Context, sc scenario, least time.Duration) Row {
+	row := Row{Name: sc.name}
+	w.event("%s", sc.name)
+	row.Cached = w.playOn(ctx, w.Cached, sc.act, least)
+	act := sc.act
+	if sc.cachedOnly || w.brief {
+		act = quiet
+	}
+	row.Plain = w.playOn(ctx, w.Plain, act, least)
+	return row
+}
+
+func (w *World) playOn(ctx context.Context, s *Side, act func(context.Context, *World, *Side) (string, error), least time.Duration) Cell {
+	before, err := s.counts(ctx)
+	if err != nil {
+		return Cell{Err: err}
+	}
+	running := s.Users.Start(ctx)
+	over := time.After(least)
+	pause(ctx, least/5) // so that the act meets a load
+	var c Cell
+	c.Remark, c.Err = act(ctx, w, s)
+	select {
+	case <-over:
+	case <-ctx.Done():
+	}
+	c.Report = running.Stop()
+	after, err := s.counts(ctx)
+	if c.Err == nil {
+		c.Err = err
+	}
+	c.Queries = after.Sub(before).Reads
+	if c.Err == nil && s == w.Cached { // the other side reads all of it from the database
+		c.Err = s.agree(ctx)
+	}
+	if c.Err == nil {
+		c.Err = s.Users.Ledger.Check(ctx, s.Store)
+	}
+	return c
+}
+
+// pause waits, unless ctx ends first.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

@@ -1,0 +1,174 @@
+// Package scenario plays what happens to a service in its life, under load, on two fleets: one
+// with nearside, and one without any cache. Each scenario is a row of the table.
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/nearside-go/nearside/examples/concert/system/balancer"
+	"github.com/nearside-go/nearside/examples/concert/system/database"
+	"github.com/nearside-go/nearside/examples/concert/system/edge"
+	"github.com/nearside-go/nearside/examples/concert/system/fleet"
+	"github.com/nearside-go/nearside/examples/concert/system/load"
+	"github.com/nearside-go/nearside/examples/concert/system/mail"
+	"github.com/nearside-go/nearside/examples/concert/system/process"
+	"github.com/nearside-go/nearside/examples/concert/system/queue"
+	"github.com/nearside-go/nearside/examples/concert/system/servers"
+	"github.com/nearside-go/nearside/examples/concert/system/service"
+	"github.com/nearside-go/nearside/examples/concert/system/store"
+)
+
+const (
+	// size is how many instances a fleet has between the scenarios.
+	size = 3
+
+	// drain is for how long an instance that ends says that it is not ready. The load balancer
+	// asks ten times a second.
+	drain = 300 * time.Millisecond
+)
+
+// Options configure a World.
+type Options struct {
+	Addr  string            // where the load balancer listens for the fleet with nearside; a port of 0 is a free one
+	Note  func(text string) // called for each event; nil for none
+	Brief bool              // fewer repetitions
+}
+
+// World is the whole system.
+type World struct {
+	Redis  *servers.Redis
+	Mail   *mail.Server
+	Cached *Side
+	Plain  *Side
+
+	note     func(string)
+	brief    bool
+	round    int // counts the calls of Play
+	dir      string
+	broker   *queue.Server
+	balancer *balancer.Balancer
+	closing  []func() error // last come, first served
+}
+
+// Side is a fleet with what belongs to it alone.
+type Side struct {
+	*fleet.Fleet
+	Users *load.Users
+	Store *store.Store
+	Queue *queue.Queue
+	Edge  *edge.Cache
+
+	counts func(context.Context) (database.Counts, error)
+	price  atomic.Int64
+}
+
+// nextPrice returns a price that no concert has.
+func (s *Side) nextPrice() int64 { return firstPrice + s.price.Add(1) }
+
+// firstPrice is above all prices that users set.
+const firstPrice = 20_000
+
+// Open starts the whole system. After an error nothing is left running.
+func Open(ctx context.Context, o Options) (*World, error) {
+	w := &World{note: o.Note, brief: o.Brief}
+	if err := w.open(ctx, o); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return w, nil
+}
+
+func (w *World) open(ctx context.Context, o Options) (err error) {
+	if w.dir, err = os.MkdirTemp("", "nearside-concert-"); err != nil {
+		return err
+	}
+	w.closing = append(w.closing, func() error { return os.RemoveAll(w.dir) })
+	if w.Redis, err = servers.StartRedis(); err != nil {
+		return err
+	}
+	w.closing = append(w.closing, func() error { w.Redis.Kill(); return nil })
+	if w.broker, err = queue.Serve(w.dir); err != nil {
+		return err
+	}
+	w.closing = append(w.closing, func() error { w.broker.Close(); return nil })
+	if w.Mail, err = mail.Serve(); err != nil {
+		return err
+	}
+	w.closing = append(w.closing, w.Mail.Close)
+	w.balancer = balancer.New()
+	w.closing = append(w.closing, w.balancer.Close)
+	if w.Cached, err = w.newSide(ctx, "nearside", w.Redis.URL(), service.PurgeKeys, o.Addr); err != nil {
+		return err
+	}
+	w.Plain, err = w.newSide(ctx, "plain", "", service.PurgeCloudFront, "127.0.0.1:0")
+	return err
+}
+
+// Close ends everything, the last started first.
+func (w *World) Close() error {
+	var errs []error
+	for k := len(w.closing) - 1; k >= 0; k-- {
+		errs = append(errs, w.closing[k]())
+	}
+	w.closing = nil
+	return errors.Join(errs...)
+}
+
+func (w *World) newSide(ctx context.Context, name, redisURL, purger, addr string) (*Side, error) {
+	s := &Side{}
+	source, err := servers.StartDatabase(name, w.dir, "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	w.closing = append(w.closing, kill(source))
+	db := database.Open(source.Addr)
+	w.closing = append(w.closing, db.Close)
+	s.counts = func(ctx context.Context) (database.Counts, error) { return database.Count(ctx, db) }
+	s.Store = store.New(db)
+	if err := s.Store.Seed(ctx, load.Concerts, load.Seats); err != nil {
+		return nil, fmt.Errorf("fill the database: %w", err)
+	}
+	if s.Queue, err = queue.Connect(w.broker.URL(), name); err != nil {
+		return nil, err
+	}
+	w.closing = append(w.closing, func() error { s.Queue.Close(); return nil })
+	if err := s.Queue.Create(ctx); err != nil {
+		return nil, err
+	}
+	if s.Edge, err = edge.Serve(); err != nil {
+		return nil, err
+	}
+	w.closing = append(w.closing, s.Edge.Close)
+	s.Fleet, err = fleet.New(name, service.Config{
+		Edge: s.Edge.URL(), Purger: purger, Prefix: name, Redis: redisURL, Database: source.Addr, Queue: w.broker.URL(), Mail: w.Mail.URL(),
+		Secret: "only for this example", Drain: drain,
+	}, w.balancer, addr)
+	if err != nil {
+		return nil, err
+	}
+	w.closing = append(w.closing, func() error { s.Fleet.Kill(); return nil })
+	s.Edge.SetOrigin(s.Fleet.URL)
+	if _, err := s.Fleet.Add(ctx, 1, size); err != nil {
+		return nil, err
+	}
+	s.Users, err = load.NewUsers(ctx, s.Fleet.URL)
+	return s, err
+}
+
+func kill(p *process.Process) func() error {
+	return func() error {
+		p.Kill()
+		return nil
+	}
+}
+
+// event tells what happens, for whoever watches.
+func (w *World) event(format string, args ...any) {
+	if w.note != nil {
+		w.note(fmt.Sprintf(format, args...))
+	}
+}

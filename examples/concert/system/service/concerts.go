@@ -1,0 +1,124 @@
+package service
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/nearside-go/nearside/examples/concert/system/store"
+)
+
+func (s *Service) getCategories(r *http.Request) (reply, error) {
+	all, err := s.read.categories.get(r.Context(), allCategories)
+	return reply{body: all}, err
+}
+
+func (s *Service) getConcerts(r *http.Request) (reply, error) {
+	id, err := pathID(r)
+	if err != nil {
+		return reply{}, err
+	}
+	all, err := s.read.concerts.of(r.Context(), id)
+	if err != nil {
+		return reply{}, err
+	}
+	e := edgeHeaders{tags: []string{CategoryTag(id)}}
+	parts := []int64{int64(s.config.Version)}
+	for _, v := range all {
+		e.tags = append(e.tags, ConcertTag(v.ID))
+		parts = append(parts, v.ID, v.Version)
+	}
+	e.version = versionOf(parts...)
+	return reply{body: all, edge: e}, nil
+}
+
+// Page is the answer of a concert's page.
+type Page struct {
+	View
+	CategoryName string         `json:"category_name"`
+	Notices      []store.Notice `json:"notices"`
+}
+
+func (s *Service) getConcert(r *http.Request) (reply, error) {
+	id, err := pathID(r)
+	if err != nil {
+		return reply{}, err
+	}
+	view, err := s.read.concerts.get(r.Context(), id)
+	if err != nil {
+		return reply{}, err
+	}
+	categories, err := s.read.categories.get(r.Context(), allCategories)
+	if err != nil {
+		return reply{}, err
+	}
+	notices, err := s.read.notices.get(r.Context(), id)
+	if err != nil {
+		return reply{}, err
+	}
+	page := Page{View: view, Notices: notices}
+	for _, c := range categories {
+		if c.ID == view.Category {
+			page.CategoryName = c.Name
+		}
+	}
+	newest := int64(0)
+	if len(notices) > 0 {
+		newest = notices[0].ID
+	}
+	e := edgeHeaders{tags: []string{ConcertTag(id)}, version: versionOf(int64(s.config.Version), view.ID, view.Version, newest)}
+	return reply{body: page, edge: e}, nil
+}
+
+func (s *Service) putPrice(r *http.Request) (reply, error) {
+	id, err := pathID(r)
+	if err != nil {
+		return reply{}, err
+	}
+	var body struct{ Cents int64 }
+	if err := decode(r, &body); err != nil {
+		return reply{}, err
+	}
+	if body.Cents <= 0 {
+		return reply{}, errBadRequest("the price is not positive")
+	}
+	if err := s.store.SetPrice(r.Context(), id, body.Cents); err != nil {
+		return reply{}, err
+	}
+	s.invalidated(s.read.concerts.changed(r.Context(), id))
+	s.purge(r.Context(), id)
+	return reply{body: body}, nil
+}
+
+func (s *Service) putNotice(r *http.Request) (reply, error) {
+	id, err := pathID(r)
+	if err != nil {
+		return reply{}, err
+	}
+	var body struct{ Text string }
+	if err := decode(r, &body); err != nil {
+		return reply{}, err
+	}
+	if body.Text == "" {
+		return reply{}, errBadRequest("the notice has no text")
+	}
+	err = s.store.AddNotice(r.Context(), id, body.Text)
+	s.invalidated(s.read.notices.invalidate(r.Context(), id))
+	s.purge(r.Context(), id)
+	return reply{body: body}, err
+}
+
+// Hall is the answer of a concert's seats.
+type Hall struct {
+	Seats int   `json:"seats"`
+	Sold  []int `json:"sold"`
+}
+
+func (s *Service) getSeats(r *http.Request) (reply, error) {
+	id, err := pathID(r)
+	if err != nil {
+		return reply{}, err
+	}
+	view, err := s.read.concerts.get(r.Context(), id)
+	sold, soldErr := s.read.seats.get(r.Context(), id)
+	return reply{body: Hall{Seats: view.Seats, Sold: sold}}, errors.Join(err, soldErr)
+}

@@ -1,0 +1,159 @@
+package service
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nearside-go/nearside/cache"
+	"github.com/nearside-go/nearside/redis"
+
+	"github.com/nearside-go/nearside/examples/concert/system/database"
+	"github.com/nearside-go/nearside/examples/concert/system/edge"
+	"github.com/nearside-go/nearside/examples/concert/system/queue"
+	"github.com/nearside-go/nearside/examples/concert/system/store"
+)
+
+// state is what an instance says of itself at /readyz.
+type state int32
+
+const (
+	starting state = iota
+	ready
+	draining
+)
+
+func (s state) String() string { return [...]string{"starting", "ready", "draining"}[s] }
+
+// Service is an instance.
+type Service struct {
+	config Config
+	state  atomic.Int32
+	why    atomic.Pointer[string] // why it is still starting
+
+	db    *sql.DB
+	store *store.Store
+	redis *redis.Store // nil without a cache
+	read  *repositories
+	queue *queue.Queue
+	log   *slog.Logger
+	crash crash
+
+	purger  edge.Purger // nil without an edge
+	purging sync.WaitGroup
+	ending  chan struct{} // closed when Close begins
+}
+
+// Run is the role of an instance. It reports its address as soon as it listens; whether it is
+// ready is for /readyz to say.
+func Run(ctx context.Context, config []byte, report func(addr string)) error {
+	var c Config
+	if err := json.Unmarshal(config, &c); err != nil {
+		return fmt.Errorf("read the configuration: %w", err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("%s cannot listen: %w", c.Name, err)
+	}
+	s, err := New(c)
+	if err != nil {
+		return errors.Join(fmt.Errorf("%s: %w", c.Name, err), listener.Close())
+	}
+	web := &http.Server{Handler: s.routes(), ReadHeaderTimeout: 5 * time.Second}
+	served := make(chan error, 1)
+	go func() { served <- web.Serve(listener) }()
+	report(listener.Addr().String())
+	work, stop := context.WithCancel(context.Background())
+	defer stop()
+	go s.start(work)
+
+	select {
+	case err := <-served:
+		return errors.Join(err, s.Close())
+	case <-ctx.Done():
+	}
+	s.drain(c.Drain)
+	ending, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	err = web.Shutdown(ending)
+	stop()
+	return errors.Join(err, s.Close())
+}
+
+// New returns an instance that is starting. It connects to nothing that has to be up.
+func New(c Config) (*Service, error) {
+	s := &Service{config: c, crash: crash{place: c.Crash}, ending: make(chan struct{}), log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	var remote cache.Remote
+	var err error
+	if s.purger, err = newPurger(c); err != nil {
+		return nil, err
+	}
+	if c.Redis != "" {
+		if s.redis, err = redis.Open(c.Redis, redis.Options{Prefix: c.Prefix, Logger: s.log}); err != nil {
+			return nil, err
+		}
+		remote = s.redis
+	}
+	s.db = database.Open(c.Database)
+	s.store = store.New(s.db)
+	if s.queue, err = queue.Connect(c.Queue, c.Prefix); err != nil {
+		return nil, err
+	}
+	s.read, err = newRepositories(s.store, c.Version, tier{remote, s.bury})
+	return s, err
+}
+
+// start makes the instance ready once the database answers. What comes later does not make it
+// unready: if all instances gave up with the database, even what the caches have could not be
+// served. Redis is not asked at all, because without Redis an instance serves from the
+// database.
+func (s *Service) start(ctx context.Context) {
+	for {
+		ping, cancel := context.WithTimeout(ctx, time.Second)
+		err := s.store.Ping(ping)
+		cancel()
+		if err == nil {
+			break
+		}
+		why := err.Error()
+		s.why.Store(&why)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	s.consume()
+	go s.relay(ctx)
+	s.state.CompareAndSwap(int32(starting), int32(ready))
+}
+
+// drain says that the instance is not ready, and gives the load balancer the time to notice.
+func (s *Service) drain(d time.Duration) {
+	s.state.Store(int32(draining))
+	time.Sleep(d)
+}
+
+// Close ends the instance: first its work, then the caches, then what these use.
+func (s *Service) Close() error {
+	close(s.ending)
+	s.purging.Wait()
+	s.queue.Stop()
+	s.read.close()
+	var errs [2]error
+	if s.redis != nil {
+		errs[0] = s.redis.Close()
+	}
+	s.queue.Close()
+	errs[1] = s.db.Close()
+	return errors.Join(errs[:]...)
+}

@@ -1,0 +1,42 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+)
+
+// SignUp adds a person and opens a session. In the same transaction it writes an Outgoing of
+// KindWelcome, whose id it returns. For a person who is there already SignUp only opens the
+// session, and returns 0.
+func (s *Store) SignUp(ctx context.Context, email, name, session string) (outgoing int64, err error) {
+	err = s.within(ctx, func(tx *sql.Tx) error {
+		outgoing = 0
+		r, err := tx.ExecContext(ctx, `INSERT INTO people (email, name) VALUES (?, ?) ON CONFLICT DO NOTHING`, email, name)
+		if err != nil {
+			return err
+		}
+		if n, err := r.RowsAffected(); err != nil {
+			return err
+		} else if n > 0 {
+			if outgoing, err = writeOutgoing(ctx, tx, KindWelcome, email); err != nil {
+				return err
+			}
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO sessions (id, email) VALUES (?, ?) ON CONFLICT DO NOTHING`, session, email)
+		return err
+	})
+	return outgoing, err
+}
+
+// Session returns the email of an open session, or ErrNotFound.
+func (s *Store) Session(ctx context.Context, id string) (string, error) {
+	var email string
+	err := s.db.QueryRowContext(ctx, `SELECT email FROM sessions WHERE id = ?`, id).Scan(&email)
+	return email, notFound(err)
+}
+
+// CloseSession removes a session. A session that is not open is no error.
+func (s *Store) CloseSession(ctx context.Context, id string) error {
+	_, err := s.db.ExecContext(ctx, `DELETE FROM sessions WHERE id = ?`, id)
+	return err
+}

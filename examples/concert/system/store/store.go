@@ -1,0 +1,115 @@
+// Package store has the statements of the service, over database/sql. It knows nothing of
+// caches: package service puts them in front of it.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/nearside-go/nearside/examples/concert/system/database"
+)
+
+// Schema creates the tables. A sold seat is a row of sold, whose primary key keeps a seat
+// from being sold twice.
+const Schema = `
+CREATE TABLE IF NOT EXISTS categories (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS concerts (
+	id INTEGER PRIMARY KEY, category INTEGER NOT NULL, title TEXT NOT NULL, venue TEXT NOT NULL,
+	seats INTEGER NOT NULL, cents INTEGER NOT NULL, version INTEGER NOT NULL DEFAULT 1);
+CREATE INDEX IF NOT EXISTS concerts_by_category ON concerts (category);
+CREATE TABLE IF NOT EXISTS notices (
+	id INTEGER PRIMARY KEY, concert INTEGER NOT NULL, text TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS notices_by_concert ON notices (concert);
+CREATE TABLE IF NOT EXISTS bookings (
+	id TEXT PRIMARY KEY, concert INTEGER NOT NULL, person TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sold (
+	concert INTEGER NOT NULL, seat INTEGER NOT NULL, booking TEXT NOT NULL,
+	PRIMARY KEY (concert, seat)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS sold_by_booking ON sold (booking);
+CREATE TABLE IF NOT EXISTS people (email TEXT PRIMARY KEY, name TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sessions (id TEXT PRIMARY KEY, email TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS outbox (
+	id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, subject TEXT NOT NULL,
+	written INTEGER NOT NULL);`
+
+// Errors of the store.
+var (
+	ErrNotFound = errors.New("store: not found")
+	ErrSold     = errors.New("store: a seat is sold already")
+	ErrNoSeat   = errors.New("store: the hall has no such seat")
+)
+
+// Store reads and writes the tables.
+type Store struct{ db *sql.DB }
+
+// New returns a Store over db, which the caller closes.
+func New(db *sql.DB) *Store { return &Store{db: db} }
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
+
+// Seed fills empty tables with categories and concerts, of seats each.
+func (s *Store) Seed(ctx context.Context, concerts, seats int) error {
+	return s.within(ctx, func(tx *sql.Tx) error {
+		for i, name := range categories {
+			if _, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO categories (id, name) VALUES (?, ?)`, i+1, name); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, `
+			INSERT OR IGNORE INTO concerts (id, category, title, venue, seats, cents)
+			WITH RECURSIVE ids(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM ids WHERE id < ?)
+			SELECT id, 1 + id % ?, 'Concert ' || id, 'Hall ' || (1 + id % 9), ?, 1000 + 10 * id FROM ids`,
+			concerts, len(categories), seats)
+		return err
+	})
+}
+
+var categories = []string{"Classical", "Jazz", "Folk", "Rock"}
+
+// within runs f in a transaction, and rolls it back if f fails. If the connection breaks, as
+// after a pause of this process, within tries once more. The transaction may have been
+// committed, so f must do nothing the second time.
+func (s *Store) within(ctx context.Context, f func(*sql.Tx) error) error {
+	err := s.once(ctx, f)
+	if errors.Is(err, database.ErrBroken) {
+		err = s.once(ctx, f)
+	}
+	return err
+}
+
+func (s *Store) once(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer tx.Rollback() // does nothing after the commit
+	if err := f(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+// notFound is err, or ErrNotFound if there was no row.
+func notFound(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
+	return err
+}
+
+// affected is an error unless a statement has changed a row.
+func affected(r sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	if n, err := r.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	return ErrNotFound
+}
