@@ -11,8 +11,8 @@ import (
 // High Performance Buffer Management Replacement Algorithm", VLDB 1994). The paper's A1in is
 // once, its Am is lru, and its A1out is left. It differs from the paper in two ways.
 //
-// The paper's Kin is a quarter of the entries. Here it is a twentieth, which has more hits on
-// all zipf traces of docs/performance.md.
+// The paper's Kin is a quarter of the entries. Here it is a twentieth, which had more hits on
+// all zipf traces with a capacity of 1,000: see docs/performance.md.
 //
 // The paper notes the keys that A1in gives up. Here a key is also noted when its entry is
 // removed, or has expired, so that the next entry of the key enters the LRU. The keys that the
