@@ -12,7 +12,7 @@ fleet    := # -cluster, -local D, -seed N, -save FILE
 rows     := # the faults of make chaos, as a regular expression; all if empty
 
 .NOTPARALLEL:
-.PHONY: test redis lint unit examples fuzz bench peers bench-peers hit-ratios scale race-fills sim consistency chaos outage soak mutants steady compat acl
+.PHONY: test redis lint unit examples concert fuzz bench peers bench-peers hit-ratios scale race-fills sim consistency chaos outage soak mutants steady compat acl
 test: redis lint unit examples fuzz
 
 redis:
@@ -37,6 +37,10 @@ unit:
 
 examples:
 	go run ./examples/quickstart
+
+# The booking service of examples/concert: its tests, and a short run of its scenarios. It is
+# not part of make test: it downloads a load balancer, a queue and a database.
+concert: redis
 	cd examples/concert/system && GOWORK=off go vet ./... && GOWORK=off go test -shuffle=on -timeout $(timeout) ./...
 	go run ./examples/concert -short
 

@@ -13,7 +13,8 @@ import (
 // askAgain plays browsers that have a page and ask whether it has changed. The answer comes
 // from whichever instance it is, and has a body only after a change.
 func askAgain(ctx context.Context, w *World, s *Side) (string, error) {
-	const concert, rounds, times = load.Concerts - 120, 3, 10 // the users hardly ever change this one
+	const rounds, times = 3, 10
+	concert := load.Watched[2]
 	path := fmt.Sprintf("/api/concerts/%d", concert)
 	unchanged := 0
 	for range rounds {

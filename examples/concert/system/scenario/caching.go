@@ -17,7 +17,7 @@ const seenWithin = 2 * time.Second
 // prices changes prices on one instance after the other, and measures how long it takes until
 // all of them show the new one.
 func prices(ctx context.Context, w *World, s *Side) (string, error) {
-	const concert = 2
+	concert := load.Watched[0]
 	var took []time.Duration
 	for n := range 12 {
 		all := s.Instances()

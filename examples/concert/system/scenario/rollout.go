@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/examples/concert/system/fleet"
+	"github.com/nearside-go/nearside/examples/concert/system/load"
 )
 
 // scale takes the fleet to one instance, to four and to two, and back to its size.
@@ -35,7 +36,7 @@ func (s *Side) otherVersion() int { return 3 - s.Instances()[0].Version }
 
 // roll takes the fleet to the other version. While both versions serve, a price that one of them changes is seen by the other.
 func roll(ctx context.Context, w *World, s *Side) (string, error) {
-	const concert = 3
+	concert := load.Watched[1]
 	err := s.Roll(ctx, s.otherVersion(), func(old, next *fleet.Instance) error {
 		w.event("%s of version %d is replaced by %s of version %d", old.Name, old.Version, next.Name, next.Version)
 		for _, pair := range [][2]*fleet.Instance{{old, next}, {next, old}} {

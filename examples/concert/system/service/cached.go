@@ -57,7 +57,7 @@ func (c *cached[K, V]) invalidateTags(ctx context.Context, tags ...string) error
 }
 
 // redeliver makes the invalidations that an instance could not deliver when it ended.
-func (c *cached[K, V]) redeliver(ctx context.Context, u undelivered) error {
+func (c *cached[K, V]) redeliver(ctx context.Context, u cache.Undelivered) error {
 	if c.cache == nil || c.name != u.Cache {
 		return nil
 	}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nearside-go/nearside/cache"
+
 	"github.com/nearside-go/nearside/examples/concert/system/database"
 	"github.com/nearside-go/nearside/examples/concert/system/mail"
 	"github.com/nearside-go/nearside/examples/concert/system/queue"
@@ -81,12 +83,12 @@ func (s *Service) consume() {
 	s.queue.Handle(kindUndelivered, 0, s.redeliver)
 }
 
-// kindUndelivered is a message whose body is an undelivered in JSON.
+// kindUndelivered is a message whose body is a cache.Undelivered in JSON.
 const kindUndelivered = "undelivered"
 
 // bury hands invalidations that this instance cannot deliver to the others. This happens when
 // the instance ends while Redis is away.
-func (s *Service) bury(ctx context.Context, u undelivered) {
+func (s *Service) bury(ctx context.Context, u cache.Undelivered) {
 	body, err := json.Marshal(u)
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), buryWithin)
@@ -100,7 +102,7 @@ func (s *Service) bury(ctx context.Context, u undelivered) {
 
 // redeliver handles a message of kindUndelivered.
 func (s *Service) redeliver(ctx context.Context, m queue.Message) error {
-	var u undelivered
+	var u cache.Undelivered
 	if err := json.Unmarshal(m.Body, &u); err != nil {
 		return fmt.Errorf("%w: %w", queue.ErrHopeless, err)
 	}

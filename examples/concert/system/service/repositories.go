@@ -27,19 +27,13 @@ type repositories struct {
 type cacheOf interface {
 	close() error
 	stats() cache.Stats
-	redeliver(context.Context, undelivered) error
-}
-
-// undelivered are invalidations that a cache could not deliver, as they are in the queue.
-type undelivered struct {
-	Cache string
-	cache.Undelivered
+	redeliver(context.Context, cache.Undelivered) error
 }
 
 // tier is what all caches have in common.
 type tier struct {
-	remote cache.Remote                       // nil is a service without a cache
-	bury   func(context.Context, undelivered) // receives the invalidations that could not be delivered
+	remote cache.Remote                             // nil is a service without a cache
+	bury   func(context.Context, cache.Undelivered) // receives the invalidations that could not be delivered
 }
 
 const (
@@ -54,7 +48,7 @@ func options[K comparable, V any](name string, t tier) cache.Options[K, V] {
 	return cache.Options[K, V]{
 		Name: name, TTL: ttl, NotFoundTTL: 10 * time.Second,
 		Local: local.Options{MaxEntries: 10_000, TTL: trusted}, Remote: t.remote,
-		DeadLetters: func(ctx context.Context, u cache.Undelivered) { t.bury(ctx, undelivered{name, u}) },
+		DeadLetters: t.bury,
 	}
 }
 
@@ -96,7 +90,7 @@ func (r *repositories) close() {
 }
 
 // redeliver makes the invalidations that an instance could not deliver.
-func (r *repositories) redeliver(ctx context.Context, u undelivered) error {
+func (r *repositories) redeliver(ctx context.Context, u cache.Undelivered) error {
 	var errs []error
 	for _, c := range r.all {
 		errs = append(errs, c.redeliver(ctx, u))
