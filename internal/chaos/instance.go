@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -60,7 +61,7 @@ func (c Config) open(logger *slog.Logger) (instance, error) {
 		return instance{uncached{}, func() error { return nil }}, nil
 	}
 	if c.Client == noRedis {
-		o := cache.Options[string, value]{Name: cacheName, TTL: c.Local, FixedTTL: true, Logger: logger}
+		o := cache.Options[string, value]{Name: cacheName, TTL: cmp.Or(c.Local, ttl/2), FixedTTL: true, Logger: logger}
 		near, err := cache.New(o)
 		if err != nil {
 			return instance{}, err

@@ -100,7 +100,7 @@ func startCast(t testing.TB, c Config) cast {
 	stderr := &redistest.Lines{}
 	p := cast{child.Start(t, Env, c, stderr), t, stderr}
 	if said := p.Hear(); said != "running" {
-		t.Fatalf("the process said %q", said)
+		t.Fatalf("the process said %q; it wrote %q", said, stderr.All())
 	}
 	return p
 }
