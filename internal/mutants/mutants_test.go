@@ -298,7 +298,7 @@ var many = []mutant{
 		"cache/together_steps.go", "	ctx = g.place.Within(ctx)\n", "",
 	}}, []string{"./cache", "-run", "TestALoadOfManyTakesOnePlace"}, "three loads in two places"},
 	{"giving up the lease of a reader that has left", []change{{
-		"redis/joined.go", "				s.clearUnread(r.recordRead, r.reply, r.err)\n", "				_ = r.reply\n",
+		"redis/joined.go", "		s.giveBack(ctx, left)\n", "		_ = left\n",
 	}}, tests("TestALeaseWhoseReaderHasLeftIsGivenUp"), "the lease is gone"},
 	{"the round trip that fills share", []change{{
 		"redis/joined_ends.go", "	n := j.shareLocked()\n", "	n := 1\n",
