@@ -24,8 +24,8 @@ var (
 	docs  = flag.String("docs", "", "a document whose tables are replaced")
 )
 
-// TestScale measures the processor time of Redis, which is what a fleet shares: Redis carries
-// out all commands on one processor. Processor time depends little on what else a machine does.
+// TestScale measures the processor time of Redis, which a fleet shares: Redis carries out all
+// commands on one processor. Processor time depends little on the other load of the machine.
 func TestScale(t *testing.T) {
 	if !*scale {
 		t.Skip("no measurement without -scale")
@@ -39,7 +39,7 @@ func TestScale(t *testing.T) {
 	}
 }
 
-// worked is what a Redis has done.
+// worked is the work of a Redis: processor time and commands.
 type worked struct {
 	cpu      time.Duration
 	commands int64
@@ -62,7 +62,7 @@ func workOf(t *testing.T, server *redistest.Server) worked {
 	return worked{time.Duration(seconds * float64(time.Second)), int64(number("Stats", "total_commands_processed"))}
 }
 
-// since returns what Redis has done since before.
+// since returns the work since before.
 func (w worked) since(before worked) worked {
 	return worked{w.cpu - before.cpu, w.commands - before.commands}
 }
@@ -197,7 +197,7 @@ func fleetOf(t *testing.T, instances int) string {
 		writers*each/took.Seconds(), busy.each(writers*each), busyDelays)
 }
 
-// callersOf is the table of what reads cost by the number of callers.
+// callersOf is the table of the costs of reads by the number of callers.
 func callersOf(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("| callers | Redis hits/s | µs of Redis for one | misses/s | µs of Redis for one |\n|---|---|---|---|---|\n")
@@ -237,7 +237,7 @@ func callersOf(t *testing.T) string {
 	return b.String()
 }
 
-// recordsOf is the table of what records cost Redis by their number.
+// recordsOf is the table of the memory of records by their number.
 func recordsOf(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("| records | bytes of Redis for one, above its key and value |\n|---|---|\n")

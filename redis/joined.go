@@ -175,7 +175,7 @@ func (s *Store) sendJoined(batch []*joinedRead) {
 			reads[i] = r.recordRead
 		}
 		replies, err := s.readRecords(ctx, reads, s.joined.leave)
-		var left []recordRead
+		var left []*joinedRead
 		for i, r := range batch {
 			if r.err = err; err == nil {
 				r.reply, r.err = replies[i], replies[i].err
@@ -185,12 +185,8 @@ func (s *Store) sendJoined(batch []*joinedRead) {
 			//  1. The read is sent with its lease.
 			//  2. The time of its reader is over, who loads without a lease.
 			//  3. The lease is granted: other instances wait for a load that nobody does.
-			if !r.left.CompareAndSwap(false, true) {
-				if r.err == nil && r.lease != nil && r.reply.granted(r.recordRead) {
-					left = append(left, r.recordRead)
-				} else {
-					s.clearUnread(r.recordRead, r.reply, r.err)
-				}
+			if !r.left.CompareAndSwap(false, true) && r.lease != nil {
+				left = append(left, r)
 			}
 			close(r.done)
 		}

@@ -69,20 +69,80 @@ func TestMissesShareRoundTrips(t *testing.T) {
 	}
 }
 
-// A fill that its caller may end is not joined to others.
-func TestAFillThatMayEndIsSentAtOnce(t *testing.T) {
+// A fill that its caller may end is not joined to others, nor is a large one.
+func TestAFillThatIsNotJoinedIsSentAtOnce(t *testing.T) {
 	t.Parallel()
 	s, g := joining(t, patient, 1)
 	close(g.gate)
-	leases, wait := expecting(t, s, 100, 101)
+	leases, wait := expecting(t, s, 100, 102)
 	wait()
 	defer redis.HoldEnds(s, "c:0:100")()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	if held, err := leases[0].Fill(ctx, remote.Fill{Payload: []byte("100"), TTL: time.Minute, MaxAge: time.Minute}); err != nil || !held {
-		t.Errorf("Fill: %v, %v", held, err)
+	small := remote.Fill{Payload: []byte("100"), TTL: time.Minute, MaxAge: time.Minute}
+	large := remote.Fill{Payload: make([]byte, 16<<10+1), TTL: time.Minute, MaxAge: time.Minute}
+	start := time.Now()
+	if held, err := leases[0].Fill(t.Context(), small); err != nil || !held {
+		t.Errorf("Fill with a context that may end: %v, %v", held, err)
+	}
+	if held, err := leases[1].Fill(context.WithoutCancel(t.Context()), large); err != nil || !held {
+		t.Errorf("Fill of a large value: %v, %v", held, err)
+	}
+	within(t, start, patient.Timeout/2-time.Millisecond, "to be sent, and not to wait for others")
+	want(t, s, 100)
+}
+
+// An end that others hold up for half of the budget is sent alone.
+func TestAnEndThatWaitsTooLongIsSentAlone(t *testing.T) {
+	t.Parallel()
+	s, g := joining(t, patient, 1)
+	close(g.gate)
+	leases, wait := expecting(t, s, 100, 102)
+	wait()
+	defer redis.HoldEnds(s, "c:0:100")()
+	ctx := context.WithoutCancel(t.Context())
+	start := time.Now()
+	var ending sync.WaitGroup
+	ending.Go(func() {
+		held, err := leases[0].Fill(ctx, remote.Fill{Payload: []byte("100"), TTL: time.Minute, MaxAge: time.Minute})
+		if err != nil || !held {
+			t.Errorf("Fill: %v, %v", held, err)
+		}
+	})
+	ending.Go(func() {
+		if held, err := leases[1].Release(ctx); err != nil || !held {
+			t.Errorf("Release: %v, %v", held, err)
+		}
+	})
+	ending.Wait()
+	if took := time.Since(start); took < patient.Timeout/2 {
+		t.Errorf("the ends were sent after %v, although others were under way", took)
 	}
 	want(t, s, 100)
+}
+
+// Ends that wait when the Store is closed return with an error.
+func TestEndsThatWaitWhenTheStoreIsClosed(t *testing.T) {
+	t.Parallel()
+	const waiting = 100 // two round trips
+	s, g := joining(t, redis.Options{Timeout: 4 * soon, LeaseTTL: 8 * soon}, 1)
+	close(g.gate)
+	leases, wait := expecting(t, s, 100, 100+waiting)
+	wait()
+	release := redis.HoldEnds(s, "c:0:100")
+	errs := make(chan error, waiting)
+	for _, l := range leases {
+		go func() {
+			_, err := l.Release(context.WithoutCancel(t.Context()))
+			errs <- err
+		}()
+	}
+	redistest.Eventually(t, soon, "the ends wait", func() bool { return redis.QueuedEnds(s, "c:0:100") == waiting })
+	_ = s.Close()
+	release()
+	for range waiting {
+		if err := <-errs; err == nil {
+			t.Error("an end of a closed Store succeeded")
+		}
+	}
 }
 
 // The lease of a reader that left before the reply is given up.

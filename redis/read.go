@@ -34,7 +34,7 @@ func (s *Store) GetOrLease(ctx context.Context, key string, hold time.Duration, 
 	reply, asked, err := s.read(ctx, r)
 	if err != nil {
 		if asked {
-			s.clearUnread(r, reply, err)
+			s.clearUnread(r, err)
 		}
 		return nil, remote.Record{}, err
 	}
@@ -62,30 +62,37 @@ func (reply recordReply) granted(r recordRead) bool {
 	return reply.set.Val() || reply.rec.State == remote.StateLease && reply.get.Val() == string(r.lease)
 }
 
-// clearUnread clears the lease of a read whose result nobody uses, unless the result shows that
-// it was not granted.
-func (s *Store) clearUnread(r recordRead, reply recordReply, err error) {
-	switch {
-	case r.lease == nil || errors.Is(err, remote.ErrUnavailable) || errors.Is(err, errNoPlace):
-	case err != nil || reply.granted(r) || mayArrive(reply.set.Err()):
-		s.clear(r.key, r.lease) // the lease may be granted although GET failed
+// clearUnread clears the lease that a read without replies asked for, unless err shows that it
+// was not sent. The lease may be granted although GET failed.
+func (s *Store) clearUnread(r recordRead, err error) {
+	if !errors.Is(err, remote.ErrUnavailable) && !errors.Is(err, errNoPlace) {
+		s.clear(r.key, r.lease)
 	}
 }
 
-// giveBack releases the leases of reads that were granted theirs, in one round trip.
-func (s *Store) giveBack(ctx context.Context, reads []recordRead) {
+// giveBack gives up the leases that reads asked for whose readers have left: in one round trip
+// those that were granted.
+func (s *Store) giveBack(ctx context.Context, reads []*joinedRead) {
 	if len(reads) == 0 {
 		return
 	}
-	keys := make([]string, len(reads))
-	for i, r := range reads {
-		keys[i] = r.key
+	var keys []string
+	var granted []*joinedRead
+	for _, r := range reads {
+		switch {
+		case r.err != nil:
+			s.clearUnread(r.recordRead, r.err)
+		case r.reply.granted(r.recordRead):
+			keys, granted = append(keys, r.key), append(granted, r)
+		default:
+			s.clearAsked(r.key, r.lease, r.reply.set.Err())
+		}
 	}
 	for i, e := range s.evalMany(ctx, keys, func(int) int { return 0 }, func(b *batch, i int) *goredis.Cmd {
-		return b.eval(releaseScript, keys[i], reads[i].lease)
+		return b.eval(releaseScript, keys[i], granted[i].lease)
 	}) {
 		if e.err != nil {
-			s.clear(keys[i], reads[i].lease)
+			s.clear(keys[i], granted[i].lease)
 		}
 	}
 }

@@ -67,7 +67,7 @@ func costs(t *testing.T) string {
 	return b.String()
 }
 
-// mustKeepTo checks what Options.MaxCost promises: additions under way exceed the limit by one
+// mustKeepTo checks the promise of Options.MaxCost: additions under way exceed the limit by one
 // entry each, and then it holds.
 func mustKeepTo(t *testing.T, most, atRest int64) {
 	t.Helper()

@@ -3,8 +3,9 @@
 //
 //	go run ./examples/concert
 //
-// The service and its servers are the module in the folder system, so that what they need
-// weighs on nobody else. This program builds that module and runs it, with its own arguments.
+// The service and its servers are the module in the folder system, so that their
+// dependencies do not weigh on other examples. This program builds the module and runs it, with
+// the arguments of the command line.
 package main
 
 import (

@@ -8,7 +8,7 @@ import (
 // Env is the environment variable with the Config of the process.
 const Env = "NEARSIDE_CHAOS_PROCESS"
 
-// What the process runs.
+// The load of the process.
 const (
 	instances  = 3
 	readers    = 32 // but in the long outage: see Outages

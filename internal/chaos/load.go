@@ -12,13 +12,13 @@ import (
 	"github.com/nearside-go/nearside/internal/history"
 )
 
-// call is a read of a key, and what it cost. There are a million of them: without pointers they
+// call is a read of a key, and its cost. There are a million of them: without pointers they
 // cost the garbage collector nothing, which would take its time from the calls.
 type call struct {
 	of, key    int
 	version    int64
 	start, end int64         // in the time of package history
-	added      time.Duration // what the call took beyond its load; -1 without a load of its own
+	added      time.Duration // the time of the call beyond its load; -1 without a load of its own
 	failed     bool
 }
 

@@ -25,7 +25,7 @@ type Spread struct {
 	P50, P99, Max time.Duration
 }
 
-// Result has what the process reports at its end.
+// Result is the report of the process at its end.
 type Result struct {
 	Before, During, After Phase
 

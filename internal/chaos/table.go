@@ -51,8 +51,9 @@ func (r Row) format(first Row) string {
 	return "| " + strings.Join(cells, " | ") + " |\n"
 }
 
-// onceOpen returns what calls took beyond their loads once the breakers were open, and what
-// those of the instance without Redis took then and before the fault, of a row whose fault was long enough.
+// onceOpen returns three 99th percentiles of the time of calls beyond their loads, for a row with
+// a fault that was long enough: once the breakers were open; of the instance without Redis in the
+// same time; and of that instance before the fault.
 func (r Row) onceOpen() string {
 	if r.Open.Count == 0 {
 		return "-"

@@ -19,7 +19,7 @@ type watch struct {
 	peak   int
 }
 
-// hits is what one instance got from Redis.
+// hits are the Redis hits of one instance.
 type hits struct {
 	count  uint64
 	last   time.Time     // when count was last seen to grow

@@ -22,7 +22,7 @@ import (
 	"github.com/nearside-go/nearside/examples/concert/system/service"
 )
 
-// roles are what the processes of the system do.
+// roles are the kinds of processes of the system.
 var roles = map[string]process.Role{
 	fleet.Role:           service.Run,
 	servers.DatabaseRole: servers.RunDatabase,

@@ -38,7 +38,7 @@ func (p *proxy) Provision(ctx caddy.Context) error {
 	return p.Handler.Provision(ctx)
 }
 
-// Cleanup ends the reverse proxy: what it holds now, and its context later.
+// Cleanup ends the reverse proxy at once, and its context later.
 func (p *proxy) Cleanup() error {
 	time.AfterFunc(outlive, p.end)
 	return p.Handler.Cleanup()

@@ -7,11 +7,11 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nearside-go/nearside/examples/concert/system/database"
+	"github.com/nearside-go/nearside/examples/concert/system/database/databasetest"
 )
 
 const schema = `CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, name TEXT, size REAL)`
@@ -19,26 +19,7 @@ const schema = `CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, name TEXT,
 // serve starts a server on a file, and returns its address.
 func serve(t *testing.T, file string) string {
 	t.Helper()
-	server, err := database.Create(file, schema)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := server.Serve(ctx, listener); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() {
-		stop()
-		serving.Wait()
-	})
-	return listener.Addr().String()
+	return databasetest.Serve(t, file, databasetest.AnyPort, schema)
 }
 
 func open(t *testing.T) *sql.DB {

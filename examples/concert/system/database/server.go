@@ -201,7 +201,7 @@ func (c *session) end(ctx context.Context, how string) error {
 	return err
 }
 
-// rollback ends what the client has left open.
+// rollback ends a transaction that the client has left open.
 func (c *session) rollback() {
 	if c.open {
 		_, _ = c.conn.ExecContext(context.Background(), "ROLLBACK")

@@ -29,7 +29,7 @@ const (
 	opCount
 )
 
-// request is what a client sends.
+// request is a message of a client.
 type request struct {
 	Op         operation
 	SQL        string

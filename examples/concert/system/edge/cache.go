@@ -147,7 +147,7 @@ func (c *Cache) keep(where string, k *kept, purges uint64) {
 func sharedMaxAge(header string) int {
 	for part := range strings.SplitSeq(header, ",") {
 		if text, ok := strings.CutPrefix(strings.TrimSpace(part), "s-maxage="); ok {
-			seconds, _ := strconv.Atoi(text) // what is no number is none
+			seconds, _ := strconv.Atoi(text) // 0 for text that is no number
 			return seconds
 		}
 	}

@@ -106,7 +106,7 @@ func (i *Instance) Ready(ctx context.Context) error {
 	}
 }
 
-// readiness returns what the instance says at /readyz.
+// readiness returns the answer of the instance at /readyz.
 func (i *Instance) readiness(ctx context.Context) (text string, ok bool) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, i.URL()+"/readyz", nil)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// Concerts and Seats are what the database of a load has.
+	// Concerts and Seats are the size of the database for a load.
 	Concerts = 300
 	Seats    = 500
 
@@ -54,7 +54,7 @@ func NewUsers(ctx context.Context, url string) (*Users, error) {
 	return u, nil
 }
 
-// Report is what a load has seen.
+// Report is the result of a load.
 type Report struct {
 	Requests int
 	Failures int
@@ -73,7 +73,7 @@ type Running struct {
 	parts   [workers]part
 }
 
-// part is what one worker has seen.
+// part is the result of one worker.
 type part struct {
 	latencies []time.Duration
 	failures  int

@@ -122,7 +122,7 @@ func (s *Server) SentTo(to string) int {
 	return s.to[to]
 }
 
-// Counts returns what the Server was given.
+// Counts returns the numbers of requests.
 func (s *Server) Counts() Counts {
 	s.mu.Lock()
 	defer s.mu.Unlock()

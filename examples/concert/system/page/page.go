@@ -1,5 +1,5 @@
 // Package page is the page on which people watch the system. It is one HTML file, to which the
-// server sends what happens as server-sent events.
+// server sends the events of the run as server-sent events.
 package page
 
 import (
@@ -142,7 +142,7 @@ func (p *Page) sendLocked(m message) {
 	}
 }
 
-// watch returns what a new watcher is to see first, and the channel of what comes later.
+// watch returns the first messages for a new watcher, and the channel of later messages.
 func (p *Page) watch() (first []message, later chan message) {
 	later = make(chan message, 64)
 	p.mu.Lock()

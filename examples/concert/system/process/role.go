@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// Role is what a process does. It calls ready once, with its address, and returns soon after
+// Role is the work of a process. It calls ready once, with its address, and returns soon after
 // ctx has ended. config is the configuration in JSON.
 type Role func(ctx context.Context, config []byte, ready func(addr string)) error
 

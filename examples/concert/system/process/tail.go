@@ -5,7 +5,7 @@ import "sync"
 // tailSize is how many bytes of output are kept.
 const tailSize = 4 << 10
 
-// tail keeps the end of what is written to it.
+// tail is a writer that keeps the last bytes.
 type tail struct {
 	mu   sync.Mutex // guards text
 	text []byte

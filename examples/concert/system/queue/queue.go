@@ -27,7 +27,7 @@ const (
 	// again after that time.
 	ackWithin = time.Second
 
-	// callTimeout bounds what this package asks of the server besides.
+	// callTimeout bounds all other calls to the server.
 	callTimeout = 2 * time.Second
 )
 
@@ -124,7 +124,7 @@ func (q *Queue) Handle(kind string, attempts int, handler func(context.Context, 
 	})
 }
 
-// handling is what becomes of the messages of a kind.
+// handling says how messages of one kind are handled.
 type handling struct {
 	*Queue
 	kind     string

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -32,18 +33,10 @@ func call(ctx context.Context, i *fleet.Instance, method, path, token string, bo
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("ask %s: %w", i.Name, err)
+	if err := send(req, into); err != nil {
+		return fmt.Errorf("%s: %w", i.Name, err)
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode/100 != 2 {
-		return fmt.Errorf("%s answers %s %s with %s", i.Name, method, path, resp.Status)
-	}
-	if into == nil {
-		return nil
-	}
-	return json.NewDecoder(resp.Body).Decode(into)
+	return nil
 }
 
 // setPrice changes a price on one instance.
@@ -60,7 +53,7 @@ func showsPrice(ctx context.Context, i *fleet.Instance, concert, cents int64, wi
 	})
 }
 
-// until returns once done returns true, and how long that took. what is for the error.
+// until waits until done returns true, and returns how long that took. The error names what.
 func until(ctx context.Context, within time.Duration, what string, done func() (bool, error)) (time.Duration, error) {
 	begun := time.Now()
 	for {
@@ -90,17 +83,29 @@ func (s *Side) allReady(ctx context.Context) error {
 	return nil
 }
 
-// read reads a URL as JSON.
+// read reads a URL as JSON, unless into is nil.
 func read(ctx context.Context, url string, into any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
+	return send(req, into)
+}
+
+// send sends a request, and decodes the answer as JSON, unless into is nil.
+func send(req *http.Request, into any) error {
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		return fmt.Errorf("%s %s is answered with %s", req.Method, req.URL.Path, resp.Status)
+	}
+	if into == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		return err
+	}
 	return json.NewDecoder(resp.Body).Decode(into)
 }
 

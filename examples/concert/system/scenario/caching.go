@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -10,7 +11,7 @@ import (
 	"github.com/nearside-go/nearside/examples/concert/system/load"
 )
 
-// seenWithin is how soon an instance has to show what another one has changed, on a busy
+// seenWithin bounds the time until an instance shows a change that another one has made, on a busy
 // machine. A millisecond or two is usual.
 const seenWithin = 2 * time.Second
 
@@ -46,16 +47,10 @@ func prices(ctx context.Context, w *World, s *Side) (string, error) {
 func killRedis(ctx context.Context, w *World, s *Side) (string, error) {
 	w.event("SIGKILL to Redis")
 	w.Redis.Kill()
-	pause(ctx, 600*time.Millisecond)
-	ready := s.allReady(ctx)
-	w.event("Redis starts, with nothing in it")
-	if err := w.Redis.Start(); err != nil {
-		return "", err
-	}
-	if ready != nil {
-		return "", ready
-	}
-	return s.redisIsBack(ctx)
+	return s.without(ctx, 600*time.Millisecond, func() error {
+		w.event("Redis starts, with nothing in it")
+		return w.Redis.Start()
+	})
 }
 
 // hangRedis stops Redis for a while.
@@ -64,14 +59,19 @@ func hangRedis(ctx context.Context, w *World, s *Side) (string, error) {
 	if err := w.Redis.Hang(); err != nil {
 		return "", err
 	}
-	pause(ctx, 800*time.Millisecond)
+	return s.without(ctx, 800*time.Millisecond, func() error {
+		w.event("SIGCONT to Redis")
+		return w.Redis.Resume()
+	})
+}
+
+// without is the time without Redis, in which all instances have to stay ready, and the return
+// of Redis.
+func (s *Side) without(ctx context.Context, lasts time.Duration, restore func() error) (string, error) {
+	pause(ctx, lasts)
 	ready := s.allReady(ctx)
-	w.event("SIGCONT to Redis")
-	if err := w.Redis.Resume(); err != nil {
+	if err := errors.Join(restore(), ready); err != nil {
 		return "", err
-	}
-	if ready != nil {
-		return "", ready
 	}
 	return s.redisIsBack(ctx)
 }

@@ -3,8 +3,6 @@ package scenario
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
 	"time"
 
@@ -28,7 +26,7 @@ func atTheEdge(ctx context.Context, w *World, s *Side) (string, error) {
 	var stale []time.Duration
 	for range rounds {
 		for range 20 { // visitors of the page
-			if err := visit(ctx, url); err != nil {
+			if err := read(ctx, url, nil); err != nil {
 				return "", err
 			}
 		}
@@ -51,23 +49,4 @@ func atTheEdge(ctx context.Context, w *World, s *Side) (string, error) {
 	hits, misses = nowHits-hits, nowMisses-misses
 	return fmt.Sprintf("%d of %d answered by the edge; an old price for %s after the answer to the write (longest)",
 		hits, hits+misses, short(stale[len(stale)-1])), nil
-}
-
-func visit(ctx context.Context, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("the edge answers with %s", resp.Status)
-	}
-	return nil
 }

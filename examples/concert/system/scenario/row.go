@@ -20,7 +20,7 @@ type scenario struct {
 	cachedOnly bool
 }
 
-// Cell is what a load has seen on one side.
+// Cell is the result of a load on one side.
 type Cell struct {
 	load.Report
 	Queries int64 // that reached the database, outside of transactions

@@ -49,7 +49,7 @@ func (w *World) Watch(ctx context.Context, show func(page.Snapshot)) {
 // tiers are the reads that each tier has answered.
 type tiers struct{ local, remote, source float64 }
 
-// watcher compares what a side has counted with what it had counted before.
+// watcher compares the counts of a side with its earlier counts.
 type watcher struct {
 	side     *Side
 	at       time.Time
@@ -89,7 +89,7 @@ func (w *watcher) look(ctx context.Context, into *page.Side) tiers {
 	return now
 }
 
-// rates fills in what happened in a second.
+// rates fills in the counts for each second.
 func (w *watcher) rates(ctx context.Context, into *page.Side) {
 	counts, err := w.side.counts(ctx)
 	if err != nil {

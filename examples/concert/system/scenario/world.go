@@ -55,7 +55,7 @@ type World struct {
 	closing  []func() error // last come, first served
 }
 
-// Side is a fleet with what belongs to it alone.
+// Side is a fleet, and its own cache, database and users.
 type Side struct {
 	*fleet.Fleet
 	Users *load.Users
@@ -166,7 +166,7 @@ func kill(p *process.Process) func() error {
 	}
 }
 
-// event tells what happens, for whoever watches.
+// event reports an event to the page and to the log.
 func (w *World) event(format string, args ...any) {
 	if w.note != nil {
 		w.note(fmt.Sprintf(format, args...))

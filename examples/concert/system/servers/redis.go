@@ -23,7 +23,7 @@ const RedisRole = "redis"
 // Redis is a Redis on a port of the loopback interface that can be killed, hung and started
 // again. Its methods are for one goroutine.
 type Redis struct {
-	Server string // what it is, for the heading
+	Server string // the kind of server, for the heading
 
 	addr string
 	bin  string // the file of redis-server; "" is miniredis

@@ -5,7 +5,7 @@ package service
 
 import "time"
 
-// Config is what an instance is told at its start.
+// Config is the configuration of an instance.
 type Config struct {
 	Name     string
 	Version  int    // 1 or 2: version 2 caches concerts in another shape

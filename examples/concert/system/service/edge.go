@@ -11,7 +11,7 @@ import (
 // edgeHeaders are what an answer tells the caches between the service and its users. The zero
 // edgeHeaders keep the answer out of them.
 type edgeHeaders struct {
-	tags    []string // what the answer depends on; the tags of nearside, too
+	tags    []string // of the values in the answer; the tags of nearside, too
 	version string   // changes whenever the answer does
 }
 

@@ -30,7 +30,7 @@ type cacheOf interface {
 	redeliver(context.Context, cache.Undelivered) error
 }
 
-// tier is what all caches have in common.
+// tier has the parts that all caches share.
 type tier struct {
 	remote cache.Remote                             // nil is a service without a cache
 	bury   func(context.Context, cache.Undelivered) // receives the invalidations that could not be delivered

@@ -35,7 +35,7 @@ func (s *Service) routes() http.Handler {
 	return http.MaxBytesHandler(mux, maxBody)
 }
 
-// reply is what a request is answered with. A status of 0 is 200.
+// reply is the answer to a request. A status of 0 is 200.
 type reply struct {
 	status int
 	body   any

@@ -23,7 +23,7 @@ import (
 	"github.com/nearside-go/nearside/examples/concert/system/store"
 )
 
-// state is what an instance says of itself at /readyz.
+// state is the state of an instance, as /readyz reports it.
 type state int32
 
 const (

@@ -10,13 +10,13 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
 
 	"github.com/nearside-go/nearside/examples/concert/system/database"
+	"github.com/nearside-go/nearside/examples/concert/system/database/databasetest"
 	"github.com/nearside-go/nearside/examples/concert/system/mail"
 	"github.com/nearside-go/nearside/examples/concert/system/queue"
 	"github.com/nearside-go/nearside/examples/concert/system/service"
@@ -25,7 +25,7 @@ import (
 
 const within = 20 * time.Second
 
-// system is what the instances of a test share.
+// system has the servers that the instances of a test share.
 type system struct {
 	config service.Config
 	file   string
@@ -72,25 +72,7 @@ func newSystem(t *testing.T) *system {
 // startDatabase starts the database with three concerts.
 func (s *system) startDatabase(t *testing.T) {
 	t.Helper()
-	server, err := database.Create(s.file, store.Schema)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", s.config.Database)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := server.Serve(ctx, listener); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() {
-		stop()
-		serving.Wait()
-	})
+	databasetest.Serve(t, s.file, s.config.Database, store.Schema)
 	db := database.Open(s.config.Database)
 	defer db.Close()
 	if err := store.New(db).Seed(t.Context(), 3, 50); err != nil {

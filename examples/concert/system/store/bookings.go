@@ -37,7 +37,7 @@ func (s *Store) Book(ctx context.Context, b Booking) (outgoing int64, err error)
 	return outgoing, err
 }
 
-// same is nil if a repeated booking is what was booked.
+// same is nil if a repeated booking equals the first one.
 func same(old, b Booking) error {
 	seats := slices.Sorted(slices.Values(b.Seats))
 	if old.Concert != b.Concert || old.Person != b.Person || !slices.Equal(old.Seats, seats) {

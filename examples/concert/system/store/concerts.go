@@ -22,7 +22,7 @@ type Category struct {
 	Name string `json:"name"`
 }
 
-// Notice is what the organizers say about a concert.
+// Notice is a message of the organizers about a concert.
 type Notice struct {
 	ID   int64  `json:"id"`
 	Text string `json:"text"`

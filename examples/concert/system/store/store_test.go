@@ -1,10 +1,8 @@
 package store_test
 
 import (
-	"context"
 	"database/sql"
 	"errors"
-	"net"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -14,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/examples/concert/system/database"
+	"github.com/nearside-go/nearside/examples/concert/system/database/databasetest"
 	"github.com/nearside-go/nearside/examples/concert/system/store"
 )
 
@@ -22,27 +21,8 @@ const seats = 50
 // newStore returns a store on a database of its own, with three concerts.
 func newStore(t *testing.T) *store.Store {
 	t.Helper()
-	server, err := database.Create(filepath.Join(t.TempDir(), "test.db"), store.Schema)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := server.Serve(ctx, listener); err != nil {
-			t.Error(err)
-		}
-	})
-	db := database.Open(listener.Addr().String())
-	t.Cleanup(func() {
-		_ = db.Close()
-		stop()
-		serving.Wait()
-	})
+	db := database.Open(databasetest.Serve(t, filepath.Join(t.TempDir(), "test.db"), databasetest.AnyPort, store.Schema))
+	t.Cleanup(func() { _ = db.Close() })
 	s := store.New(db)
 	if err := s.Seed(t.Context(), 3, seats); err != nil {
 		t.Fatal(err)
