@@ -50,7 +50,7 @@ func (c *Cache[K, V]) draw(load, left time.Duration) float64 {
 // replaceEarly loads key in the background if a draw picks the local entry e.
 func (c *Cache[K, V]) replaceEarly(ctx context.Context, key K, load func(context.Context, K) (V, error), e *entry[V]) {
 	if draw := rand.ExpFloat64(); c.picksEntry(draw, e) {
-		c.revalidateLater(ctx, key, load, e, draw, nil)
+		c.revalidateLater(ctx, key, load, e, draw)
 	}
 }
 

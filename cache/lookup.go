@@ -27,6 +27,10 @@ type fetch[K comparable, V any] struct {
 	load      func(context.Context, K) (V, error)
 	member    *member[K, V] // of the call with many keys that has started the flight; nil if a call with one has
 	flight    *loader.Flight[answer[V]]
+	asks      bool // the remote tier is to be asked, or was
+	looked    bool // a call with many keys has asked the tiers: seen is to be judged
+	gathers   bool // a touch is left to the call with many keys
+	touches   bool // there is one
 	budget    budget
 	seen      seen
 	snap      snapshot // from before the remote tier was read, or the load began
@@ -48,13 +52,13 @@ type fetch[K comparable, V any] struct {
 
 // newFetch returns the work of a flight that is started for a caller. The caller has already
 // spent a part of its budget. A nil load is for Get.
-func (c *Cache[K, V]) newFetch(key K, load func(context.Context, K) (V, error), spent time.Duration, m *member[K, V]) *fetch[K, V] {
-	return &fetch[K, V]{c: c, key: key, load: load, member: m, budget: c.budgetLess(spent)}
+func (c *Cache[K, V]) newFetch(key K, load func(context.Context, K) (V, error), spent time.Duration) *fetch[K, V] {
+	return &fetch[K, V]{c: c, key: key, load: load, budget: c.budgetLess(spent)}
 }
 
 // seen is what the look-up in the remote tier has found.
 type seen struct {
-	done  bool // the tiers were asked
+	done  bool // the tiers were asked, and their answers judged
 	rec   remote.Record
 	lease remote.Lease  // of a key without a record, if the look-up took the lease
 	place *loader.Place // for the load of that lease
@@ -93,19 +97,47 @@ func (c *Cache[K, V]) logLive(asOf time.Time) bool { return time.Since(asOf) < c
 
 // lookup asks the tiers, once, and reports whether they answer the call.
 func (t *fetch[K, V]) lookup(ctx context.Context, f *loader.Flight[answer[V]]) (a answer[V], err error, ok bool) {
-	t.flight, t.seen = f, seen{done: true, err: remote.ErrUnavailable}
+	if !t.looked {
+		if a, ok = t.prepare(f); ok {
+			return a, nil, true
+		}
+		if t.asks {
+			t.seen.rec, t.seen.err = t.get(ctx)
+		}
+	}
+	a, ok = t.judge(ctx)
+	return a, nil, ok
+}
+
+// prepare notes what has to be known from before the remote tier is asked. It reports whether
+// the local tier answers the call. If not, t.asks says whether the remote tier is to be asked.
+func (t *fetch[K, V]) prepare(f *loader.Flight[answer[V]]) (a answer[V], ok bool) {
+	t.flight, t.seen = f, seen{err: remote.ErrUnavailable}
 	t.snap = t.c.snapshot()
 	if t.key != t.key { // no tier holds a key that does not equal itself
-		return a, nil, false
+		return a, false
 	}
-	if t.c.opts.RemoteOnly {
-		return t.lookupRemote(ctx)
+	if !t.c.opts.RemoteOnly {
+		if a, ok = t.lookupLocal(); ok {
+			return a, true
+		}
 	}
-	// The caller has missed locally, and another flight may have published and ended since:
-	// without a second look-up its load would be done twice.
+	if t.c.opts.Remote != nil {
+		t.remoteKey = t.c.remoteKey(t.key)
+		t.c.indexKey(t.key)
+		t.invalidated = t.c.memory.Last(t.remoteKey)
+		t.asks = !t.c.journal.Has(t.remoteKey)
+	}
+	return a, false
+}
+
+// lookupLocal asks the local tier again. The caller has missed there, and another flight may
+// have published and ended since: its load would be done twice. Otherwise t.old is the local
+// value that a load is to replace.
+func (t *fetch[K, V]) lookupLocal() (a answer[V], ok bool) {
 	if e, ok := t.c.local.Peek(t.key); ok && t.c.invalidations.EntryValid(e.tags, &e.epoch) {
 		if t.uses(e) {
-			return t.found(e, TierLocal), nil, true
+			return t.found(e, TierLocal), true
 		}
 		if e.early != nil {
 			left := time.Until(e.early.end)
@@ -115,8 +147,18 @@ func (t *fetch[K, V]) lookup(ctx context.Context, f *loader.Flight[answer[V]]) (
 	if t.old == nil && t.load != nil {
 		t.old = t.c.localOld(t.key)
 	}
-	if t.c.opts.Remote != nil {
-		a, err, ok = t.lookupRemote(ctx)
+	return a, false
+}
+
+// judge reports whether the reply of the remote tier answers the call, or whether something
+// does that may be returned where the remote tier does not answer.
+func (t *fetch[K, V]) judge(ctx context.Context) (a answer[V], ok bool) {
+	t.seen.done = true
+	if t.seen.err == nil {
+		a, ok = t.useRecord(ctx)
+	}
+	if t.c.opts.RemoteOnly || t.key != t.key {
+		return a, ok
 	}
 	if !ok && t.old != nil && !t.old.replaces() { // there is no remote tier, or it does not answer
 		a, ok = t.serveOld()
@@ -124,7 +166,7 @@ func (t *fetch[K, V]) lookup(ctx context.Context, f *loader.Flight[answer[V]]) (
 	if !ok {
 		a, ok = t.whileDown()
 	}
-	return a, err, ok
+	return a, ok
 }
 
 // uses reports whether this fetch may return e. A value that stands in for a load answers no
@@ -136,25 +178,15 @@ func (t *fetch[K, V]) uses(e *entry[V]) bool {
 	return t.draw == 0 || !t.c.picksEntry(t.draw, e)
 }
 
-func (t *fetch[K, V]) lookupRemote(ctx context.Context) (a answer[V], err error, ok bool) {
-	t.remoteKey = t.c.remoteKey(t.key)
-	t.c.indexKey(t.key)
-	t.invalidated = t.c.memory.Last(t.remoteKey)
-	if t.c.journal.Has(t.remoteKey) {
-		return a, nil, false
-	}
-	t.seen.rec, t.seen.err = t.get(ctx)
-	if t.seen.err != nil {
-		return a, nil, false
-	}
+func (t *fetch[K, V]) useRecord(ctx context.Context) (a answer[V], ok bool) {
 	t.old = nil // the remote tier knows better
 	if t.seen.rec.State != remote.StateValue {
-		return a, nil, false
+		return a, false
 	}
 	if a, ok = t.accept(ctx, t.seen.rec); !ok && t.old == nil {
 		t.seen.rec.State = remote.StateCorrupt // this instance cannot use the record
 	}
-	return a, nil, ok
+	return a, ok
 }
 
 // get reads the record, and goes on when every caller has left, which takes a budget at
@@ -163,14 +195,6 @@ func (t *fetch[K, V]) lookupRemote(ctx context.Context) (a answer[V], err error,
 func (t *fetch[K, V]) get(ctx context.Context) (remote.Record, error) {
 	ctx = lasting(ctx)
 	t.budget.left -= t.flight.Waited()
-	if m := t.member; m.in() {
-		if got, in, _ := m.g.reads.Do(ctx, m.Member, readAsk{t.remoteKey, !t.snap.live}); in {
-			if got.Record.Complete {
-				t.snap.asOf = got.Record.Asked
-			}
-			return got.Record, t.check(ctx, "get", got.Record, got.Err)
-		}
-	}
 	var rec remote.Record
 	before := t.budget.left
 	err := t.budget.spend(ctx, func(ctx context.Context) (err error) {
@@ -186,9 +210,6 @@ func (t *fetch[K, V]) get(ctx context.Context) (remote.Record, error) {
 		t.seen.lease, rec, err = t.c.opts.Remote.GetOrLease(ctx, t.remoteKey, t.c.opts.LoadTimeout, !t.snap.live)
 		return err
 	})
-	if rec.Complete {
-		t.snap.asOf = rec.Asked
-	}
 	if err == nil && rec.State == remote.StateAbsent {
 		t.c.absences.Add(1)
 	} else {
@@ -198,6 +219,14 @@ func (t *fetch[K, V]) get(ctx context.Context) (remote.Record, error) {
 		t.c.slowReads.Add(1)
 	} else if t.c.slowReads.Load() > 0 {
 		t.c.slowReads.Store(0)
+	}
+	return t.read(ctx, rec, err)
+}
+
+// read returns what a read of the remote tier has found.
+func (t *fetch[K, V]) read(ctx context.Context, rec remote.Record, err error) (remote.Record, error) {
+	if rec.Complete {
+		t.snap.asOf = rec.Asked
 	}
 	return rec, t.check(ctx, "get", rec, err)
 }
@@ -289,7 +318,7 @@ func (t *fetch[K, V]) validate(ctx context.Context, rec remote.Record) (valid bo
 	if t.c.journal.Has(t.c.tagPrefix) {
 		return false, asOf
 	}
-	v := t.c.invalidations.Check(rec.Stamp, rec.Tags, rec.Complete || t.snap.live)
+	v := t.checkTagsOf(rec)
 	if v.Invalid || len(v.Unknown) == 0 {
 		return !v.Invalid, t.snap.asOf
 	}
@@ -312,6 +341,20 @@ func (t *fetch[K, V]) validate(ctx context.Context, rec remote.Record) (valid bo
 		return false, asOf
 	}
 	return t.c.invalidations.Resolve(v, rec.Stamp, positions), asOf
+}
+
+func (t *fetch[K, V]) checkTagsOf(rec remote.Record) validity.Verdict {
+	return t.c.invalidations.Check(rec.Stamp, rec.Tags, rec.Complete || t.snap.live)
+}
+
+// asksMore reports whether to judge the record takes a command of the remote tier.
+func (t *fetch[K, V]) asksMore() bool {
+	rec := t.seen.rec
+	if t.seen.err != nil || rec.State != remote.StateValue {
+		return false
+	}
+	v := t.checkTagsOf(rec)
+	return !v.Invalid && len(v.Unknown) > 0
 }
 
 // clockSteps is more than the steps of Redis' clock add to the age of a record.

@@ -79,7 +79,7 @@ func (c *Cache[K, V]) many(ctx context.Context, keys []K, load func(context.Cont
 		}
 		if load != nil && e.early != nil {
 			if draw := rand.ExpFloat64(); c.picksEntry(draw, e) {
-				dues = append(dues, due[K, V]{0, key, e, draw})
+				dues = append(dues, due[K, V]{key, e, draw})
 			}
 		}
 	}
@@ -88,9 +88,8 @@ func (c *Cache[K, V]) many(ctx context.Context, keys []K, load func(context.Cont
 	for len(missing) > 0 && err == nil {
 		part := missing[:min(len(missing), maxTogether)]
 		missing = missing[len(part):]
-		g := newTogether(ctx, c, load, len(part))
 		var stale []due[K, V]
-		stale, err = g.find(ctx, part, found)
+		stale, err = newTogether(c, load).find(ctx, part, found)
 		dues = append(dues, stale...)
 	}
 	for part := range slices.Chunk(dues, maxTogether) {
@@ -116,7 +115,6 @@ func (c *Cache[K, V]) localOf(ctx context.Context, key K, loads bool) (e *entry[
 
 // due is a value that a load in the background is to replace.
 type due[K comparable, V any] struct {
-	at    int // the place of the key among those that were looked for together
 	key   K
 	entry *entry[V]
 	draw  float64
@@ -128,9 +126,7 @@ func (c *Cache[K, V]) revalidateMany(ctx context.Context, dues []due[K, V], load
 		c.revalidating.Add(-1)
 		return
 	}
-	g := newTogether(c.limit.Outside(ctx), c, load, len(dues))
+	g := newTogether(c, load)
 	g.atEnd = func() { c.revalidating.Add(-1) }
-	for i, d := range dues {
-		c.revalidateLater(ctx, d.key, g.loadOne, d.entry, d.draw, g.newMember(i))
-	}
+	g.replace(c.limit.Outside(context.WithoutCancel(ctx)), dues)
 }

@@ -36,30 +36,19 @@ func (m *member[K, V]) leave() {
 // work returns w as the work of a flight that m leaves the together with: at the end of the
 // flight, or as soon as the flight turns out to be another caller's.
 func (m *member[K, V]) work(w loader.Work[answer[V]]) loader.Work[answer[V]] {
-	if m == nil {
-		return w
+	if m != nil {
+		w.Joined, w.Load = m.leave, m.ofFlight(w.Load)
 	}
-	quick, load := w.Quick, w.Load
-	w.Joined = m.leave
-	if quick != nil {
-		w.Quick = func(ctx context.Context, f *loader.Flight[answer[V]]) (a answer[V], err error, found bool) {
-			goesOn := false
-			defer func() {
-				if !goesOn {
-					m.leave()
-				}
-			}()
-			a, err, found = quick(ctx, f)
-			goesOn = !found
-			return a, err, found
-		}
-	}
-	w.Load = func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
+	return w
+}
+
+// ofFlight returns load as the Load of a flight, at the end of which m leaves the together.
+func (m *member[K, V]) ofFlight(load func(context.Context, *loader.Flight[answer[V]]) (answer[V], error)) func(context.Context, *loader.Flight[answer[V]]) (answer[V], error) {
+	return func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
 		m.handed.Store(true)
 		defer m.leave()
 		return load(ctx, f)
 	}
-	return w
 }
 
 // What a fetch asks, alone or together with others.
@@ -123,6 +112,10 @@ func (m *member[K, V]) end(ctx context.Context, l remote.Lease, fill *remote.Fil
 
 // touchLater renews the TTL of t.key in the remote tier, in the background.
 func (t *fetch[K, V]) touchLater(ctx context.Context) {
+	if t.gathers {
+		t.touches = true
+		return
+	}
 	if m := t.member; m.in() {
 		m.g.mu.Lock()
 		defer m.g.mu.Unlock()

@@ -114,69 +114,60 @@ func (a answer[V]) notFound() bool { return a.entry != nil && a.entry.notFound }
 // readFlight and loadFlight are functions of their own to keep a flight's variables off the
 // stack of a local hit.
 func (c *Cache[K, V]) readFlight(ctx context.Context, key K) (V, error) {
-	return c.join(ctx, key, func() (answer[V], error) { return c.read(ctx, key, nil) })
+	return c.join(ctx, key, func() (answer[V], error) { return c.read(ctx, key) })
 }
 
-// read finds the answer to a Get, or to a GetMany as m.
-func (c *Cache[K, V]) read(ctx context.Context, key K, m *member[K, V]) (answer[V], error) {
+// read finds the answer to a Get.
+func (c *Cache[K, V]) read(ctx context.Context, key K) (answer[V], error) {
 	if c.opts.RemoteOnly {
-		return c.readRemote(ctx, key, m)
-	}
-	if m.in() && c.loads.Settles(key) {
-		m.leave() // the others do not wait for a fill
+		return c.readRemote(ctx, key)
 	}
 	spent := c.loads.Settle(ctx, key, c.patience()) // the fill of a value that was loaded here
 	return c.share(ctx, &c.reads, key, func() loader.Work[answer[V]] {
-		t := c.newFetch(key, nil, spent, m)
-		return m.work(loader.Work[answer[V]]{
+		t := c.newFetch(key, nil, spent)
+		return loader.Work[answer[V]]{
 			Quick: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error, bool) {
 				return t.readOnly(ctx, f), nil, true
 			},
 			Load: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
 				return t.readOnly(ctx, f), nil
 			},
-		})
+		}
 	})
 }
 
 func (c *Cache[K, V]) loadFlight(ctx context.Context, key K, load func(context.Context, K) (V, error)) (V, error) {
 	return c.join(ctx, key, func() (answer[V], error) {
-		a, err := c.findOrLoad(ctx, key, load, nil)
+		a, err := c.findOrLoad(ctx, key, load)
 		if err == nil && a.due {
-			c.revalidateLater(ctx, key, load, a.entry, a.draw, nil)
+			c.revalidateLater(ctx, key, load, a.entry, a.draw)
 		}
 		return a, err
 	})
 }
 
-func (c *Cache[K, V]) findOrLoad(ctx context.Context, key K, load func(context.Context, K) (V, error), m *member[K, V]) (answer[V], error) {
+func (c *Cache[K, V]) findOrLoad(ctx context.Context, key K, load func(context.Context, K) (V, error)) (answer[V], error) {
 	if c.opts.RemoteOnly {
-		return c.loadRemote(ctx, key, load, m)
+		return c.loadRemote(ctx, key, load)
 	}
 	if a, ok := c.standby(key); ok {
 		return a, nil
 	}
 	return c.share(ctx, &c.loads, key, func() loader.Work[answer[V]] {
-		t := c.newFetch(key, load, 0, m)
-		return m.work(loader.Work[answer[V]]{
+		t := c.newFetch(key, load, 0)
+		return loader.Work[answer[V]]{
 			Quick: t.lookup, Load: t.run, Patience: c.patience(), Interim: c.opts.LoadSoftTimeout > 0, Need: c.loadNeeds(ctx),
-		})
+		}
 	})
 }
 
 // join finds an answer for one caller, and counts the outcome.
 func (c *Cache[K, V]) join(ctx context.Context, key K, find func() (answer[V], error)) (V, error) {
+	var zero V
 	if !c.gate.enter() {
-		var zero V
 		return zero, ErrClosed
 	}
 	defer c.gate.leave()
-	return c.call(ctx, key, find)
-}
-
-// call is join within the gate.
-func (c *Cache[K, V]) call(ctx context.Context, key K, find func() (answer[V], error)) (V, error) {
-	var zero V
 	if err := ctx.Err(); err != nil {
 		return zero, err
 	}
@@ -185,7 +176,12 @@ func (c *Cache[K, V]) call(ctx context.Context, key K, find func() (answer[V], e
 		return zero, err
 	}
 	c.count(ctx, key, a)
+	return a.value()
+}
+
+func (a answer[V]) value() (V, error) {
 	if a.entry == nil {
+		var zero V
 		return zero, a.err
 	}
 	return a.entry.value, a.err
@@ -211,11 +207,16 @@ func (c *Cache[K, V]) share(ctx context.Context, g *loader.Group[K, answer[V]], 
 			work.Quick = nil
 		}
 		a, err := g.Do(ctx, key, work)
-		if err != nil || a.entry == nil || a.epoch >= asked || c.invalidations.EntryValid(a.entry.tags, &a.entry.epoch) {
+		if err != nil || c.isCurrent(a, asked) {
 			return a, err
 		}
 		notBefore = asked
 	}
+}
+
+// isCurrent reports whether no tag that was dropped before an epoch makes the answer invalid.
+func (c *Cache[K, V]) isCurrent(a answer[V], epoch uint64) bool {
+	return a.entry == nil || a.epoch >= epoch || c.invalidations.EntryValid(a.entry.tags, &a.entry.epoch)
 }
 
 // patience is how long a caller waits until the tiers hold a value that was loaded here for

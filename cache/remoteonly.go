@@ -20,30 +20,43 @@ import (
 func (c *Cache[K, V]) nextTurn() uint64 { return c.turns.Add(1) }
 
 // readRemote answers a call of Get.
-func (c *Cache[K, V]) readRemote(ctx context.Context, key K, m *member[K, V]) (answer[V], error) {
-	a, err := c.askRemote(ctx, c.newFetch(key, nil, 0, m))
-	if a.stale { // another caller's read, which may load
-		return answer[V]{err: ErrMiss, complete: a.complete}, err
+func (c *Cache[K, V]) readRemote(ctx context.Context, key K) (answer[V], error) {
+	a, err := c.askRemote(ctx, c.newFetch(key, nil, 0))
+	return a.unlessStale(), err
+}
+
+// unlessStale is the answer for a caller that does not load, of a read that may be that of a
+// caller that does.
+func (a answer[V]) unlessStale() answer[V] {
+	if a.stale {
+		return answer[V]{err: ErrMiss, complete: a.complete}
 	}
-	return a, err
+	return a
 }
 
 // loadRemote answers a call of GetOrLoad. A load that began before the call answers the call
 // too, if the log was read to its end after the call began and the load's flight can still
 // be joined: then nobody had invalidated the key by that time. Otherwise a load that began
 // after the call has to answer.
-func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.Context, K) (V, error), m *member[K, V]) (answer[V], error) {
+func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.Context, K) (V, error)) (answer[V], error) {
 	asked, start := c.nextTurn(), time.Now()
-	t := c.newFetch(key, load, 0, m)
+	t := c.newFetch(key, load, 0)
 	a, err := c.askRemote(ctx, t)
 	if err != nil || a.entry != nil {
 		return a, err
 	}
+	return c.loadMissed(ctx, t, a.complete, asked, start)
+}
+
+// loadMissed loads the key of t, whose look-up is a miss, for a call that began at start as the
+// turn asked. complete is that of the miss.
+func (c *Cache[K, V]) loadMissed(ctx context.Context, t *fetch[K, V], complete bool, asked uint64, start time.Time) (answer[V], error) {
+	key, m := t.key, t.member
 	if t.old != nil && c.loads.Interim(key) && time.Since(t.old.since) < c.window() {
 		return t.old.answer(t.old.entry), nil // the load takes long
 	}
 	// The epoch is taken now, when the entries that the log had at the look-up are delivered.
-	complete, epoch, notBefore := a.complete, c.invalidations.Epoch(), uint64(0)
+	epoch, notBefore := c.invalidations.Epoch(), uint64(0)
 	spent := time.Since(start)
 	if !t.seen.done { // another caller's read answered
 		t.budget = c.budgetLess(spent)
@@ -58,10 +71,10 @@ func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.C
 		}
 		// A value from before the flight may be invalid, although the flight is not doomed.
 		current := complete && !a.standsIn || a.turn > asked
-		if current && (a.epoch >= epoch || c.invalidations.EntryValid(a.entry.tags, &a.entry.epoch)) {
+		if current && c.isCurrent(a, epoch) {
 			return a, nil
 		}
-		t, complete, notBefore = c.newFetch(key, load, spent, m), false, asked
+		t, complete, notBefore = c.newFetch(key, t.load, spent), false, asked
 	}
 }
 
@@ -69,18 +82,12 @@ func (c *Cache[K, V]) loadRemote(ctx context.Context, key K, load func(context.C
 // here.
 func (c *Cache[K, V]) askRemote(ctx context.Context, t *fetch[K, V]) (answer[V], error) {
 	asked := c.nextTurn()
-	if t.member.in() && c.loads.Settles(t.key) {
-		t.member.leave() // the others do not wait for a fill
-	}
 	t.budget.left -= c.loads.Settle(ctx, t.key, c.patience())
 	work := loader.Work[answer[V]]{
 		Load: func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
 			return t.readOnly(ctx, f), nil
 		},
 		Born: c.nextTurn(), NotBefore: asked,
-	}
-	if t.member != nil {
-		work.Joined = t.member.leave
 	}
 	if c.mayLookUp(ctx) {
 		work.Quick = func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error, bool) {

@@ -1,31 +1,37 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nearside-go/nearside/cache/internal/batch"
 	"github.com/nearside-go/nearside/cache/remote"
-	"github.com/nearside-go/nearside/internal/stack"
 	"github.com/nearside-go/nearside/loader"
 )
 
 // together lets the fetches of one call with many keys share round trips, and one load. Each
 // key has a flight of its own, as in a call with one key: so flights, windows, fences and
-// invalidations are the same for both. What a fetch asks of the remote tier and of the loader
-// waits until every other fetch of the call asks, too, or needs nothing more of the call. Then
-// it is asked for all of them at once.
+// invalidations are the same for both.
+//
+// First the flights begin, the remote tier is read for all of them, and those that it answers
+// end (together_look.go). Each of the others goes on with a goroutine. What it asks of the remote
+// tier and of the loader waits until every other fetch of the call asks, too, or needs nothing
+// more of the call. Then it is asked for all of them at once (together_steps.go).
 type together[K comparable, V any] struct {
 	c    *Cache[K, V]
 	load func(context.Context, []K) (map[K]V, error) // nil for GetMany
+	keys []manyKey[K, V]
 
-	whole   time.Duration // the budget of the call: it grows with the number of keys
+	fetches    []fetch[K, V] // of the flights that a call starts which waits
+	whole      time.Duration // the budget of the call: it grows with the number of keys
+	readFailed func()        // panics, or ends the goroutine, as the read did; nil if it returned
+
+	// Of the fetches that the read does not answer.
 	members *batch.Batch
-	reads   *batch.Step[readAsk, remote.Reply]
 	tags    *batch.Step[[]string, tagReply]
 	places  *batch.Step[struct{}, error]
 	leases  *batch.Step[remote.LeaseAsk, remote.Reply]
@@ -38,15 +44,9 @@ type together[K comparable, V any] struct {
 	mu      sync.Mutex // guards all below
 	place   *loader.Place
 	touches []K // keys whose TTLs are to be renewed
-	dues    []due[K, V]
-	results []result[V]
 }
 
 type (
-	readAsk struct {
-		key     string
-		confirm bool
-	}
 	tagReply struct {
 		positions []*remote.Position
 		err       error
@@ -62,25 +62,29 @@ type (
 		err   error
 		took  time.Duration
 	}
-	result[V any] struct {
-		value V
-		err   error
-		known bool
-	}
 )
 
-// newTogether returns the together of a call with so many keys.
-func newTogether[K comparable, V any](ctx context.Context, c *Cache[K, V], load func(context.Context, []K) (map[K]V, error), keys int) *together[K, V] {
-	g := &together[K, V]{c: c, load: load, results: make([]result[V], keys)}
-	g.whole = times(c.patience(), int64(keys+keysOfBudget-1)/keysOfBudget)
-	g.members = batch.New(ctx, keys, func() { g.over(ctx) })
-	g.reads = batch.NewStep(g.members, g.readAll)
+func newTogether[K comparable, V any](c *Cache[K, V], load func(context.Context, []K) (map[K]V, error)) *together[K, V] {
+	return &together[K, V]{c: c, load: load}
+}
+
+// ofKeys makes g the together of so many keys.
+func (g *together[K, V]) ofKeys(n int) {
+	g.keys = make([]manyKey[K, V], n)
+	for i := range g.keys {
+		g.keys[i].at = i
+	}
+	g.whole = times(g.c.patience(), int64(n+keysOfBudget-1)/keysOfBudget)
+}
+
+// haveMembers lets so many fetches make the steps together.
+func (g *together[K, V]) haveMembers(ctx context.Context, n int) {
+	g.members = batch.New(ctx, n, func() { g.over(ctx) })
 	g.tags = batch.NewStep(g.members, g.tagsOfAll)
 	g.places = batch.NewStep(g.members, g.placeForAll)
 	g.leases = batch.NewStep(g.members, g.leaseAll)
 	g.loads = batch.NewStep(g.members, g.loadAll)
 	g.ends = batch.NewStep(g.members, g.endAll)
-	return g
 }
 
 // over ends what the call has left, when no fetch needs the call any more.
@@ -94,74 +98,101 @@ func (g *together[K, V]) over(ctx context.Context) {
 	}
 }
 
-// find finds the values of keys, each on a goroutine of its own, and adds them to found. It
-// returns the values that a load in the background is to replace, and the error of the call. If
-// ctx ends, find returns at once.
+// find finds the values of keys, and adds them to found. It returns the values that a load in
+// the background is to replace, and the error of the call. If ctx ends, find returns at once.
 func (g *together[K, V]) find(ctx context.Context, keys []K, found map[K]V) ([]due[K, V], error) {
-	var calls sync.WaitGroup
-	var panicked atomic.Pointer[loader.Panic]
+	g.ofKeys(len(keys))
+	g.fetches = make([]fetch[K, V], len(keys))
 	for i, key := range keys {
-		m := g.newMember(i)
-		g.c.gate.again()
-		calls.Go(func() {
-			defer g.c.gate.leave()
-			stack.Grow()
-			r := result[V]{err: loader.ErrGoexit, known: true} // if the goroutine ends
-			defer func() {
-				if p := recover(); p != nil {
-					panicked.Store(loader.NewPanic(p))
-				}
-				g.mu.Lock()
-				g.results[m.at] = r
-				g.mu.Unlock()
-				if !m.handed.Load() {
-					m.leave()
-				}
-			}()
-			r.value, r.err = g.findOne(ctx, key, m)
-		})
+		g.keys[i].key = key
 	}
-	done := make(chan struct{})
+	looked := make(chan struct{})
+	g.c.gate.again()
 	go func() {
-		calls.Wait()
-		close(done)
+		defer g.c.gate.leave()
+		g.lookUp(ctx, g.begin, g.goOn)
+		close(looked)
 	}()
-	var first error
 	select {
-	case <-done:
+	case <-looked:
 	case <-ctx.Done():
-		first = ctx.Err()
+		g.c.gate.again()
+		go func() {
+			defer g.c.gate.leave()
+			<-looked
+			g.collect(ctx) // takes the caller off the flights
+		}()
+		return nil, ctx.Err()
 	}
-	if p := panicked.Load(); p != nil {
+	if p := g.collect(ctx); p != nil {
 		panic(p)
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	slices.SortFunc(g.dues, func(a, b due[K, V]) int { return a.at - b.at })
-	for i, r := range g.results {
+	var dues []due[K, V]
+	var first error
+	for i := range g.keys {
+		k := &g.keys[i]
+		v, err := k.answer.value()
+		if err == nil {
+			err = k.err
+		}
 		switch {
-		case !r.known || errors.Is(r.err, ErrNotFound), g.load == nil && r.err == ErrMiss:
-		case r.err == nil:
-			found[keys[i]] = r.value
+		case errors.Is(err, ErrNotFound), g.load == nil && err == ErrMiss:
+		case err == nil:
+			found[k.key] = v
 		case first == nil:
-			first = r.err
+			first = err
+		}
+		if g.load != nil && k.err == nil && k.answer.due {
+			dues = append(dues, due[K, V]{k.key, k.answer.entry, k.answer.draw})
 		}
 	}
-	return slices.Clone(g.dues), first // goroutines that go on may add others
+	return dues, first
 }
 
-// findOne is a call for one of the keys.
-func (g *together[K, V]) findOne(ctx context.Context, key K, m *member[K, V]) (V, error) {
-	if g.load == nil {
-		return g.c.call(ctx, key, func() (answer[V], error) { return g.c.read(ctx, key, m) })
+// collect waits for the answers of all keys, and returns the panic of a key that has one. A
+// caller with little time left urges all flights.
+func (g *together[K, V]) collect(ctx context.Context) *loader.Panic {
+	if need := g.c.loadNeeds(ctx); need > 0 && g.load != nil {
+		deadline, _ := ctx.Deadline()
+		urge := time.AfterFunc(time.Until(deadline)-need, g.urge)
+		defer urge.Stop()
 	}
-	return g.c.call(ctx, key, func() (answer[V], error) {
-		a, err := g.c.findOrLoad(ctx, key, g.loadOne, m)
-		if err == nil && a.due {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			g.dues = append(g.dues, due[K, V]{m.at, key, a.entry, a.draw})
+	var panicked *loader.Panic
+	for i := range g.keys {
+		k := &g.keys[i]
+		if k.joined && k.late == nil {
+			panicked = cmp.Or(panicked, k.take(func() (answer[V], error) { return g.wait(ctx, k) }))
+			if k.err == nil && !g.c.opts.RemoteOnly && !g.c.isCurrent(k.answer, k.asked) {
+				g.later(k, func() (answer[V], error) { return g.findAlone(ctx, k.key) })
+			}
 		}
-		return a, err
-	})
+	}
+	for i := range g.keys {
+		k := &g.keys[i]
+		if k.late != nil {
+			panicked = cmp.Or(panicked, k.take(func() (answer[V], error) { return k.late.wait(ctx) }))
+		}
+		if k.err == nil {
+			g.c.count(ctx, k.key, k.answer)
+		}
+	}
+	return panicked
+}
+
+// wait waits for the flight of k.
+func (g *together[K, V]) wait(ctx context.Context, k *manyKey[K, V]) (answer[V], error) {
+	a, err := k.call.Wait(ctx)
+	if g.load == nil {
+		a = a.unlessStale()
+	}
+	return a, err
+}
+
+// urge tells all flights that the caller has little time left.
+func (g *together[K, V]) urge() {
+	for i := range g.keys {
+		if k := &g.keys[i]; k.joined {
+			k.call.Urge()
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nearside-go/nearside/cache/internal/batch"
 	"github.com/nearside-go/nearside/cache/remote"
 	"github.com/nearside-go/nearside/loader"
 )
@@ -56,14 +57,27 @@ type traced struct{ error }
 
 func (t traced) Unwrap() error { return t.error }
 
-func (g *together[K, V]) readAll(ctx context.Context, asks []readAsk) []remote.Reply {
-	keys, confirm := make([]string, len(asks)), false
-	for i, ask := range asks {
-		keys[i] = ask.key
-		confirm = confirm || ask.confirm
+// readAll reads the records of all keys that are to be asked for, while no fetch goes on.
+func (g *together[K, V]) readAll(ctx context.Context) {
+	var asking []*fetch[K, V]
+	var keys []string
+	confirm := false
+	for i := range g.keys {
+		if k := &g.keys[i]; k.t != nil && !k.over && k.t.asks {
+			asking, keys = append(asking, k.t), append(keys, k.t.remoteKey)
+			confirm = confirm || !k.t.snap.live
+		}
 	}
-	return g.ask(ctx, "get", len(keys), func(ctx context.Context) []remote.Reply {
-		return g.c.opts.Remote.GetMany(ctx, keys, confirm)
+	if len(keys) == 0 {
+		return
+	}
+	g.readFailed = batch.Guard(func() {
+		replies := g.ask(ctx, "get", len(keys), func(ctx context.Context) []remote.Reply {
+			return g.c.opts.Remote.GetMany(ctx, keys, confirm)
+		})
+		for i, t := range asking {
+			t.seen.rec, t.seen.err = t.read(ctx, replies[i].Record, replies[i].Err)
+		}
 	})
 }
 

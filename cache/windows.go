@@ -199,58 +199,85 @@ func (t *fetch[K, V]) afterSoftTimeout(ctx context.Context) (stop func()) {
 // background, if another instance loads the key: then the load has replaced nothing.
 const pauseAfter = 20 * time.Millisecond
 
+// replacement is a load in the background that replaces a value, which callers go on to get.
+type replacement[K comparable, V any] struct {
+	t     *fetch[K, V]
+	e     *entry[V]
+	pause time.Duration // how long after its end the next one may begin
+	alone bool          // it counts in revalidating
+	began atomic.Bool
+	over  sync.Once
+}
+
+// claim returns the replacement of e, which is stale, or which draw has picked. It reports false
+// if another caller has claimed it, or the cache is closed. end is to be called in the end.
+func (c *Cache[K, V]) claim(key K, load func(context.Context, K) (V, error), e *entry[V], draw float64) (*replacement[K, V], bool) {
+	if c.loads.Has(key) || !e.replaced.CompareAndSwap(false, true) || !c.gate.enter() {
+		return nil, false
+	}
+	t := c.newFetch(key, load, 0)
+	t.background, t.draw = true, draw
+	return &replacement[K, V]{t: t, e: e, pause: c.opts.StalePause}, true // also if the load panics, which leaves no stand-in
+}
+
+// work is the work of the flight of r, whose Load calls end.
+func (r *replacement[K, V]) work() loader.Work[answer[V]] {
+	c := r.t.c
+	work := loader.Work[answer[V]]{Load: r.load, Born: c.invalidations.Epoch(), Patience: c.patience(), Interim: c.opts.LoadSoftTimeout > 0}
+	if c.opts.RemoteOnly {
+		work.Born = c.nextTurn()
+	}
+	return work
+}
+
+func (r *replacement[K, V]) load(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
+	r.began.Store(true)
+	defer r.end() // which may be later than the end of Do
+	a, err := r.t.run(ctx, f)
+	if r.t.draw == 0 { // a stale value that stands in for the load keeps the pause itself
+		r.pause = pauseAfter
+	}
+	return a, err
+}
+
+// end allows the next replacement after the pause.
+func (r *replacement[K, V]) end() {
+	r.over.Do(func() {
+		time.AfterFunc(r.pause, func() { r.e.replaced.Store(false) })
+		if r.alone {
+			r.t.c.revalidating.Add(-1)
+		}
+		r.t.c.gate.leave()
+	})
+}
+
+// endUnlessBegun ends r if its work has not begun, because another load of the key went on.
+func (r *replacement[K, V]) endUnlessBegun() {
+	if !r.began.Load() {
+		r.end()
+	}
+}
+
 // revalidateLater loads key in the background, after a caller got the value of e, which is
 // stale, or which draw has picked. Only one caller that got e starts the load, and no more than
 // MaxLoads run and wait.
-func (c *Cache[K, V]) revalidateLater(ctx context.Context, key K, load func(context.Context, K) (V, error), e *entry[V], draw float64, m *member[K, V]) {
-	if c.loads.Has(key) || !e.replaced.CompareAndSwap(false, true) {
-		m.leave()
+func (c *Cache[K, V]) revalidateLater(ctx context.Context, key K, load func(context.Context, K) (V, error), e *entry[V], draw float64) {
+	r, ok := c.claim(key, load, e, draw)
+	if !ok {
 		return
 	}
-	if !c.gate.enter() {
-		m.leave()
-		return
-	}
-	if m == nil && int(c.revalidating.Add(1)) > c.opts.MaxLoads {
+	if int(c.revalidating.Add(1)) > c.opts.MaxLoads {
 		c.revalidating.Add(-1)
 		e.replaced.Store(false)
 		c.gate.leave()
 		return
 	}
-	pause := c.opts.StalePause // also if the load panics, which leaves no stand-in
-	end := sync.OnceFunc(func() {
-		time.AfterFunc(pause, func() { e.replaced.Store(false) })
-		if m == nil {
-			c.revalidating.Add(-1)
-		}
-		c.gate.leave()
-	})
-	t := c.newFetch(key, load, 0, m)
-	t.background, t.draw = true, draw
-	work := loader.Work[answer[V]]{Born: c.invalidations.Epoch(), Patience: c.patience(), Interim: c.opts.LoadSoftTimeout > 0}
-	if c.opts.RemoteOnly {
-		work.Born = c.nextTurn()
-	}
-	var began atomic.Bool
-	work.Load = func(ctx context.Context, f *loader.Flight[answer[V]]) (answer[V], error) {
-		began.Store(true)
-		defer end() // which may be later than the end of Do
-		a, err := t.run(ctx, f)
-		if draw == 0 { // a stale value that stands in for the load keeps the pause itself
-			pause = pauseAfter
-		}
-		return a, err
-	}
+	r.alone = true
 	ctx = c.limit.Outside(context.WithoutCancel(ctx))
 	go func() {
 		defer c.logPanic(ctx)
-		defer func() {
-			if !began.Load() { // another load of the key went on
-				m.leave()
-				end()
-			}
-		}()
-		_, _ = c.loads.Do(ctx, key, m.work(work))
+		defer r.endUnlessBegun()
+		_, _ = c.loads.Do(ctx, key, r.work())
 	}()
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/nearside-go/nearside/internal/stack"
 )
 
 // Group runs one load at a time for each key, and shares the result among the callers that
@@ -63,49 +61,31 @@ type Work[V any] struct {
 // calls runtime.Goexit, each caller gets [ErrGoexit], except a first caller whose own
 // goroutine ended in Quick.
 func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (V, error) {
-	var zero V
 	waited := time.Duration(0)
 	for {
-		f, role := g.join(key, work, waited)
-		interim := f.interim
-		if role == waiter && f.early() {
-			interim = nil // for callers that came before
-		}
-		if role != leader && work.Joined != nil {
+		c := g.call(key, work, waited)
+		if c.role != leader && work.Joined != nil {
 			work.Joined()
 		}
-		switch role {
+		switch c.role {
 		case settler:
-			waited += f.settle(ctx, work.Patience-waited)
+			waited += c.f.settle(ctx, work.Patience-waited)
 			if ctx.Err() != nil {
+				var zero V
 				return zero, ctx.Err()
 			}
 			continue
 		case leader:
-			g.start(context.WithoutCancel(ctx), key, f, work)
+			ctx := context.WithoutCancel(ctx)
+			if work.Quick == nil || !c.Try(ctx, work.Quick) {
+				c.start(ctx, work.Load)
+			}
 		}
-		return g.await(ctx, key, f, interim, work.Need)
-	}
-}
-
-// await returns the result of f, or what stands in for it if interim is closed, to a caller that
-// urges f when the caller's time is down to need.
-func (g *Group[K, V]) await(ctx context.Context, key K, f *Flight[V], interim chan struct{}, need time.Duration) (V, error) {
-	if urge := f.urgeBefore(ctx, need); urge != nil {
-		defer urge.Stop()
-	}
-	select {
-	case <-f.done:
-	case <-interim:
-		return f.standIn, nil
-	case <-ctx.Done():
-		if !f.delivered() {
-			g.leave(key, f)
-			var zero V
-			return zero, ctx.Err()
+		if urge := c.f.urgeBefore(ctx, work.Need); urge != nil {
+			defer urge.Stop()
 		}
+		return c.Wait(ctx)
 	}
-	return f.result()
 }
 
 // urgeBefore urges f at a time before the deadline of ctx, unless the timer is stopped before;
@@ -185,21 +165,6 @@ func (g *Group[K, V]) Settle(ctx context.Context, key K, patience time.Duration)
 		return 0
 	}
 	return f.settle(ctx, patience)
-}
-
-func (g *Group[K, V]) start(ctx context.Context, key K, f *Flight[V], work Work[V]) {
-	if work.Quick != nil && g.run(ctx, key, f, work.Quick) {
-		return
-	}
-	ctx, f.cancel = context.WithCancel(ctx)
-	g.running.Go(func() {
-		stack.Grow()
-		defer f.cancel()
-		g.run(ctx, key, f, func(ctx context.Context, f *Flight[V]) (V, error, bool) {
-			value, err := work.Load(ctx, f)
-			return value, err, true
-		})
-	})
 }
 
 // run calls try to find the flight's result, and reports whether the flight has ended: with

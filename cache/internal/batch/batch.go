@@ -217,37 +217,51 @@ func (s *Step[Q, A]) takeLocked() func() {
 
 // run makes the step, and hands each member its answer, or the end of the step.
 func (s *Step[Q, A]) run(ctx context.Context, due []*request[Q, A]) {
-	failed := runtime.Goexit
-	defer func() {
-		if p := recover(); p != nil {
-			whole := loader.NewPanic(p)
-			failed = func() { panic(whole) }
+	failed := Guard(func() {
+		asked := make([]Q, len(due))
+		for i, r := range due {
+			asked[i] = r.asked
 		}
-		s.b.mu.Lock()
-		s.b.making = false
-		for _, r := range due {
-			if r.of.waiting && !r.of.gone {
-				s.b.moving++
+		answers := s.do(ctx, asked)
+		if len(answers) != len(asked) {
+			panic(fmt.Sprintf("batch: %d answers to %d requests", len(answers), len(asked)))
+		}
+		for i, answer := range answers {
+			due[i].answer = answer
+		}
+	})
+	s.b.mu.Lock()
+	s.b.making = false
+	for _, r := range due {
+		if r.of.waiting && !r.of.gone {
+			s.b.moving++
+		}
+		r.of.waiting = false
+	}
+	s.b.advanceLocked()
+	s.b.mu.Unlock()
+	for _, r := range due {
+		r.failed = failed
+		close(r.done)
+	}
+}
+
+// Guard calls do on a goroutine of its own, and waits for it. It returns nil if do returns. If
+// do panics, Guard returns a function that panics with the [*loader.Panic], and if do ends its
+// goroutine, a function that ends the goroutine of its caller.
+func Guard(do func()) (failed func()) {
+	var done sync.WaitGroup
+	done.Go(func() {
+		failed = runtime.Goexit
+		defer func() {
+			if p := recover(); p != nil {
+				whole := loader.NewPanic(p)
+				failed = func() { panic(whole) }
 			}
-			r.of.waiting = false
-		}
-		s.b.advanceLocked()
-		s.b.mu.Unlock()
-		for _, r := range due {
-			r.failed = failed
-			close(r.done)
-		}
-	}()
-	asked := make([]Q, len(due))
-	for i, r := range due {
-		asked[i] = r.asked
-	}
-	answers := s.do(ctx, asked)
-	if len(answers) != len(asked) {
-		panic(fmt.Sprintf("batch: %d answers to %d requests", len(answers), len(asked)))
-	}
-	for i, answer := range answers {
-		due[i].answer = answer
-	}
-	failed = nil
+		}()
+		do()
+		failed = nil
+	})
+	done.Wait()
+	return failed
 }
