@@ -25,11 +25,12 @@ const (
 // were large, one after the other. When a node does not answer, its other keys are not asked for.
 func (s *Store) GetMany(ctx context.Context, keys []string, confirm bool) []remote.Reply {
 	got, reads := make([]remote.Reply, len(keys)), make([]recordRead, len(keys))
+	names := s.redisKeys(keys)
 	for i, key := range keys {
-		reads[i] = recordRead{log: s.log(key), key: s.redisKey(key), confirm: confirm}
+		reads[i] = recordRead{log: s.log(key), key: names[i], confirm: confirm}
 	}
 	cut := func(left []int) int { return s.sizes.fit(keys[left[0]], len(left)) }
-	s.inParts(s.redisKeys(keys), cut, func(_ *circuit, part []int) error {
+	s.inParts(names, cut, func(_ *circuit, part []int) error {
 		of := make([]recordRead, len(part))
 		for n, i := range part {
 			of[n] = reads[i]

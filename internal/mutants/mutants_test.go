@@ -62,22 +62,20 @@ var mutants = []mutant{
 	}}, simulate, "stale"},
 	{"registering before the GET", []change{{
 		"cache/lookup.go", "	t.seen.rec, t.seen.err = t.get(ctx)\n", "	t.seen.rec, t.seen.err = t.get(ctx)\n	t.flight.Forget()\n",
-	}, {
-		"loader/flight.go", "func (f *Flight[V]) detach(", "// Forget makes f as new.\nfunc (f *Flight[V]) Forget() {\n	f.mu.Lock()\n	defer f.mu.Unlock()\n	f.fate = 0\n}\n\nfunc (f *Flight[V]) detach(",
-	}}, simulate, "stale"},
+	}, forget}, simulate, "stale"},
 	{"removing a copy while no flight starts", []change{{
 		"cache/write.go",
 		"	c.reads.DoomAnd(key, func() { c.loads.DoomAnd(key, change) })\n",
 		"	c.reads.Doom(key)\n	c.loads.Doom(key)\n	change()\n",
 	}}, []string{"./cache", "-run", "TestAFlightThatFindsACopy"}, "got"},
 	{"memory of invalidations", []change{{
-		"cache/lookup.go", "	if t.cameBack(rec) {", "	if false {",
+		"cache/validate.go", "	if t.cameBack(rec) {", "	if false {",
 	}}, []string{"./cache", "-run", "TestARecordFromBeforeARememberedInvalidation"}, "want a miss"},
 	{"deleting again what has come back", []change{{
-		"cache/lookup.go", "			t.c.repeatFrom(t.invalidated.At)\n", "",
+		"cache/validate.go", "			t.c.repeatFrom(t.invalidated.At)\n", "",
 	}}, []string{"./cache", "-run", "TestARecordThatHasComeBack"}, "want a miss"},
 	{"a record from before its deletion for sure", []change{{
-		"cache/lookup.go", "rec.Asked.Sub(t.invalidated.AsOf)+attempt", "rec.Asked.Sub(t.invalidated.Since)+attempt",
+		"cache/validate.go", "rec.Asked.Sub(t.invalidated.AsOf)+attempt", "rec.Asked.Sub(t.invalidated.Since)+attempt",
 	}}, []string{"./cache", "-run", "TestARecordThatWasFilledBeforeItsEntry"}, "Reverts:1"},
 	{"rounds of the journal", []change{{
 		"cache/internal/journal/journal.go", "e != nil && e.round <= round {", "e != nil {",
@@ -103,7 +101,7 @@ var mutants = []mutant{
 		"cache/mutate.go", "	m.begin(ctx)\n", "",
 	}}, []string{"./cache", "-run", "TestNothingIsFilledDuringMutate"}, "want a miss"},
 	{"trust in a record since the log was heard", []change{{
-		"cache/lookup.go", "return !v.Invalid, t.snap.asOf", "return !v.Invalid, rec.Asked",
+		"cache/validate.go", "return !v.Invalid, t.snap.asOf", "return !v.Invalid, rec.Asked",
 	}}, trust, "want a miss"},
 	{"trust in a load since the log was heard", []change{{
 		"cache/fill.go", "return latest(t.snap.taken, asOf)", "return latest(time.Now(), asOf)",
@@ -281,6 +279,12 @@ var hot = []mutant{
 	}}, []string{"./local", "-run", "TestAnEntryNearItsEndTakesTheLock"}, "reads take no lock"},
 }
 
+// forget lets a mutant make a flight as new.
+var forget = change{
+	"loader/flight.go", "func (f *Flight[V]) detach(",
+	"// Forget makes f as new.\nfunc (f *Flight[V]) Forget() {\n	f.mu.Lock()\n	defer f.mu.Unlock()\n	f.fate = 0\n}\n\nfunc (f *Flight[V]) detach(",
+}
+
 // many are of calls with many keys.
 var many = []mutant{
 	{"the order of the keys of a load", []change{{
@@ -290,8 +294,20 @@ var many = []mutant{
 		"cache/load.go", "	t.leaveOthers()\n", "",
 	}}, []string{"./cache", "-run", "TestOfManyOnlyOneWaits"}, "loads of"},
 	{"leaving the others to another caller's flight", []change{{
-		"cache/member.go", "	w.Joined = m.leave\n", "",
-	}}, []string{"./cache", "-run", "TestALoadOfManyJoinsOthers"}, "loads of"},
+		"cache/member.go", "w.Joined, w.Load = m.leave, m.ofFlight(w.Load)", "w.Load = m.ofFlight(w.Load)",
+	}}, []string{"./cache", "-run", "TestALoadOfManyWithoutALocalTierJoinsOthers"}, "loads of"},
+	{"registering before the read of many", []change{{
+		"cache/together_look.go", "	k.t.looked = true\n", "	k.t.looked = true\n	k.t.flight.Forget()\n",
+	}, forget}, []string{"./cache", "-run", "TestOneOfManyIsInvalidatedAfterItsRead"}, "the call returned"},
+	{"the end of a goroutine that looks for many", []change{{
+		"cache/together_look.go", "		if len(keys) > 0 {\n", "		if false {\n",
+	}}, []string{"./cache", "-run", "TestOneOfManyPanicsBeforeTheRead"}, "GetOrLoadMany returned"},
+	{"too old a value for one of many", []change{{
+		"cache/together.go", "!g.c.isCurrent(k.answer, k.asked)", "false",
+	}}, []string{"./cache", "-run", "TestAValueThatManyJoinIsTooOld"}, "the call returned"},
+	{"many callers with a deadline", []change{{
+		"cache/together.go", "time.Until(deadline)-need, g.urge)", "time.Until(deadline)-need, func() {})",
+	}}, []string{"./cache", "-run", "TestManyLoadInTime"}, "deadline"},
 	{"the place of a load of many", []change{{
 		"cache/together_steps.go", "	if !has {\n", "	if has = true; !has {\n",
 	}, {
