@@ -98,7 +98,7 @@ func allocations(t *testing.T, o cache.Options[string, string], store *redis.Sto
 			return err
 		}},
 		{"invalidation", 1, 140 + extra, func() error { return c.Invalidate(t.Context(), names("cold", 1)...) }},
-		{"hit of many", batch, 45, func() error {
+		{"hit of many", batch, 29, func() error {
 			next++
 			from := batch * (next % 2)
 			_, err := c.GetOrLoadMany(t.Context(), there[from:from+batch], many)
