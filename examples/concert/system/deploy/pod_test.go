@@ -38,7 +38,8 @@ const (
 )
 
 // TestPod builds the image, and has podman play the manifest. The pod answers, and is up again
-// by itself after its process was killed, and after it was asked to end.
+// by itself after its process was killed, and after it was asked to end. It ends within its
+// grace period even while Redis hangs and has not confirmed an invalidation.
 func TestPod(t *testing.T) {
 	if !*pods {
 		t.Skip("no pod without -pods")
@@ -58,15 +59,13 @@ func TestPod(t *testing.T) {
 		t.Errorf("the image has %d bytes, error %v, want at most %d", size, err, maxImage)
 	}
 
-	settings := startServers(t, m.config.Data["CONCERT_PREFIX"])
+	cache, settings := startServers(t, m.config.Data["CONCERT_PREFIX"])
 	i := &instance{podman, "http://" + settings["CONCERT_LISTEN"], m.container().Name}
 	podman.play(m, settings)
 	t.Cleanup(i.showLog)
 	i.awaitReady(0)
 	i.checkRights(m.pod().SecurityContext)
-	if status, text, err := ask(http.MethodPut, i.url+"/api/concerts/1/price", fmt.Sprintf(`{"Cents":%d}`, price)); err != nil || status != http.StatusOK {
-		t.Fatalf("the price was not changed: %d, %q, error %v", status, text, err)
-	}
+	i.setPrice(price)
 	i.checkPrice()
 
 	killed, begun := i.pid(), time.Now()
@@ -85,6 +84,17 @@ func TestPod(t *testing.T) {
 	i.awaitReady(ended)
 	t.Logf("asked to end: drained, and ready again after %v", time.Since(begun).Round(10*time.Millisecond))
 	i.checkPrice()
+
+	if err := cache.Hang(); err != nil {
+		t.Fatal(err)
+	}
+	i.setPrice(price + 1)
+	begun = time.Now()
+	i.run("podman", "stop", "-t", strconv.FormatInt(*m.pod().TerminationGracePeriodSeconds, 10), i.id())
+	t.Logf("stopped while Redis hangs: ended after %v", time.Since(begun).Round(10*time.Millisecond))
+	if code := i.run("podman", "inspect", "--format", "{{.State.ExitCode}}", i.id()); code != "0" {
+		t.Errorf("stopped while Redis hangs: exit status %s, want 0, without a SIGKILL after the grace period", code)
+	}
 }
 
 // instance is the container of the pod.
@@ -128,6 +138,14 @@ func (i *instance) awaitReady(was int) {
 		now := i.pid()
 		return err == nil && status == http.StatusOK && now != 0 && now != was
 	})
+}
+
+func (i *instance) setPrice(cents int) {
+	i.t.Helper()
+	status, text, err := ask(http.MethodPut, i.url+"/api/concerts/1/price", fmt.Sprintf(`{"Cents":%d}`, cents))
+	if err != nil || status != http.StatusOK {
+		i.t.Fatalf("the price was not changed: %d, %q, error %v", status, text, err)
+	}
 }
 
 // checkPrice looks for the changed price, which comes from Redis or from the database.

@@ -12,9 +12,9 @@ import (
 	"github.com/nearside-go/nearside/examples/concert/system/store"
 )
 
-// startServers starts what the pod needs, on the loopback interface, for the queue's name
-// prefix. It returns the settings with which the pod finds it, and a free address for the pod.
-func startServers(t *testing.T, prefix string) map[string]string {
+// startServers starts the servers that a pod with a prefix needs, on the loopback interface. It
+// returns Redis, and the settings of the pod: where the servers are, and a free address.
+func startServers(t *testing.T, prefix string) (*servers.Redis, map[string]string) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -44,7 +44,7 @@ func startServers(t *testing.T, prefix string) map[string]string {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	must(err)
 	must(free.Close())
-	return map[string]string{
+	return cache, map[string]string{
 		"CONCERT_LISTEN": free.Addr().String(), "CONCERT_REDIS": cache.URL(), "CONCERT_DATABASE": source.Addr,
 		"CONCERT_QUEUE": broker.URL(), "CONCERT_MAIL": post.URL(),
 	}
