@@ -12,7 +12,7 @@ fleet    := # -cluster, -local D, -seed N, -save FILE
 rows     := # the faults of make chaos, as a regular expression; all if empty
 
 .NOTPARALLEL:
-.PHONY: test redis lint unit examples concert fuzz bench peers bench-peers hit-ratios scale race-fills sim consistency chaos outage soak mutants steady compat acl
+.PHONY: test redis lint unit examples concert concert-pods fuzz bench peers bench-peers hit-ratios scale race-fills sim consistency chaos outage soak mutants steady compat acl
 test: redis lint unit examples fuzz
 
 redis:
@@ -43,6 +43,11 @@ examples:
 concert: redis
 	cd examples/concert/system && GOWORK=off go vet ./... && GOWORK=off go test -shuffle=on -timeout $(timeout) ./...
 	go run ./examples/concert -short
+
+# The image of an instance, and its pod, which is killed and comes back.
+concert-pods: redis
+	@scripts/podman
+	cd examples/concert/system && GOWORK=off go test -v -count=1 -timeout $(timeout) -run TestPod ./deploy -args -pods
 
 # Counted, not timed: a fuzz run that its clock ends can fail for that alone, with
 # "context deadline exceeded" (golang/go#75804).

@@ -23,6 +23,7 @@ func TestCIRunsWhatSkipsWithoutItsFlags(t *testing.T) {
 			`(?m)^scale: redis\n\tgo test .*-run TestScale \./bench -args -scale\b`,
 			`(?m)^hit-ratios:\n\tcd bench/peers && .* -run TestHitRatios \. -args -hits\b`,
 			`(?m)^concert: redis\n\tcd examples/concert/system && .* go test .* \./\.\.\.\n\tgo run \./examples/concert -short$`,
+			`(?m)^concert-pods: redis\n\t@scripts/podman\n\tcd examples/concert/system && .* go test .*-run TestPod \./deploy -args -pods$`,
 			`(?m)^mutants: .*\n\tgo test .*\./internal/mutants -args -mutants\b`,
 		},
 		".ci/run": {`(?m)^make test$`, `(?m)^exec make mutants$`},

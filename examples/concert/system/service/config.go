@@ -8,6 +8,7 @@ import "time"
 // Config is the configuration of an instance.
 type Config struct {
 	Name     string
+	Listen   string // the address of the HTTP server; "" is a free port of the loopback interface
 	Version  int    // 1 or 2: version 2 caches concerts in another shape
 	Prefix   string // of the keys in Redis
 	Redis    string // its URL; "" is a service without any cache

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -53,14 +54,19 @@ type Service struct {
 	ending  chan struct{} // closed when Close begins
 }
 
-// Run is the role of an instance. It reports its address as soon as it listens; whether it is
-// ready is for /readyz to say.
+// Run is Serve as the role of an instance. config is a Config in JSON.
 func Run(ctx context.Context, config []byte, report func(addr string)) error {
 	var c Config
 	if err := json.Unmarshal(config, &c); err != nil {
 		return fmt.Errorf("read the configuration: %w", err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return Serve(ctx, c, report)
+}
+
+// Serve runs an instance until ctx ends, and lets it drain then. It reports its address as soon
+// as it listens; whether it is ready is for /readyz to say.
+func Serve(ctx context.Context, c Config, report func(addr string)) error {
+	listener, err := net.Listen("tcp", cmp.Or(c.Listen, "127.0.0.1:0"))
 	if err != nil {
 		return fmt.Errorf("%s cannot listen: %w", c.Name, err)
 	}
