@@ -18,11 +18,12 @@ type line struct {
 
 func (l *line) add(x, y float64) { l.points = append(l.points, plotter.XY{X: x, Y: y}) }
 
-// plotted is a plot. Its y axis begins at 0, unless it is logarithmic.
+// plotted is a plot.
 type plotted struct {
 	title, x, y string
-	logX, logY  bool
-	falls       bool // the legend goes to the right
+	logX        bool
+	least       float64 // where a logarithmic y axis begins; 0 for a linear one, which begins at 0
+	falls       bool    // the legend goes to the right
 	lines       []line
 }
 
@@ -48,8 +49,8 @@ func (r *report) plot(t *testing.T, name string, p plotted) {
 	if p.logX {
 		drawn.X.Scale, drawn.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	}
-	if p.logY {
-		drawn.Y.Min, drawn.Y.Max = 0.01, 100*drawn.Y.Max
+	if p.least > 0 {
+		drawn.Y.Min, drawn.Y.Max = p.least, 100*drawn.Y.Max
 		drawn.Y.Scale, drawn.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	}
 	w, err := drawn.WriterTo(7*vg.Inch, 4*vg.Inch, "svg")
