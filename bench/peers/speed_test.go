@@ -53,7 +53,7 @@ type report struct {
 	only    *regexp.Regexp
 	targets strings.Builder // the rows of the table of targets
 	rows    strings.Builder // the rows of the table of all libraries
-	plots   map[string][]byte
+	plots   []drawn
 }
 
 func (r *report) measure(name string, f func(*testing.T, *report)) {
@@ -98,15 +98,15 @@ func (r *report) write() {
 		return
 	}
 	path := filepath.Join(*docs, "performance.md")
-	for name, table := range map[string]string{"bench-peers": targets + "\n" + rows} {
-		if err := document.Write(path, name, table); err != nil {
+	var images strings.Builder
+	for _, p := range r.plots {
+		fmt.Fprintf(&images, "\n![%s](performance/%s)\n", p.title, p.name)
+		if err := os.WriteFile(filepath.Join(*docs, "performance", p.name), p.svg, 0o644); err != nil {
 			r.t.Error(err)
 		}
 	}
-	for name, svg := range r.plots {
-		if err := os.WriteFile(filepath.Join(*docs, "performance", name), svg, 0o644); err != nil {
-			r.t.Error(err)
-		}
+	if err := document.Write(path, "bench-peers", targets+"\n"+rows+images.String()); err != nil {
+		r.t.Error(err)
 	}
 }
 
