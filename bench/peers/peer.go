@@ -52,11 +52,10 @@ type Instance interface {
 type Batches interface {
 	Instance
 
-	// GetMany returns the values of keys from the cache, and loads those together that the
-	// cache does not have.
+	// GetMany returns the values of keys from the cache, and loads the missing keys together.
 	GetMany(ctx context.Context, keys []string) (map[string]User, error)
 
-	// Background returns how many fills are under way for which no caller waits.
+	// Background returns the number of fills in the background.
 	Background() int
 }
 

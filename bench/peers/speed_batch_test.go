@@ -18,12 +18,12 @@ import (
 
 var batchSizes = []int{10, 100, 1000}
 
-// batcher is a library, or what a service would write without one, that gets many keys.
+// batcher gets many keys: a library, or the code of a service without a library.
 type batcher struct {
 	name    string
 	getMany func(ctx context.Context, keys []string) (map[string]peers.User, error)
-	rest    func()            // waits for the fills that callers do not wait for; nil if there are none
-	server  *redistest.Server // nil if there is none
+	rest    func()            // waits for fills in the background; nil for none
+	server  *redistest.Server // nil for none
 
 	read   int          // keys
 	loaded atomic.Int64 // keys
@@ -87,8 +87,8 @@ func batchers(t *testing.T, noLocal bool) (all []*batcher) {
 	return append(all, b)
 }
 
-// bareMany gets with MGET, decodes, loads all that is missing together, encodes, and sets in a
-// pipeline, because MSET takes no TTL.
+// bareMany reads with MGET, loads all missing keys together, and writes with a pipeline of SET,
+// because MSET takes no TTL.
 func bareMany(t *testing.T) *batcher {
 	b := &batcher{name: goRedis, server: redistest.Start(t)}
 	client := dialGoRedis(t, b.server)
@@ -207,8 +207,8 @@ func batchRows(t *testing.T, r *report, what string, all []*batcher, choose func
 	return lines
 }
 
-// windows returns neighbours among ks, others for each call, so that no local tier of one entry
-// has any of them.
+// windows returns neighbours among ks, other keys for each call: a local tier of one entry has
+// none of the keys of the next call.
 func windows(ks []string) func(size int) func(i int) []string {
 	twice := append(slices.Clone(ks), ks...)
 	return func(size int) func(int) []string {

@@ -18,7 +18,7 @@ const (
 )
 
 // deletes measures the processor time of Redis for a delete, by the number of instances. The
-// time that the other instances take to hear of it is part of it.
+// commands by which the other instances learn of the delete are included.
 func deletes(t *testing.T, r *report) {
 	all := peers.All()
 	all[0], all[1] = all[1], all[0] // the first one only deletes the key

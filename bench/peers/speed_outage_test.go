@@ -50,9 +50,9 @@ func outages(t *testing.T, r *report) {
 	}
 }
 
-// besideNoRedis returns how long the first call takes while Redis is away, how long calls for
-// cold keys take once the breaker is open, and how long those of a cache take that has no Redis,
-// call by call in turns.
+// besideNoRedis returns the time of the first call while Redis is away, the times of calls for
+// cold keys once the breaker is open, and the times of the same calls to a cache without Redis, in
+// turns.
 func besideNoRedis(t *testing.T, p peers.Peer, begin, end func(*redistest.Server)) (first time.Duration, away, never []time.Duration) {
 	t.Helper()
 	const calls = 20_000

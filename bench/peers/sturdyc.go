@@ -23,11 +23,11 @@ func openSturdyc(url string, s Settings) (Instance, error) {
 	}
 	entries, shards, evicted := localEntries, 10, 10 // as in its README
 	if s.NoLocal {
-		entries, shards, evicted = 1, 1, 0 // it keeps the first entry
+		entries, shards, evicted = 1, 1, 0 // the first entry stays
 	}
 	storage := &sturdycStorage{client: client, ttl: s.TTL}
 	users := sturdyc.New[User](entries, shards, localTTL, evicted,
-		sturdyc.WithNoContinuousEvictions(), // they have no end
+		sturdyc.WithNoContinuousEvictions(), // their goroutine never ends
 		sturdyc.WithDistributedStorage(storage))
 	return &sturdycInstance{storage, users, s}, nil
 }
