@@ -9,7 +9,7 @@ time     := 60s
 timeout  := 10m
 runs     := 3
 fleet    := # -cluster, -local D, -seed N, -save FILE
-rows     := # the faults of make chaos, as a regular expression; all if empty
+rows     := # what make chaos or make bench-peers plays, as a regular expression; all if empty
 
 .NOTPARALLEL:
 .PHONY: test redis lint unit examples concert concert-pods fuzz bench peers bench-peers hit-ratios scale race-fills sim consistency chaos outage soak mutants steady compat acl
@@ -66,9 +66,10 @@ bench: redis
 peers: redis
 	cd bench/peers && GOWORK=off go test -v -count=1 -parallel 8 -timeout 30m .
 
-# What calls cost beside other libraries: the tables and plots of docs/performance.md.
+# What calls cost beside other libraries. The run of all of it writes the tables and plots of
+# docs/performance.md: make bench-peers rows='Batches|Misses'
 bench-peers: redis
-	cd bench/peers && GOWORK=off go test -v -count=1 -timeout 60m -run TestSpeed . -args -speed -docs $(CURDIR)/docs
+	cd bench/peers && GOWORK=off go test -v -count=1 -parallel 8 -timeout 60m -run TestSpeed . -args -speed $(if $(rows),-rows '$(rows)',-docs $(CURDIR)/docs)
 
 # How the work of Redis grows with the fleet, its callers and its keys: the tables of docs/scale.md.
 scale: redis

@@ -15,7 +15,7 @@ import (
 //	GOEXPERIMENT=jsonv2 go test -run '^$' -bench Codec .
 func BenchmarkCodec(b *testing.B) {
 	var codec cache.JSON[[]user]
-	for _, n := range []int{1, 80} {
+	for _, n := range []int{1, 80, 800} {
 		users := slices.Repeat([]user{sample}, n)
 		users[0].Name = strings.Repeat("Ada ", 4)
 		payload, err := codec.Encode(users)

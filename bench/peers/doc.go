@@ -10,6 +10,8 @@
 //   - gocache: a Marshaler over a Loadable over a Chain of Ristretto and Redis.
 //   - rockscache: Fetch and TagAsDeleted. It has no local tier, and its users encode
 //     their values: here as JSON.
+//   - sturdyc: GetOrFetchBatch, with Redis as its distributed storage. Only make bench-peers
+//     measures it.
 //
 // rueidisaside is not among them.
 //

@@ -13,7 +13,10 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-const jetcacheChannel = "users-changed"
+const (
+	jetcacheName    = "users"
+	jetcacheChannel = "users-changed"
+)
 
 var jetcacheInstances atomic.Int64
 
@@ -21,6 +24,7 @@ type jetcacheInstance struct {
 	client   *goredis.Client
 	changes  *goredis.PubSub
 	cache    jetcache.Cache
+	users    *jetcache.T[string, User]
 	settings Settings
 }
 
@@ -32,7 +36,7 @@ func openJetcache(url string, s Settings) (Instance, error) {
 	self := strconv.FormatInt(jetcacheInstances.Add(1), 10)
 	j := &jetcacheInstance{client: client, changes: client.Subscribe(context.Background(), jetcacheChannel), settings: s}
 	options := []jetcache.Option{
-		jetcache.WithName("users"), jetcache.WithRemote(remote.NewGoRedisV9Adapter(client)), jetcache.WithSourceId(self),
+		jetcache.WithName(jetcacheName), jetcache.WithRemote(remote.NewGoRedisV9Adapter(client)), jetcache.WithSourceId(self),
 	}
 	if !s.NoLocal {
 		options = append(options,
@@ -42,6 +46,7 @@ func openJetcache(url string, s Settings) (Instance, error) {
 		)
 	}
 	j.cache = jetcache.New(options...)
+	j.users = jetcache.NewT[string, User](j.cache)
 	go j.follow(self)
 	return j, nil
 }
@@ -71,6 +76,13 @@ func (j *jetcacheInstance) Get(ctx context.Context, key string) (User, error) {
 		jetcache.Do(func(ctx context.Context) (any, error) { return j.settings.Load(ctx, key) }))
 	return u, err
 }
+
+func (j *jetcacheInstance) GetMany(ctx context.Context, keys []string) (map[string]User, error) {
+	return j.users.MGetWithErr(ctx, jetcacheName, keys, j.settings.LoadMany)
+}
+
+// Background returns 0: a caller waits for the fill.
+func (j *jetcacheInstance) Background() int { return 0 }
 
 func (j *jetcacheInstance) Delete(ctx context.Context, key string) error {
 	return j.cache.Delete(ctx, key)

@@ -9,9 +9,9 @@ import (
 )
 
 type nearside struct {
-	store *redis.Store
-	users *cache.Cache[string, User]
-	load  func(context.Context, string) (User, error)
+	store    *redis.Store
+	users    *cache.Cache[string, User]
+	settings Settings
 }
 
 func openNearside(url string, s Settings) (Instance, error) { return openWith(nil, url, s) }
@@ -37,12 +37,18 @@ func openWith(codec cache.Codec[User], url string, s Settings) (Instance, error)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	return &nearside{store, users, s.Load}, nil
+	return &nearside{store, users, s}, nil
 }
 
 func (n *nearside) Get(ctx context.Context, key string) (User, error) {
-	return n.users.GetOrLoad(ctx, key, n.load)
+	return n.users.GetOrLoad(ctx, key, n.settings.Load)
 }
+
+func (n *nearside) GetMany(ctx context.Context, keys []string) (map[string]User, error) {
+	return n.users.GetOrLoadMany(ctx, keys, n.settings.LoadMany)
+}
+
+func (n *nearside) Background() int { return int(n.users.Stats().Background) }
 
 func (n *nearside) Delete(ctx context.Context, key string) error {
 	return n.users.Invalidate(ctx, key)

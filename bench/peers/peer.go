@@ -33,6 +33,8 @@ type Settings struct {
 	MaxAge  time.Duration // of the libraries that have one
 	NoLocal bool          // every Get is to ask Redis: no local tier, or one that holds one entry
 	Load    func(ctx context.Context, key string) (User, error)
+
+	LoadMany func(ctx context.Context, keys []string) (map[string]User, error) // of libraries with batches
 }
 
 // Instance is a cache of one process of a service, with a client of its own.
@@ -44,6 +46,17 @@ type Instance interface {
 	Delete(ctx context.Context, key string) error
 
 	Close() error
+}
+
+// Batches is an Instance of a library that gets many keys in one call.
+type Batches interface {
+	Instance
+
+	// GetMany returns the values of keys from the cache, and loads the missing keys together.
+	GetMany(ctx context.Context, keys []string) (map[string]User, error)
+
+	// Background returns the number of fills in the background.
+	Background() int
 }
 
 // Peer is a library.
@@ -65,6 +78,15 @@ func All() []Peer {
 		{"jetcache-go", "github.com/mgtv-tech/jetcache-go", true, openJetcache},
 		{"gocache", "github.com/eko/gocache/lib/v4", true, openGocache},
 		{"rockscache", "github.com/dtm-labs/rockscache", false, openRockscache},
+	}
+}
+
+// WithBatches returns the libraries whose instances are Batches, nearside first.
+func WithBatches() []Peer {
+	return []Peer{
+		{Nearside, "github.com/nearside-go/nearside", true, openNearside},
+		{"sturdyc", "github.com/viccon/sturdyc", true, openSturdyc},
+		{"jetcache-go", "github.com/mgtv-tech/jetcache-go", true, openJetcache},
 	}
 }
 

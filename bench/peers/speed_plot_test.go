@@ -18,41 +18,48 @@ type line struct {
 
 func (l *line) add(x, y float64) { l.points = append(l.points, plotter.XY{X: x, Y: y}) }
 
-// plotted is a plot. Its y axis begins at 0, unless it is logarithmic.
+// plotted is a plot.
 type plotted struct {
 	title, x, y string
-	logX, logY  bool
-	falls       bool // the legend goes to the right
+	logX        bool
+	least       float64 // where a logarithmic y axis begins; 0 for a linear one, which begins at 0
+	falls       bool    // the legend goes to the right
 	lines       []line
+}
+
+// drawn is an SVG of the document.
+type drawn struct {
+	name, title string
+	svg         []byte
 }
 
 // plot draws p for the document, as an SVG.
 func (r *report) plot(t *testing.T, name string, p plotted) {
 	t.Helper()
-	drawn := plot.New()
-	drawn.Title.Text, drawn.X.Label.Text, drawn.Y.Label.Text = p.title, p.x, p.y
-	drawn.Legend.Top, drawn.Legend.Left = true, !p.falls
-	drawn.Add(plotter.NewGrid())
+	drawing := plot.New()
+	drawing.Title.Text, drawing.X.Label.Text, drawing.Y.Label.Text = p.title, p.x, p.y
+	drawing.Legend.Top, drawing.Legend.Left = true, !p.falls
+	drawing.Add(plotter.NewGrid())
 	for i, l := range p.lines {
-		drawing, points, err := plotter.NewLinePoints(l.points)
+		stroke, points, err := plotter.NewLinePoints(l.points)
 		if err != nil {
 			t.Fatal(err)
 		}
-		drawing.Color, drawing.Width, drawing.Dashes = plotutil.Color(i), vg.Points(1.5), plotutil.Dashes(i/len(plotutil.DefaultColors))
+		stroke.Color, stroke.Width, stroke.Dashes = plotutil.Color(i), vg.Points(1.5), plotutil.Dashes(i/len(plotutil.DefaultColors))
 		points.Color, points.Shape, points.Radius = plotutil.Color(i), plotutil.Shape(i), vg.Points(2)
-		drawn.Add(drawing, points)
-		drawn.Legend.Add(l.name, drawing, points)
+		drawing.Add(stroke, points)
+		drawing.Legend.Add(l.name, stroke, points)
 	}
-	drawn.Y.Min = 0
-	drawn.Y.Max *= 1.3 // room for the legend
+	drawing.Y.Min = 0
+	drawing.Y.Max *= 1.3 // room for the legend
 	if p.logX {
-		drawn.X.Scale, drawn.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+		drawing.X.Scale, drawing.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	}
-	if p.logY {
-		drawn.Y.Min, drawn.Y.Max = 0.01, 100*drawn.Y.Max
-		drawn.Y.Scale, drawn.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	if p.least > 0 {
+		drawing.Y.Min, drawing.Y.Max = p.least, 100*drawing.Y.Max
+		drawing.Y.Scale, drawing.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	}
-	w, err := drawn.WriterTo(7*vg.Inch, 4*vg.Inch, "svg")
+	w, err := drawing.WriterTo(7*vg.Inch, 4*vg.Inch, "svg")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,8 +67,5 @@ func (r *report) plot(t *testing.T, name string, p plotted) {
 	if _, err := w.WriteTo(&svg); err != nil {
 		t.Fatal(err)
 	}
-	if r.plots == nil {
-		r.plots = make(map[string][]byte)
-	}
-	r.plots[name] = svg.Bytes()
+	r.plots = append(r.plots, drawn{name, p.title, svg.Bytes()})
 }

@@ -15,10 +15,8 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/nearside-go/nearside/bench/peers"
-	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/codec/cbor"
 	"github.com/nearside-go/nearside/internal/redistest"
-	"github.com/nearside-go/nearside/redis"
 )
 
 // The clients beneath the libraries.
@@ -53,13 +51,18 @@ func remotes(t *testing.T, value peers.User) []remote {
 
 type loadFunc = func(context.Context, string) (peers.User, error)
 
-func bareGoRedis(t *testing.T, server *redistest.Server, load loadFunc) func(context.Context, string) error {
+func dialGoRedis(t *testing.T, server *redistest.Server) *goredis.Client {
 	options, err := goredis.ParseURL(server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
 	client := goredis.NewClient(options)
 	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+func bareGoRedis(t *testing.T, server *redistest.Server, load loadFunc) func(context.Context, string) error {
+	client := dialGoRedis(t, server)
 	return func(ctx context.Context, key string) error {
 		data, err := client.Get(ctx, key).Bytes()
 		if err == goredis.Nil {
@@ -255,80 +258,4 @@ func stampedeWaits(t *testing.T, r *report) {
 	r.plot(t, "stampede.svg", plotted{
 		title: "800 callers wait for a cold key, whose load takes 50 ms", x: "percent of the callers", y: "ms", lines: lines,
 	})
-}
-
-// whileHung measures calls one after the other while Redis answers nothing.
-func whileHung(t *testing.T, r *report) {
-	all := peers.All()
-	lines := make([]line, len(all))
-	t.Run("Libraries", func(t *testing.T) {
-		for i, p := range all {
-			lines[i].name = p.Name
-			t.Run(p.Name, func(t *testing.T) {
-				t.Parallel()
-				_, _ = without(t, p, outageCalls, (*redistest.Server).Pause, (*redistest.Server).Resume,
-					func(n int, cost, _ time.Duration) { lines[i].add(float64(n+1), cost.Seconds()*1000) })
-			})
-		}
-	})
-	r.plot(t, "hung.svg", plotted{
-		title: "Calls with a deadline of 2 s while Redis hangs, one after the other", x: "call", y: "ms", logY: true, lines: lines,
-	})
-
-	hung, never := besideNoRedis(t, all[0], func(first time.Duration) {
-		r.target("Redis hangs: the first call", "at most the budget of 50 ms, and the load",
-			first.Round(100*time.Microsecond).String(), first <= redis.DefaultTimeout+overhead)
-	})
-	r.target("Redis hangs, once the breaker is open: the 99th percentile over a load, and that of a cache without Redis, in turns",
-		"at most 50 µs more", fmt.Sprintf("%v, %v", tail(hung), tail(never)), tail(hung) <= tail(never)+50*time.Microsecond)
-}
-
-// besideNoRedis returns how long calls for cold keys take while Redis hangs, once the breaker is
-// open, and how long those of a cache take that has no Redis, call by call in turns. It hands the
-// cost of the first call to first.
-func besideNoRedis(t *testing.T, p peers.Peer, first func(time.Duration)) (hung, never []time.Duration) {
-	t.Helper()
-	const calls = 20_000
-	server, src := redistest.Start(t), &source{}
-	i := open(t, p, server, peers.Settings{Load: src.load})
-	without, err := cache.New(cache.Options[string, peers.User]{Name: "users", TTL: longTTL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer without.Close()
-	timed := func(call func() error) time.Duration {
-		start := time.Now()
-		if err := call(); err != nil {
-			t.Fatal(err)
-		}
-		return time.Since(start)
-	}
-	key := func(n int) string { return fmt.Sprint("cold-", n) }
-	get := func(n int) func() error {
-		return func() error { _, err := get(i, key(n)); return err }
-	}
-	mustGet(t, i, "warm")
-	settle()
-	server.Pause()
-	defer server.Resume()
-	first(timed(get(0)))
-	for n := range redis.DefaultMaxFailures {
-		timed(get(1 + n))
-	}
-	settle()
-	for n := range calls {
-		hung = append(hung, timed(get(100+n)))
-		never = append(never, timed(func() error {
-			ctx, cancel := context.WithTimeout(context.Background(), deadline)
-			defer cancel()
-			_, err := without.GetOrLoad(ctx, key(n), src.load)
-			return err
-		}))
-	}
-	return hung, never
-}
-
-// tail returns the 99th percentile.
-func tail(took []time.Duration) time.Duration {
-	return slices.Sorted(slices.Values(took))[len(took)*99/100].Round(time.Microsecond)
 }

@@ -1,10 +1,12 @@
 package peers_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -19,6 +21,7 @@ import (
 
 var (
 	speed = flag.Bool("speed", false, "measure what calls cost, for docs/performance.md")
+	rows  = flag.String("rows", ".*", "what is measured, as a regular expression of whole names")
 	docs  = flag.String("docs", "", "the `folder` of the document that the tables and plots are written to")
 )
 
@@ -30,28 +33,33 @@ func TestSpeed(t *testing.T) {
 	}
 	redistest.Require(t)
 	silence()
-	r := &report{t: t}
+	r := &report{t: t, only: regexp.MustCompile("^(" + *rows + ")$")}
 	r.measure("LocalHits", localSpeed)
 	r.measure("LocalKeys", localKeys)
 	r.measure("Memory", memory)
 	r.measure("RedisHits", redisHits)
 	r.measure("RedisCPU", redisCPU)
 	r.measure("Misses", misses)
+	r.measure("Batches", batches)
 	r.measure("Stampede", stampedeWaits)
-	r.measure("Hung", whileHung)
+	r.measure("Outages", outages)
+	r.measure("Deletes", deletes)
 	r.write()
 }
 
 // report is what TestSpeed has found out.
 type report struct {
 	t       *testing.T
+	only    *regexp.Regexp
 	targets strings.Builder // the rows of the table of targets
 	rows    strings.Builder // the rows of the table of all libraries
-	plots   map[string][]byte
+	plots   []drawn
 }
 
 func (r *report) measure(name string, f func(*testing.T, *report)) {
-	r.t.Run(name, func(t *testing.T) { f(t, r) })
+	if r.only.MatchString(name) {
+		r.t.Run(name, func(t *testing.T) { f(t, r) })
+	}
 }
 
 // target adds a row to the table of targets.
@@ -67,7 +75,7 @@ func (r *report) target(what, target, measured string, met bool) {
 // which is the library beneath. It marks nearside where another library is faster.
 func (r *report) row(what string, all []*timed) {
 	var cells []string
-	fastest := slices.MinFunc(all, func(a, b *timed) int { return int(1000 * (median(a.ns) - median(b.ns))) })
+	fastest := slices.MinFunc(all, func(a, b *timed) int { return cmp.Compare(median(a.over(all[0])), median(b.over(all[0]))) })
 	for _, c := range all {
 		cell := fmt.Sprintf("%s %.2f", c.name, median(c.over(all[0])))
 		if c == fastest {
@@ -90,15 +98,15 @@ func (r *report) write() {
 		return
 	}
 	path := filepath.Join(*docs, "performance.md")
-	for name, table := range map[string]string{"bench-peers": targets + "\n" + rows} {
-		if err := document.Write(path, name, table); err != nil {
+	var images strings.Builder
+	for _, p := range r.plots {
+		fmt.Fprintf(&images, "\n![%s](performance/%s)\n", p.title, p.name)
+		if err := os.WriteFile(filepath.Join(*docs, "performance", p.name), p.svg, 0o644); err != nil {
 			r.t.Error(err)
 		}
 	}
-	for name, svg := range r.plots {
-		if err := os.WriteFile(filepath.Join(*docs, "performance", name), svg, 0o644); err != nil {
-			r.t.Error(err)
-		}
+	if err := document.Write(path, "bench-peers", targets+"\n"+rows+images.String()); err != nil {
+		r.t.Error(err)
 	}
 }
 
@@ -111,6 +119,7 @@ const (
 type timed struct {
 	name string
 	call func(i int) error
+	rest func() // waits for what the calls of a turn have left to do; nil for nothing
 	ns   []float64
 	n    int // calls of a turn
 }
@@ -164,6 +173,9 @@ func spreadOver(t *testing.T, goroutines int, c *timed) time.Duration {
 		})
 	}
 	all.Wait()
+	if c.rest != nil {
+		c.rest()
+	}
 	took := time.Since(start)
 	for _, err := range errs {
 		if err != nil {
