@@ -78,6 +78,26 @@ func ExampleCache_Get() {
 	// Output: true
 }
 
+// The fields of hits and Misses count calls, and Loads counts what they cost the source.
+func ExampleCache_Stats() {
+	c, err := cache.New(cache.Options[string, int]{Name: "prices", TTL: time.Minute})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	for _, product := range []string{"tea", "tea", "coffee", "tea"} {
+		_, _ = c.GetOrLoad(context.Background(), product, func(context.Context, string) (int, error) { return 450, nil })
+	}
+	s := c.Stats()
+	local, remote := s.LocalHits+s.LocalNotFoundHits, s.RemoteHits+s.RemoteNotFoundHits
+	calls := local + remote + s.StaleHits + s.Misses
+	fmt.Printf("%d calls: %d local, %d remote, %d stale, %d misses\n", calls, local, remote, s.StaleHits, s.Misses)
+	fmt.Printf("hit ratio %.2f, %d loads\n", 1-float64(s.Misses)/float64(calls), s.Loads)
+	// Output:
+	// 4 calls: 2 local, 0 remote, 0 stale, 2 misses
+	// hit ratio 0.50, 2 loads
+}
+
 // A trace tells who answered each call, by a note in the call's context.
 func ExampleTrace() {
 	type answeredBy struct{}
