@@ -10,6 +10,7 @@ import (
 	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/local"
 
+	"github.com/nearside-go/nearside/examples/concert/system/queue"
 	"github.com/nearside-go/nearside/examples/concert/system/store"
 )
 
@@ -25,6 +26,7 @@ type repositories struct {
 
 // cacheOf is a cached of any types.
 type cacheOf interface {
+	name() string
 	close() error
 	stats() cache.Stats
 	redeliver(context.Context, cache.Undelivered) error
@@ -82,20 +84,23 @@ func newRepositories(s *store.Store, version int, t tier) (*repositories, error)
 	return r, nil
 }
 
-// close closes all caches. Invalidations that could not be delivered have gone to tier.bury.
-func (r *repositories) close() {
+// close closes all caches. Invalidations that could not be delivered go to tier.bury.
+func (r *repositories) close() error {
+	var errs []error
 	for _, c := range r.all {
-		_ = c.close()
+		errs = append(errs, c.close())
 	}
+	return errors.Join(errs...)
 }
 
 // redeliver makes the invalidations that an instance could not deliver.
 func (r *repositories) redeliver(ctx context.Context, u cache.Undelivered) error {
-	var errs []error
 	for _, c := range r.all {
-		errs = append(errs, c.redeliver(ctx, u))
+		if c.name() == u.Cache {
+			return c.redeliver(ctx, u)
+		}
 	}
-	return errors.Join(errs...)
+	return fmt.Errorf("%w: there is no cache %q", queue.ErrHopeless, u.Cache)
 }
 
 // concerts reads concerts, whichever version of the service it is.

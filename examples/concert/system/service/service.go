@@ -148,12 +148,11 @@ func (s *Service) Close() error {
 	close(s.ending)
 	s.purging.Wait()
 	s.queue.Stop()
-	s.read.close()
-	var errs [2]error
-	if s.redis != nil {
-		errs[0] = s.redis.Close()
-	}
+	errs := [3]error{s.read.close()}
 	s.queue.Close()
-	errs[1] = s.db.Close()
+	if s.redis != nil {
+		errs[1] = s.redis.Close()
+	}
+	errs[2] = s.db.Close()
 	return errors.Join(errs[:]...)
 }
