@@ -12,7 +12,7 @@ import (
 func (c *Cache[K, V]) deliverQueued(ctx context.Context, names []string) (failed []string, err error) {
 	failed, err = c.deliver(ctx, names)
 	if made := remote.Without(names, failed); len(made) > 0 {
-		c.traceInvalidate(ctx, made, nil)
+		c.traceInvalidate(ctx, made, true, nil)
 	}
 	return failed, err
 }

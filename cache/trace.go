@@ -38,10 +38,10 @@ type Trace struct {
 
 	// Invalidate: this instance has invalidated keys or tags, in a call, which returns next, or in
 	// the background, where a queued invalidation has succeeded. A function can start here what
-	// has to follow, such as the removal of answers from an edge cache: after a call that has
-	// failed it does so twice, because until the second time other instances may give the edge
-	// old answers. Reads wait for the function when the remote tier serves again. The context is
-	// without the end of the call's.
+	// has to follow, such as the removal of answers from an edge cache. After a call that has
+	// failed that is needed once more when the invalidation has succeeded, because until then
+	// other instances may give the edge old answers: see InvalidateInfo.Late. Reads wait for the
+	// function when the remote tier serves again. The context is without the end of the call's.
 	Invalidate func(context.Context, InvalidateInfo)
 
 	// Invalidated: the log delivered that another instance invalidated a key, a tag
@@ -160,6 +160,7 @@ type InvalidateInfo struct {
 	Keys []string
 	Tags []string
 	All  bool  // the whole cache
+	Late bool  // after the call that followed the write: a queued invalidation, or a Redeliver
 	Err  error // a *RemoteError, if the remote tier has not confirmed all of them
 }
 

@@ -18,8 +18,7 @@ import (
 func traceInvalidations(got *[]string) cache.Options[string, string] {
 	o := tagged(nil)
 	o.Trace = &cache.Trace{Invalidate: func(_ ctx, i cache.InvalidateInfo) {
-		all := either(i.All, " all", "")
-		*got = append(*got, fmt.Sprint(i.Keys, i.Tags, all, either(i.Err == nil, "", " failed")))
+		*got = append(*got, fmt.Sprint(i.Keys, i.Tags, either(i.All, " all", ""), either(i.Late, " late", ""), either(i.Err == nil, "", " failed")))
 	}}
 	return o
 }
@@ -53,7 +52,7 @@ func TestInvalidationsAreTraced(t *testing.T) {
 					}, []string{"write", "[a] []"}},
 					{func() error {
 						return c.Redeliver(t.Context(), cache.Undelivered{Cache: "test", Schema: 7, Keys: []string{"a"}, Tags: []string{"t"}, All: true})
-					}, []string{"[a] [t] all"}},
+					}, []string{"[a] [t] all late"}},
 				} {
 					got = nil
 					if err := step.do(); err != nil {
@@ -79,7 +78,7 @@ func TestAQueuedInvalidationIsTracedTwice(t *testing.T) {
 		time.Sleep(time.Minute) // attempts that fail are not traced
 		a.remote.Inject(nil)
 		a.remote.Recover(t.Context())
-		if d := cmp.Diff([]string{"[k] [] failed", "[] [t] failed", "[k] [t]"}, got); d != "" {
+		if d := cmp.Diff([]string{"[k] [] failed", "[] [t] failed", "[k] [t] late"}, got); d != "" {
 			t.Error(d)
 		}
 	})

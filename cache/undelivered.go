@@ -107,7 +107,7 @@ func (c *Cache[K, V]) Redeliver(ctx context.Context, u Undelivered) error {
 		return nil
 	}
 	err := c.redeliver(context.WithoutCancel(ctx), names)
-	c.traceInvalidate(ctx, names, err)
+	c.traceInvalidate(ctx, names, true, err)
 	return err
 }
 

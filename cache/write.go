@@ -76,7 +76,7 @@ func (c *Cache[K, V]) overwrite(ctx context.Context, op string, names []string, 
 		drop()
 	}
 	if op != opGuard {
-		c.traceInvalidate(ctx, names, err)
+		c.traceInvalidate(ctx, names, false, err)
 	}
 	return err
 }
@@ -221,7 +221,7 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 	if c.opts.Remote == nil {
 		e.epoch.Store(epoch)
 		c.setLocal(ctx, key, e, c.unfencedLifetime(ttl, false, start))
-		c.traceInvalidate(ctx, c.remoteKeys([]K{key}), nil)
+		c.traceInvalidate(ctx, c.remoteKeys([]K{key}), false, nil)
 		return nil
 	}
 	payload, err := encode(c.opts.Codec, value)

@@ -108,7 +108,7 @@ func New(c Config) (*Service, error) {
 	if s.queue, err = queue.Connect(c.Queue, c.Prefix); err != nil {
 		return nil, err
 	}
-	s.read, err = newRepositories(s.store, c.Version, tier{remote, s.bury})
+	s.read, err = newRepositories(s.store, c.Version, tier{remote, s.bury, s.purgeLate})
 	return s, err
 }
 
@@ -146,9 +146,9 @@ func (s *Service) drain(d time.Duration) {
 // Close ends the instance: first its work, then the caches, then what these use.
 func (s *Service) Close() error {
 	close(s.ending)
-	s.purging.Wait()
 	s.queue.Stop()
 	errs := [3]error{s.read.close()}
+	s.purging.Wait()
 	s.queue.Close()
 	if s.redis != nil {
 		errs[1] = s.redis.Close()
