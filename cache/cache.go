@@ -160,7 +160,7 @@ func (c *Cache[K, V]) close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), times(c.opts.Remote.Budget(), closeBudgets))
 	defer cancel()
-	if u := c.undelivered(c.journal.Close(ctx)); u != nil && !c.abandon(context.Background(), u) {
+	if u := c.abandon(context.Background(), c.journal.Close(ctx)); u != nil {
 		return u
 	}
 	return nil

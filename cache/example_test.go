@@ -2,6 +2,7 @@ package cache_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -63,6 +64,52 @@ func ExampleCache_Invalidate() {
 	// Ada <nil>
 	// Ada <nil>
 	// <nil>
+	// Grace <nil>
+}
+
+// An instance that ends while Redis is away hands its invalidations to a queue, from which another
+// instance makes them.
+func ExampleCache_Redeliver() {
+	var queue [][]byte // in a service: a queue that outlives the instance
+	open := func(remote cache.Remote) *cache.Cache[int, string] {
+		c, err := cache.New(cache.Options[int, string]{
+			Name: "names", TTL: time.Minute, Remote: remote,
+			DeadLetters: func(_ context.Context, u cache.Undelivered) {
+				letter, _ := json.Marshal(u)
+				queue = append(queue, letter)
+			},
+		})
+		if err != nil {
+			panic(err)
+		}
+		return c
+	}
+	server := cachetest.NewServer() // in a service: Redis
+	remote := server.Remote()
+	a, b := open(remote), open(server.Remote())
+	defer b.Close()
+	row := "Ada"
+	load := func(context.Context, int) (string, error) { return row, nil }
+	ctx := context.Background()
+	fmt.Println(b.GetOrLoad(ctx, 7, load))
+
+	row = "Grace" // UPDATE, COMMIT, by the instance of a
+	remote.Inject(func(string) cachetest.Fault { return cachetest.Fault{Err: cache.ErrUnavailable} })
+	fmt.Println(a.Invalidate(ctx, 7))
+	fmt.Println(a.Close())
+	for _, letter := range queue {
+		var u cache.Undelivered
+		if err := json.Unmarshal(letter, &u); err != nil {
+			panic(err)
+		}
+		fmt.Println(u.Cache, u.Keys, b.Redeliver(ctx, u))
+	}
+	fmt.Println(b.GetOrLoad(ctx, 7, load))
+	// Output:
+	// Ada <nil>
+	// cache: names: remote invalidate: cache: the remote tier is unavailable; the invalidation is queued
+	// <nil>
+	// names [7] <nil>
 	// Grace <nil>
 }
 

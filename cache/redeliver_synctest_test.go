@@ -221,8 +221,8 @@ func TestARedeliveryConfirmsWhatIsQueued(t *testing.T) {
 }
 
 // An instance of another Schema redelivers the keys of the Schema that they were of, and keeps
-// its own. It makes no letter of them that would name other keys: neither at once nor after the
-// server has lost them.
+// its own. It makes no letter of them, which would name keys of its own Schema, when the server has
+// lost them: neither of what it remembers nor of what the Tier has found to be lost.
 func TestRedeliverOfAnotherSchema(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := cachetest.NewServer()
@@ -243,6 +243,13 @@ func TestRedeliverOfAnotherSchema(t *testing.T) {
 		r.follower.Reverted(to, nil)
 		if n := a.Stats().Unconfirmed; n != 0 {
 			t.Errorf("%d keys and tags are unconfirmed", n)
+		}
+		r.follower.Reverted(to, []string{"test:1:k"})
+		if n := a.Stats().Unconfirmed; n != 1 {
+			t.Errorf("%d keys and tags are unconfirmed, want the one that was lost", n)
+		}
+		if err := a.Close(); err != nil {
+			t.Errorf("Close: %v", err)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/nearside-go/nearside/cache/remote"
@@ -159,8 +160,14 @@ func (c *Cache[K, V]) undelivered(names []string) *Undelivered {
 	return u
 }
 
-// abandon hands DeadLetters the invalidations that are not attempted any more, or not one by
-// one. It reports whether DeadLetters has taken them.
-func (c *Cache[K, V]) abandon(ctx context.Context, u *Undelivered) (taken bool) {
-	return c.opts.DeadLetters != nil && c.hooks.Call(ctx, func(ctx context.Context) { c.opts.DeadLetters(ctx, *u) })
+// abandon hands DeadLetters the names whose invalidation is not attempted any more, or not one by
+// one. If DeadLetters does not take them, abandon returns them; otherwise nil. It leaves out keys of
+// another Schema, which a Redeliver has deleted and the server has lost: an Undelivered is of one
+// Schema.
+func (c *Cache[K, V]) abandon(ctx context.Context, names []string) *Undelivered {
+	u := c.undelivered(slices.DeleteFunc(names, func(name string) bool { return !c.concerns(name) }))
+	if u != nil && c.opts.DeadLetters != nil && c.hooks.Call(ctx, func(ctx context.Context) { c.opts.DeadLetters(ctx, *u) }) {
+		return nil
+	}
+	return u
 }

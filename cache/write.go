@@ -121,7 +121,7 @@ func (c *Cache[K, V]) settle(ctx context.Context, op string, names []string, rou
 func (c *Cache[K, V]) queue(ctx context.Context, names []string) {
 	if replaced := c.journal.Add(names); replaced != nil {
 		c.opts.Logger.WarnContext(ctx, "too many invalidations failed; the whole cache is invalidated in their place", "cache", c.opts.Name)
-		_ = c.abandon(ctx, c.undelivered(replaced)) // the whole cache covers them
+		_ = c.abandon(ctx, replaced) // the whole cache covers them
 	}
 }
 
