@@ -33,7 +33,7 @@ func (c *Cache[K, V]) remoteFailed(ctx context.Context, op string, err error) {
 func (c *Cache[K, V]) traceInvalidate(ctx context.Context, names []string, late bool, err error) {
 	if c.opts.Trace.Invalidate != nil {
 		u := c.undelivered(names)
-		c.opts.Trace.Invalidate(ctx, InvalidateInfo{Keys: u.Keys, Tags: u.Tags, All: u.All, Late: late, Err: err})
+		c.opts.Trace.Invalidate(context.WithoutCancel(ctx), InvalidateInfo{Keys: u.Keys, Tags: u.Tags, All: u.All, Late: late, Err: err})
 	}
 }
 

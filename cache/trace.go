@@ -41,7 +41,7 @@ type Trace struct {
 	// has to follow, such as the removal of answers from an edge cache. After a call that has
 	// failed that is needed once more when the invalidation has succeeded, because until then
 	// other instances may give the edge old answers: see InvalidateInfo.Late. Reads wait for the
-	// function when the remote tier serves again. The context is without the end of the call's.
+	// function when the remote tier serves again. The context never ends.
 	Invalidate func(context.Context, InvalidateInfo)
 
 	// Invalidated: the log delivered that another instance invalidated a key, a tag

@@ -17,7 +17,10 @@ import (
 // traceInvalidations returns options whose Trace notes the invalidations of the instance itself.
 func traceInvalidations(got *[]string) cache.Options[string, string] {
 	o := tagged(nil)
-	o.Trace = &cache.Trace{Invalidate: func(_ ctx, i cache.InvalidateInfo) {
+	o.Trace = &cache.Trace{Invalidate: func(ctx ctx, i cache.InvalidateInfo) {
+		if ctx.Err() != nil {
+			*got = append(*got, "the context has ended")
+		}
 		*got = append(*got, fmt.Sprint(i.Keys, i.Tags, either(i.All, " all", ""), either(i.Late, " late", ""), either(i.Err == nil, "", " failed")))
 	}}
 	return o
@@ -35,15 +38,17 @@ func TestInvalidationsAreTraced(t *testing.T) {
 					o.Remote = s.Remote()
 				}
 				c := newCache(t, o)
+				ended, end := context.WithCancel(t.Context())
+				end()
 				for _, step := range []struct {
 					do   func() error
 					want []string
 				}{
-					{func() error { return c.Invalidate(t.Context(), "a", "b:c") }, []string{"[a b:c] []"}},
-					{func() error { return c.Invalidate(t.Context()) }, nil},
-					{func() error { return c.InvalidateTags(t.Context(), "t", "u") }, []string{"[] [t u]"}},
-					{func() error { return c.InvalidateAll(t.Context()) }, []string{"[] [] all"}},
-					{func() error { return c.Set(t.Context(), "a", "v") }, []string{"[a] []"}},
+					{func() error { return c.Invalidate(ended, "a", "b:c") }, []string{"[a b:c] []"}},
+					{func() error { return c.Invalidate(ended) }, nil},
+					{func() error { return c.InvalidateTags(ended, "t", "u") }, []string{"[] [t u]"}},
+					{func() error { return c.InvalidateAll(ended) }, []string{"[] [] all"}},
+					{func() error { return c.Set(ended, "a", "v") }, []string{"[a] []"}},
 					{func() error {
 						return c.Mutate(t.Context(), []string{"a"}, func(ctx) error {
 							got = append(got, "write")
@@ -51,7 +56,7 @@ func TestInvalidationsAreTraced(t *testing.T) {
 						})
 					}, []string{"write", "[a] []"}},
 					{func() error {
-						return c.Redeliver(t.Context(), cache.Undelivered{Cache: "test", Schema: 7, Keys: []string{"a"}, Tags: []string{"t"}, All: true})
+						return c.Redeliver(ended, cache.Undelivered{Cache: "test", Schema: 7, Keys: []string{"a"}, Tags: []string{"t"}, All: true})
 					}, []string{"[a] [t] all late"}},
 				} {
 					got = nil
