@@ -9,6 +9,7 @@ import (
 	"github.com/nearside-go/nearside/cache/internal/guard"
 	"github.com/nearside-go/nearside/cache/internal/journal"
 	"github.com/nearside-go/nearside/cache/internal/validity"
+	"github.com/nearside-go/nearside/internal/hook"
 	"github.com/nearside-go/nearside/loader"
 	"github.com/nearside-go/nearside/local"
 )
@@ -30,6 +31,7 @@ type Cache[K comparable, V any] struct {
 	absences  atomic.Int32               // reads in a row that found no record in the remote tier
 	slowReads atomic.Int32               // reads in a row that took more than half of the budget
 	repeats   pace                       // of repeatFrom
+	hooks     *hook.Guard                // of DeadLetters
 	prefix    string                     // of this cache's remote keys
 	tagPrefix string                     // of the names of its tags
 	reads     loader.Group[K, answer[V]] // flights of Get, which only read
@@ -74,7 +76,7 @@ type entry[V any] struct {
 // the field, or ErrFollowed. It sends no command to the remote tier.
 func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	givenKey := o.Key != nil
-	o, err := o.complete()
+	o, hooks, err := o.complete()
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +94,8 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	c := &Cache[K, V]{
 		opts:      o,
 		traced:    o.Trace.Hit != nil,
-		prefix:    o.Name + ":" + strconv.Itoa(o.Schema) + ":",
+		hooks:     hooks,
+		prefix:    keyPrefix(o.Name, o.Schema),
 		tagPrefix: o.Name + "::",
 		local:     store,
 		limit:     loader.NewLimit(o.MaxLoads),
@@ -101,7 +104,7 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		parseKey:  parse,
 	}
 	if o.Remote != nil {
-		c.journal.Deliver, c.journal.Everything, c.journal.MaxAge = c.deliver, c.tagPrefix, c.longestLife()
+		c.journal.Deliver, c.journal.Everything, c.journal.MaxAge = c.deliverQueued, c.tagPrefix, c.longestLife()
 		c.recorder.Tier, c.recorder.Invalidations = o.Remote, &c.invalidations
 		c.recorder.Cache, c.recorder.Prefix = o.Name, c.tagPrefix
 		c.recorder.Again, c.recorder.Keep = c.longestLife()/2, c.keepTags()
@@ -118,9 +121,9 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 // Cache may use the name on that Remote.
 //
 // If the remote tier has not confirmed every invalidation, Close attempts the others once
-// more, for a few budgets of the Remote at most. Then it hands those that are left to
-// Options.DeadLetters, and returns them as a [*Undelivered]. Otherwise Close returns nil. A
-// second Close does nothing, and returns the same.
+// more, for a few budgets of the Remote at most. Those that are left it hands to
+// Options.DeadLetters. Without DeadLetters, or if DeadLetters panics, it returns them as a
+// [*Undelivered]. Otherwise Close returns nil. A second Close does nothing, and returns the same.
 func (c *Cache[K, V]) Close() error {
 	if c.gate.close() {
 		defer close(c.closed) // also if a hook panics
@@ -157,8 +160,7 @@ func (c *Cache[K, V]) close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), times(c.opts.Remote.Budget(), closeBudgets))
 	defer cancel()
-	if u := c.undelivered(c.journal.Close(ctx)); u != nil {
-		c.abandon(context.Background(), u)
+	if u := c.abandon(context.Background(), c.journal.Close(ctx)); u != nil {
 		return u
 	}
 	return nil
@@ -166,5 +168,8 @@ func (c *Cache[K, V]) close() error {
 
 // closeBudgets is for how many budgets of the Remote Close attempts invalidations.
 const closeBudgets = 4
+
+// keyPrefix returns the part of remote keys that is before the key's own.
+func keyPrefix(cache string, schema int) string { return cache + ":" + strconv.Itoa(schema) + ":" }
 
 func (c *Cache[K, V]) remoteKey(key K) string { return c.prefix + c.opts.Key(key) }

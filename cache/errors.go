@@ -41,15 +41,16 @@ var (
 
 	// ErrQueued is inside the RemoteError of an invalidation that the Cache goes on
 	// attempting in the background, and that is expected to succeed when the remote tier
-	// serves again. It is not inside the error of an invalidation that the server refuses.
+	// serves again. It is not inside the error of an invalidation that the server refuses, nor
+	// inside an error of Redeliver.
 	ErrQueued = errors.New("cache: the invalidation is queued")
 )
 
-// RemoteError is returned by Invalidate, InvalidateTags, InvalidateAll, Mutate and Set if the
-// remote tier failed. Reads never return a RemoteError: they go to the source.
+// RemoteError is returned by Invalidate, InvalidateTags, InvalidateAll, Mutate, Set and Redeliver
+// if the remote tier failed. Reads never return a RemoteError: they go to the source.
 type RemoteError struct {
 	Cache string // Options.Name
-	Op    string // the operation: "invalidate", "invalidate tags" or "set"
+	Op    string // the operation: "invalidate", "invalidate tags", "set" or "redeliver"
 	Err   error  // the Remote's error
 }
 
@@ -65,7 +66,7 @@ func (e *RemoteError) Error() string {
 
 // Is reports whether target is ErrQueued and the invalidation is queued.
 func (e *RemoteError) Is(target error) bool {
-	return target == ErrQueued && !errors.Is(e.Err, ErrRefused)
+	return target == ErrQueued && e.Op != opRedeliver && !errors.Is(e.Err, ErrRefused)
 }
 
 // Unwrap returns the cause.

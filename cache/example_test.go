@@ -2,6 +2,7 @@ package cache_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -66,6 +67,52 @@ func ExampleCache_Invalidate() {
 	// Grace <nil>
 }
 
+// An instance that ends while Redis is away hands its invalidations to a queue, from which another
+// instance makes them.
+func ExampleCache_Redeliver() {
+	var queue [][]byte // in a service: a queue that outlives the instance
+	open := func(remote cache.Remote) *cache.Cache[int, string] {
+		c, err := cache.New(cache.Options[int, string]{
+			Name: "names", TTL: time.Minute, Remote: remote,
+			DeadLetters: func(_ context.Context, u cache.Undelivered) {
+				letter, _ := json.Marshal(u)
+				queue = append(queue, letter)
+			},
+		})
+		if err != nil {
+			panic(err)
+		}
+		return c
+	}
+	server := cachetest.NewServer() // in a service: Redis
+	remote := server.Remote()
+	a, b := open(remote), open(server.Remote())
+	defer b.Close()
+	row := "Ada"
+	load := func(context.Context, int) (string, error) { return row, nil }
+	ctx := context.Background()
+	fmt.Println(b.GetOrLoad(ctx, 7, load))
+
+	row = "Grace" // UPDATE, COMMIT, by the instance of a
+	remote.Inject(func(string) cachetest.Fault { return cachetest.Fault{Err: cache.ErrUnavailable} })
+	fmt.Println(a.Invalidate(ctx, 7))
+	fmt.Println(a.Close())
+	for _, letter := range queue {
+		var u cache.Undelivered
+		if err := json.Unmarshal(letter, &u); err != nil {
+			panic(err)
+		}
+		fmt.Println(u.Cache, u.Keys, b.Redeliver(ctx, u))
+	}
+	fmt.Println(b.GetOrLoad(ctx, 7, load))
+	// Output:
+	// Ada <nil>
+	// cache: names: remote invalidate: cache: the remote tier is unavailable; the invalidation is queued
+	// <nil>
+	// names [7] <nil>
+	// Grace <nil>
+}
+
 // Get asks the tiers and never loads.
 func ExampleCache_Get() {
 	c, err := cache.New(cache.Options[int, string]{Name: "names", TTL: time.Minute})
@@ -76,6 +123,26 @@ func ExampleCache_Get() {
 	_, err = c.Get(context.Background(), 7)
 	fmt.Println(errors.Is(err, cache.ErrMiss))
 	// Output: true
+}
+
+// The fields of hits and Misses count calls, and Loads counts what they cost the source.
+func ExampleCache_Stats() {
+	c, err := cache.New(cache.Options[string, int]{Name: "prices", TTL: time.Minute})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	for _, product := range []string{"tea", "tea", "coffee", "tea"} {
+		_, _ = c.GetOrLoad(context.Background(), product, func(context.Context, string) (int, error) { return 450, nil })
+	}
+	s := c.Stats()
+	local, remote := s.LocalHits+s.LocalNotFoundHits, s.RemoteHits+s.RemoteNotFoundHits
+	calls := local + remote + s.StaleHits + s.Misses
+	fmt.Printf("%d calls: %d local, %d remote, %d stale, %d misses\n", calls, local, remote, s.StaleHits, s.Misses)
+	fmt.Printf("hit ratio %.2f, %d loads\n", 1-float64(s.Misses)/float64(calls), s.Loads)
+	// Output:
+	// 4 calls: 2 local, 0 remote, 0 stale, 2 misses
+	// hit ratio 0.50, 2 loads
 }
 
 // A trace tells who answered each call, by a note in the call's context.

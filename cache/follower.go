@@ -87,12 +87,16 @@ func (f follower[K, V]) Replaced(name string, at remote.Position, own bool) {
 	}
 }
 
-// remember remembers a name, unless it is of another Schema.
 func (f follower[K, V]) remember(name string, at remote.Position, replaced bool) {
-	if strings.HasPrefix(name, f.c.prefix) || strings.HasPrefix(name, f.c.tagPrefix) {
+	if f.c.concerns(name) {
 		_, asOf := f.c.opts.Remote.Delivered(f.c.opts.Name)
 		f.c.memory.Add(name, at, asOf, replaced)
 	}
+}
+
+// concerns reports whether a name of this cache is a tag, or a key of its Schema.
+func (c *Cache[K, V]) concerns(name string) bool {
+	return strings.HasPrefix(name, c.prefix) || strings.HasPrefix(name, c.tagPrefix)
 }
 
 // dropKey applies another instance's change of a key.
@@ -152,16 +156,27 @@ func (c *Cache[K, V]) repeat(lost []string) {
 	}
 	c.counters.reverts.Add(1)
 	c.queue(context.Background(), lost)
-	for _, name := range lost {
+	c.dropNames(lost)
+	c.journal.Hurry()
+}
+
+// dropNames applies an invalidation of names, of keys and of tags, to this instance. Of another
+// Schema the instance has nothing.
+//
+// lookupKey does not find the key of a flight that is registered and not yet indexed. Such a
+// flight loads later, and reads the local and the remote tier later. With RemoteOnly it may have
+// the record of an earlier read, which answers no call that begins later: see loadRemote.
+func (c *Cache[K, V]) dropNames(names []string) {
+	for _, name := range names {
 		if tag, ok := strings.CutPrefix(name, c.tagPrefix); ok {
 			c.invalidations.Drop(tag)
 		} else if rest, ok := strings.CutPrefix(name, c.prefix); ok {
+			c.guarded.Hold([]string{name}, c.opts.HoldOff)
 			if key, ok := c.lookupKey(rest); ok {
 				c.dropLocal([]K{key})
 			}
 		}
 	}
-	c.journal.Hurry()
 }
 
 // pace lets something happen once in a while.
@@ -184,10 +199,16 @@ func (p *pace) due(pause time.Duration) bool {
 func (c *Cache[K, V]) reportInvalidated(name string) {
 	c.counters.invalidationsReceived.Add(1)
 	if c.opts.Trace.Invalidated != nil {
-		_, rest, _ := strings.Cut(name, ":")
-		schema, rest, _ := strings.Cut(rest, ":")
-		c.opts.Trace.Invalidated(context.Background(), InvalidatedInfo{Name: rest, Tag: schema == ""})
+		rest, isTag := splitName(name)
+		c.opts.Trace.Invalidated(context.Background(), InvalidatedInfo{Name: rest, Tag: isTag})
 	}
+}
+
+// splitName returns the key or the tag of a name.
+func splitName(name string) (rest string, isTag bool) {
+	_, rest, _ = strings.Cut(name, ":")
+	schema, rest, _ := strings.Cut(rest, ":")
+	return rest, schema == ""
 }
 
 // indexKey makes lookupKey find key. It is called before a flight for key does anything.

@@ -3,6 +3,7 @@ package cache_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -38,6 +39,7 @@ func TestFunctionsThatPanic(t *testing.T) {
 			Wait:        func(context.Context, cache.WaitInfo) { boom("Wait") },
 			RemoteError: func(context.Context, cache.RemoteErrorInfo) { boom("RemoteError") },
 			Corrupt:     func(context.Context, cache.CorruptInfo) { boom("Corrupt") },
+			Invalidate:  func(context.Context, cache.InvalidateInfo) { boom("Invalidate") },
 			Invalidated: func(context.Context, cache.InvalidatedInfo) { boom("Invalidated") },
 			Gap:         func(context.Context) { boom("Gap") },
 			Evict:       func(context.Context, cache.EvictInfo) { boom("Evict") },
@@ -61,12 +63,15 @@ func TestFunctionsThatPanic(t *testing.T) {
 		synctest.Wait()
 		c.remote.Inject(func(string) cachetest.Fault { return cachetest.Fault{Err: errSource} })
 		wantLoad(t, c, "d", constant("v"), "v") // RemoteError
-		_ = c.Invalidate(t.Context(), "d")
-		_ = c.Close() // DeadLetters
+		_ = c.Invalidate(t.Context(), "d")      // Invalidate
+		var left *cache.Undelivered
+		if err := c.Close(); !errors.As(err, &left) { // DeadLetters has not taken them
+			t.Errorf("Close: %v", err)
+		}
 		n := 0
 		called.Range(func(any, any) bool { n++; return true })
-		if n != 11 {
-			t.Errorf("%d functions were called, of 11", n)
+		if n != 12 {
+			t.Errorf("%d functions were called, of 12", n)
 		}
 		if n := strings.Count(lines.String(), "panicked"); n != 1 {
 			t.Errorf("%d lines: %s", n, lines.String())

@@ -3,11 +3,19 @@ package cache
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/nearside-go/nearside/cache/remote"
 )
+
+// deliverQueued is deliver for the journal.
+func (c *Cache[K, V]) deliverQueued(ctx context.Context, names []string) (failed []string, err error) {
+	failed, err = c.deliver(ctx, names)
+	if made := remote.Without(names, failed); len(made) > 0 {
+		c.traceInvalidate(ctx, made, true, nil)
+	}
+	return failed, err
+}
 
 // deliver makes invalidations again that the remote tier has not confirmed. It returns the
 // names for which that has failed. It drops nothing: the local entries went when the call
@@ -38,52 +46,4 @@ func (c *Cache[K, V]) deliver(ctx context.Context, names []string) (failed []str
 		tagsErr = outcome("invalidate tags", tags, c.declare(ctx, tags))
 	}
 	return failed, errors.Join(keysErr, tagsErr)
-}
-
-// Undelivered are invalidations that the remote tier has not confirmed, and that the Cache
-// does not attempt any more. Other instances may go on reading the old values for MaxAge
-// and the longer window. Another instance, or a later process, can make the invalidations, for example from a queue.
-//
-// As an error, Undelivered is returned by Close.
-type Undelivered struct {
-	Cache string   // Options.Name
-	Keys  []string // as Options.Key writes them
-	Tags  []string
-	All   bool // the whole cache, because of InvalidateAll or of too many keys and tags
-}
-
-// Error returns how many invalidations there are. It names no keys.
-func (u *Undelivered) Error() string {
-	if u.All {
-		return "cache: closed before the remote tier has confirmed an invalidation of the whole cache"
-	}
-	return fmt.Sprintf("cache: closed before the remote tier has confirmed the invalidation of %d keys and %d tags", len(u.Keys), len(u.Tags))
-}
-
-// undelivered returns the Undelivered of names; nil if there are none.
-func (c *Cache[K, V]) undelivered(names []string) *Undelivered {
-	if len(names) == 0 {
-		return nil
-	}
-	u := &Undelivered{Cache: c.opts.Name}
-	for _, name := range names {
-		tag, isTag := strings.CutPrefix(name, c.tagPrefix)
-		switch {
-		case !isTag:
-			u.Keys = append(u.Keys, strings.TrimPrefix(name, c.prefix))
-		case tag == "":
-			u.All = true
-		default:
-			u.Tags = append(u.Tags, tag)
-		}
-	}
-	return u
-}
-
-// abandon hands the hook the invalidations that are not attempted any more, or not one by
-// one.
-func (c *Cache[K, V]) abandon(ctx context.Context, u *Undelivered) {
-	if u != nil && c.opts.DeadLetters != nil {
-		c.opts.DeadLetters(ctx, *u)
-	}
 }

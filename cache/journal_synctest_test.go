@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/cache/cachetest"
 )
@@ -126,43 +128,54 @@ func TestASecondFailureDuringAnAttemptStays(t *testing.T) {
 	})
 }
 
-// Close says what it could not deliver, within a few budgets.
+// Close says what it could not deliver, within a few budgets: to DeadLetters, or to its caller.
 func TestCloseDuringAnOutageSaysWhatIsUndelivered(t *testing.T) {
 	for name, fault := range map[string]cachetest.Fault{
 		"refused": {Err: errDown}, "hung": {Delay: time.Hour}, "unavailable": {Err: cache.ErrUnavailable},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := cachetest.NewServer()
-				var letters []cache.Undelivered
-				o := tagged(nil)
-				o.DeadLetters = func(_ context.Context, u cache.Undelivered) { letters = append(letters, u) }
-				a := newInstanceWith(t, s, o)
-				a.remote.Inject(func(string) cachetest.Fault { return fault })
-				var keys []string
-				for i := range 100 {
-					keys = append(keys, fmt.Sprintf("%03d", i))
-				}
-				_ = a.Invalidate(t.Context(), keys...)
-				_ = a.InvalidateTags(t.Context(), "t")
-				start := time.Now()
-				err := a.Close()
-				if took := time.Since(start); took > 5*cachetest.DefaultBudget {
-					t.Errorf("Close took %v", took)
-				}
-				var left *cache.Undelivered
-				if !errors.As(err, &left) || len(letters) != 1 {
-					t.Fatalf("Close: %v, and %d dead letters", err, len(letters))
-				}
-				slices.Sort(left.Keys)
-				if !slices.Equal(left.Keys, keys) || !slices.Equal(left.Tags, []string{"t"}) || left.All || left.Cache != "test" {
-					t.Errorf("Close: %+v", left)
-				}
-				if again := a.Close(); again != err || len(letters) != 1 {
-					t.Errorf("a second Close: %v, and %d dead letters", again, len(letters))
-				}
+		for _, hooked := range []bool{true, false} {
+			t.Run(name+either(hooked, ", DeadLetters", ""), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { closeInAnOutage(t, fault, hooked) })
 			})
-		})
+		}
+	}
+}
+
+func closeInAnOutage(t *testing.T, fault cachetest.Fault, hooked bool) {
+	s := cachetest.NewServer()
+	var letters []cache.Undelivered
+	o := tagged(nil)
+	o.Schema = 3
+	if hooked {
+		o.DeadLetters = func(_ context.Context, u cache.Undelivered) { letters = append(letters, u) }
+	}
+	a := newInstanceWith(t, s, o)
+	a.remote.Inject(func(string) cachetest.Fault { return fault })
+	var keys []string
+	for i := range 100 {
+		keys = append(keys, fmt.Sprintf("%03d", i))
+	}
+	_ = a.Invalidate(t.Context(), keys...)
+	_ = a.InvalidateTags(t.Context(), "t")
+	start := time.Now()
+	err := a.Close()
+	if took := time.Since(start); took > 5*cachetest.DefaultBudget {
+		t.Errorf("Close took %v", took)
+	}
+	if again := a.Close(); again != err {
+		t.Errorf("Close: %v, and again: %v", err, again)
+	}
+	var returned *cache.Undelivered
+	if errors.As(err, &returned) {
+		letters = append(letters, *returned)
+	}
+	if hooked != (err == nil) || len(letters) != 1 {
+		t.Fatalf("Close: %v, %d letters", err, len(letters))
+	}
+	left := letters[0]
+	slices.Sort(left.Keys)
+	if want := (cache.Undelivered{Cache: "test", Schema: 3, Keys: keys, Tags: []string{"t"}}); !cmp.Equal(left, want) {
+		t.Errorf("undelivered: %+v", left)
 	}
 }
 
@@ -204,9 +217,8 @@ func TestTooManyKeysAreDeadLetters(t *testing.T) {
 		if len(letters) != 1 || len(letters[0].Keys) != 10_001 || letters[0].All {
 			t.Fatalf("%d dead letters", len(letters))
 		}
-		var left *cache.Undelivered
-		if err := a.Close(); !errors.As(err, &left) || !left.All || len(left.Keys) != 0 {
-			t.Errorf("Close: %v", err)
+		if err := a.Close(); err != nil || len(letters) != 2 || !letters[1].All || len(letters[1].Keys) != 0 {
+			t.Errorf("Close: %v, and %d dead letters", err, len(letters))
 		}
 	})
 }

@@ -69,13 +69,13 @@ func (m *mutation[K, V]) run(ctx context.Context, write func(context.Context) er
 // begin puts the tombstones. Its failure is counted, and not returned: if the remote tier
 // still fails, lift returns the error.
 func (m *mutation[K, V]) begin(ctx context.Context) {
-	_ = m.c.overwrite(ctx, "guard", m.keys, func(ctx context.Context, remoteKeys []string) error {
+	_ = m.c.overwriteKeys(ctx, opGuard, m.keys, func(ctx context.Context, remoteKeys []string) error {
 		return m.c.opts.Remote.Guard(ctx, m.token, remoteKeys, sum(m.c.opts.MutateTimeout, m.c.opts.Remote.Budget()))
 	})
 }
 
 func (m *mutation[K, V]) lift(ctx context.Context) error {
-	return m.c.overwrite(ctx, "invalidate", m.keys, func(ctx context.Context, remoteKeys []string) error {
+	return m.c.overwriteKeys(ctx, "invalidate", m.keys, func(ctx context.Context, remoteKeys []string) error {
 		return m.c.opts.Remote.Unguard(ctx, m.token, remoteKeys, m.c.opts.HoldOff)
 	})
 }

@@ -212,9 +212,10 @@ type Options[K comparable, V any] struct {
 
 	// DeadLetters receives the invalidations that the Cache does not attempt any more: those
 	// that Close could not deliver, and those that were too many to be kept. In place of the
-	// latter the whole cache is invalidated. DeadLetters is called on the goroutine of the
-	// call that gave them up, and a panic of it is contained. nil means that only Close returns
-	// them.
+	// latter the whole cache is invalidated. Redeliver makes them, on any instance. DeadLetters
+	// is called on the goroutine of the call that gave them up, so Close waits for it. What
+	// DeadLetters has taken Close does not return: DeadLetters itself reports its failures. A
+	// panic of it is contained. nil means that only Close returns them.
 	DeadLetters func(context.Context, Undelivered)
 
 	// Trace has the functions that the Cache calls at its events; nil means none.
@@ -225,11 +226,11 @@ type Options[K comparable, V any] struct {
 	Logger *slog.Logger
 }
 
-// complete returns the options with every default filled in, or every problem
-// with them, joined, each naming its field.
-func (o Options[K, V]) complete() (Options[K, V], error) {
+// complete returns the options with every default filled in, and the guard of their
+// functions, or every problem with them, joined, each naming its field.
+func (o Options[K, V]) complete() (Options[K, V], *hook.Guard, error) {
 	if err := o.validate(); err != nil {
-		return o, err
+		return o, nil, err
 	}
 	setDefault(&o.MaxAge, times(o.TTL, DefaultMaxAgeFactor))
 	setDefault(&o.LoadTimeout, DefaultLoadTimeout)
@@ -256,8 +257,7 @@ func (o Options[K, V]) complete() (Options[K, V], error) {
 	}
 	hooks := &hook.Guard{Logger: o.Logger, Owner: slog.String("cache", o.Name)}
 	o.Trace = o.Trace.contained(hooks)
-	o.DeadLetters = hook.Contain(hooks, o.DeadLetters)
-	return o, nil
+	return o, hooks, nil
 }
 
 func setDefault[T comparable](field *T, value T) {

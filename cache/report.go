@@ -29,6 +29,14 @@ func (c *Cache[K, V]) remoteFailed(ctx context.Context, op string, err error) {
 	}
 }
 
+// traceInvalidate reports an invalidation of names by this instance.
+func (c *Cache[K, V]) traceInvalidate(ctx context.Context, names []string, late bool, err error) {
+	if c.opts.Trace.Invalidate != nil {
+		u := c.undelivered(names)
+		c.opts.Trace.Invalidate(context.WithoutCancel(ctx), InvalidateInfo{Keys: u.Keys, Tags: u.Tags, All: u.All, Late: late, Err: err})
+	}
+}
+
 // corrupt counts and reports a record that the remote tier cannot read, with its reason.
 func (c *Cache[K, V]) corrupt(ctx context.Context, key K, reason error) {
 	c.unreadable(ctx, key, reason, reason)

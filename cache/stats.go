@@ -5,7 +5,9 @@ import "sync/atomic"
 // Stats are counts since the Cache was made. LogFollowed, Unconfirmed, AllUnconfirmed,
 // Background, LocalEntries and LocalCost are states of the moment. Each call of Get or
 // GetOrLoad that ends without an error of its context counts once, as a hit of one tier or as
-// a miss; of GetMany and GetOrLoadMany each key does.
+// a miss; of GetMany and GetOrLoadMany each key does. So the hit ratio is the sum of the five
+// fields of hits, divided by that sum and Misses. Loads are what the misses have cost the source:
+// callers share a load.
 type Stats struct {
 	LocalHits          uint64 // answered by the local tier with a value
 	LocalNotFoundHits  uint64 // ... with not found
@@ -33,6 +35,7 @@ type Stats struct {
 	Reverts               uint64 // times that the server had lost invalidations of this cache, which were made again
 	InvalidLocals         uint64 // local entries that were not served because of a tag, the whole cache or a gap
 	InvalidRecords        uint64 // records in the remote tier that were not served because of their key, a tag or the whole cache
+	TagLookups            uint64 // records in the remote tier that took one more round trip, for positions of tags that this instance did not know
 
 	AbandonedFills uint64 // not stored locally: the load ended after its last caller had left
 
@@ -96,6 +99,7 @@ func (c *Cache[K, V]) Stats() Stats {
 		Reverts:               n.reverts.Load(),
 		InvalidLocals:         invalid,
 		InvalidRecords:        n.invalidRecords.Load(),
+		TagLookups:            c.invalidations.Lookups(),
 		AbandonedFills:        n.abandonedFills.Load(),
 		Touches:               n.touches.Load(),
 		CorruptRecords:        n.corruptRecords.Load(),

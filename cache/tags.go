@@ -53,24 +53,12 @@ func (c *Cache[K, V]) InvalidateAll(ctx context.Context) error {
 	return c.invalidateTags(ctx, []string{""})
 }
 
-// invalidateTags drops tags twice, as overwrite drops keys, and for the same reason.
 func (c *Cache[K, V]) invalidateTags(ctx context.Context, tags []string) error {
 	if !c.gate.enter() {
 		return ErrClosed
 	}
 	defer c.gate.leave()
-	if len(tags) == 0 {
-		return nil
-	}
-	c.invalidations.Drop(tags...)
-	if c.opts.Remote == nil {
-		return nil
-	}
-	names := c.tagNames(tags)
-	round := c.journal.Round()
-	err := c.settle(ctx, "invalidate tags", names, round, c.declare(context.WithoutCancel(ctx), names))
-	c.invalidations.Drop(tags...)
-	return err
+	return c.overwrite(ctx, "invalidate tags", c.tagNames(tags), func() { c.invalidations.Drop(tags...) }, c.declare)
 }
 
 // declare invalidates tags in the remote tier, and notes their position. So the position is

@@ -36,6 +36,14 @@ type Trace struct {
 	// read. The next load replaces the record.
 	Corrupt func(context.Context, CorruptInfo)
 
+	// Invalidate: this instance has invalidated keys or tags, in a call, which returns next, or in
+	// the background, where a queued invalidation has succeeded. A function can start here what
+	// has to follow, such as the removal of answers from an edge cache. After a call that has
+	// failed that is needed once more when the invalidation has succeeded, because until then
+	// other instances may give the edge old answers: see InvalidateInfo.Late. Reads wait for the
+	// function when the remote tier serves again. The context never ends.
+	Invalidate func(context.Context, InvalidateInfo)
+
 	// Invalidated: the log delivered that another instance invalidated a key, a tag
 	// or the whole cache. Some invalidations are delivered, counted and traced twice:
 	// of a tag and of the whole cache, whose second entry is for instances that began
@@ -57,7 +65,8 @@ func (t *Trace) contained(g *hook.Guard) *Trace {
 	c := &Trace{
 		Hit: hook.Contain(g, t.Hit), Miss: hook.Contain(g, t.Miss), Load: hook.Contain(g, t.Load),
 		Fill: hook.Contain(g, t.Fill), Wait: hook.Contain(g, t.Wait), RemoteError: hook.Contain(g, t.RemoteError),
-		Corrupt: hook.Contain(g, t.Corrupt), Invalidated: hook.Contain(g, t.Invalidated), Evict: hook.Contain(g, t.Evict),
+		Corrupt: hook.Contain(g, t.Corrupt), Invalidate: hook.Contain(g, t.Invalidate), Invalidated: hook.Contain(g, t.Invalidated),
+		Evict: hook.Contain(g, t.Evict),
 	}
 	if t.Gap != nil {
 		c.Gap = func(ctx context.Context) { g.Call(ctx, t.Gap) }
@@ -143,6 +152,16 @@ type RemoteErrorInfo struct {
 type CorruptInfo struct {
 	Key string
 	Err error
+}
+
+// InvalidateInfo describes an invalidation by this instance, whichever method has made it:
+// Invalidate, InvalidateTags, InvalidateAll, Mutate, Set or Redeliver.
+type InvalidateInfo struct {
+	Keys []string
+	Tags []string
+	All  bool  // the whole cache
+	Late bool  // after the call that followed the write: a queued invalidation, or a Redeliver
+	Err  error // a *RemoteError, if the remote tier has not confirmed all of them
 }
 
 // InvalidatedInfo describes an invalidation by another instance.

@@ -43,14 +43,18 @@ func (c *Cache[K, V]) Invalidate(ctx context.Context, keys ...K) error {
 }
 
 func (c *Cache[K, V]) invalidate(ctx context.Context, keys []K) error {
-	keys = equalToThemselves(keys)
-	return c.overwrite(ctx, "invalidate", keys, func(ctx context.Context, remoteKeys []string) error {
+	return c.overwriteKeys(ctx, "invalidate", equalToThemselves(keys), func(ctx context.Context, remoteKeys []string) error {
 		return c.opts.Remote.Invalidate(ctx, remoteKeys, c.opts.HoldOff)
 	})
 }
 
-// overwrite drops keys on this instance, changes the remote tier, and drops keys again. The
-// first drop ends the serving of old values early. The second drop is needed:
+// overwriteKeys is overwrite for the names of keys.
+func (c *Cache[K, V]) overwriteKeys(ctx context.Context, op string, keys []K, change func(context.Context, []string) error) error {
+	return c.overwrite(ctx, op, c.remoteKeys(keys), func() { c.drop(keys) }, change)
+}
+
+// overwrite drops names, of keys or of tags, on this instance, changes the remote tier, and drops
+// them again. The first drop ends the serving of old values early. The second drop is needed:
 //
 //  1. The first drop removes the local copy. The remote record still stands.
 //  2. A read misses, and its flight takes the old value from the remote tier.
@@ -58,18 +62,22 @@ func (c *Cache[K, V]) invalidate(ctx context.Context, keys []K) error {
 //  4. The flight publishes the old value in the local tier.
 //
 // The second drop removes that value, or dooms the flight before step 4.
-func (c *Cache[K, V]) overwrite(ctx context.Context, op string, keys []K, change func(context.Context, []string) error) error {
-	c.drop(keys)
-	if c.opts.Remote == nil || len(keys) == 0 {
+func (c *Cache[K, V]) overwrite(ctx context.Context, op string, names []string, drop func(), change func(context.Context, []string) error) (err error) {
+	if len(names) == 0 {
 		return nil
 	}
-	remoteKeys := c.remoteKeys(keys)
 	ctx = context.WithoutCancel(ctx)
-	round := c.journal.Round()
-	// Settled before the second drop: a flight that the drop does not doom starts after the
-	// drop, and sees the unconfirmed keys.
-	err := c.settle(ctx, op, remoteKeys, round, change(ctx, remoteKeys))
-	c.drop(keys)
+	drop()
+	if c.opts.Remote != nil {
+		round := c.journal.Round()
+		// Settled before the second drop: a flight that the drop does not doom starts after the
+		// drop, and sees the unconfirmed names.
+		err = c.settle(ctx, op, names, round, change(ctx, names))
+		drop()
+	}
+	if op != opGuard {
+		c.traceInvalidate(ctx, names, false, err)
+	}
 	return err
 }
 
@@ -113,21 +121,31 @@ func (c *Cache[K, V]) settle(ctx context.Context, op string, names []string, rou
 func (c *Cache[K, V]) queue(ctx context.Context, names []string) {
 	if replaced := c.journal.Add(names); replaced != nil {
 		c.opts.Logger.WarnContext(ctx, "too many invalidations failed; the whole cache is invalidated in their place", "cache", c.opts.Name)
-		c.abandon(ctx, c.undelivered(replaced))
+		_ = c.abandon(ctx, replaced) // the whole cache covers them
 	}
 }
 
-// opSet is the operation of Set, whose record is not older than its entry in the log.
-const opSet = "set"
+const (
+	// opSet is the operation of Set, whose record is not older than its entry in the log.
+	opSet = "set"
+
+	// opRedeliver is the operation of Redeliver, which queues nothing.
+	opRedeliver = "redeliver"
+
+	// opGuard is the operation that begins a Mutate, which invalidates at its end.
+	opGuard = "guard"
+)
 
 // remember notes that names were invalidated, at the latest at the end of the log as this
-// instance knows it. The log delivers the very position a moment later, unless the server
+// instance knows it. Keys of another Schema are not noted. The log delivers the very position a moment later, unless the server
 // loses the entry first. replaced means that a Set has replaced the records.
 func (c *Cache[K, V]) remember(names []string, replaced bool) {
 	at := c.opts.Remote.Observed(c.opts.Name)
 	_, asOf := c.opts.Remote.Delivered(c.opts.Name)
 	for _, name := range names {
-		c.memory.Add(name, at, asOf, replaced)
+		if c.concerns(name) {
+			c.memory.Add(name, at, asOf, replaced)
+		}
 	}
 }
 
@@ -203,6 +221,7 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 	if c.opts.Remote == nil {
 		e.epoch.Store(epoch)
 		c.setLocal(ctx, key, e, c.unfencedLifetime(ttl, false, start))
+		c.traceInvalidate(ctx, c.remoteKeys([]K{key}), false, nil)
 		return nil
 	}
 	payload, err := encode(c.opts.Codec, value)
@@ -215,7 +234,7 @@ func (c *Cache[K, V]) Set(ctx context.Context, key K, value V) error {
 		return c.invalidate(ctx, []K{key})
 	}
 	fill := remote.Fill{Payload: payload, TTL: ttl, MaxAge: c.opts.MaxAge, Window: c.windowOf(false, ttl), Stamp: stamp, Tags: e.tags}
-	err = c.overwrite(ctx, opSet, []K{key}, func(ctx context.Context, remoteKeys []string) error {
+	err = c.overwriteKeys(ctx, opSet, []K{key}, func(ctx context.Context, remoteKeys []string) error {
 		return c.setRemote(ctx, remoteKeys[0], fill)
 	})
 	if err == nil {

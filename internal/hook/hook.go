@@ -27,10 +27,11 @@ func Contain[T any](g *Guard, f func(context.Context, T)) func(context.Context, 
 	}
 }
 
-// Call calls f, and contains its panic.
-func (g *Guard) Call(ctx context.Context, f func(context.Context)) {
+// Call calls f, and contains its panic. It reports whether f has returned.
+func (g *Guard) Call(ctx context.Context, f func(context.Context)) (returned bool) {
 	defer g.recover(ctx)
 	f(ctx)
+	return true
 }
 
 func (g *Guard) recover(ctx context.Context) {

@@ -82,12 +82,17 @@ var mutants = []mutant{
 	}}, []string{"./cache/internal/journal", "-run", "TestALateConfirmation"}, "is not unconfirmed"},
 	{"second drop", []change{{
 		"cache/write.go",
-		"	err := c.settle(ctx, op, remoteKeys, round, change(ctx, remoteKeys))\n	c.drop(keys)\n",
-		"	err := c.settle(ctx, op, remoteKeys, round, change(ctx, remoteKeys))\n",
+		"		err = c.settle(ctx, op, names, round, change(ctx, names))\n		drop()\n",
+		"		err = c.settle(ctx, op, names, round, change(ctx, names))\n",
 	}}, simulate, "stale"},
 	{"second drop of tags", []change{{
-		"cache/tags.go", "	c.invalidations.Drop(tags...)\n	return err\n", "	return err\n",
+		"cache/tags.go", "func() { c.invalidations.Drop(tags...) }, c.declare)", "sync.OnceFunc(func() { c.invalidations.Drop(tags...) }), c.declare)",
+	}, {
+		"cache/tags.go", "	\"strings\"\n", "	\"strings\"\n	\"sync\"\n",
 	}}, simulate, "stale"},
+	{"second drop of a redelivery", []change{{
+		"cache/undelivered.go", "	c.dropNames(names) // again: see overwrite\n", "",
+	}}, []string{"./cache", "-run", "TestRedeliverDuringRemoteRead"}, "want a miss"},
 	{"continuity check", []change{{
 		"cache/cachetest/log.go", "if told.Before(s.lost) {", "if false {",
 	}}, simulate, "stale"},

@@ -3,8 +3,10 @@ package simulation
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
+	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/internal/history"
 )
 
@@ -32,13 +34,14 @@ func (i *instance) act(log *history.Client) {
 	case n < 84:
 		i.readMany(log)
 	case n < 90:
-		i.write(log, []int{i.w.intN(keys - mutated)}, func(ctx context.Context, written []int) error { return i.cache.Invalidate(ctx, written...) })
+		key := i.w.intN(keys - mutated)
+		i.write(log, []int{key}, cache.Undelivered{Keys: []string{strconv.Itoa(key)}})
 	case n < 93:
 		first := i.w.intN(keys - mutated)
 		written := []int{first, (first + groups) % (keys - mutated)} // of one group
-		i.write(log, written, func(ctx context.Context, _ []int) error { return i.cache.InvalidateTags(ctx, group(first)) })
+		i.write(log, written, cache.Undelivered{Tags: []string{group(first)}})
 	case n < 94:
-		i.write(log, []int{i.w.intN(keys - mutated)}, func(ctx context.Context, _ []int) error { return i.cache.InvalidateAll(ctx) })
+		i.write(log, []int{i.w.intN(keys - mutated)}, cache.Undelivered{All: true})
 	case n < 96:
 		i.mutate(log, i.w.intN(keys-mutated))
 	default:
@@ -84,21 +87,35 @@ func (i *instance) readMany(log *history.Client) {
 	}
 }
 
-// write commits to keys and invalidates them. It repeats an invalidation that fails, at
+// write commits to keys and makes the invalidation u. It repeats an invalidation that fails, at
 // most 19 times.
-func (i *instance) write(log *history.Client, written []int, invalidate func(context.Context, []int) error) {
+func (i *instance) write(log *history.Client, written []int, u cache.Undelivered) {
 	versions := make(map[int]int64)
 	for _, key := range written {
 		versions[key] = i.w.commit(log, key)
 	}
 	start := i.w.now()
 	for range 20 {
-		if invalidate(context.Background(), written) == nil {
+		if i.invalidate(written, u) == nil {
 			i.invalidated(log, versions, start)
 			return
 		}
 		time.Sleep(i.w.upTo(10 * time.Millisecond))
 	}
+}
+
+func (i *instance) invalidate(written []int, u cache.Undelivered) error {
+	ctx := context.Background()
+	switch {
+	case i.w.options.Redeliver:
+		u.Cache = cacheName
+		return i.cache.Redeliver(ctx, u)
+	case u.All:
+		return i.cache.InvalidateAll(ctx)
+	case u.Tags != nil:
+		return i.cache.InvalidateTags(ctx, u.Tags...)
+	}
+	return i.cache.Invalidate(ctx, written...)
 }
 
 func (i *instance) invalidated(log *history.Client, versions map[int]int64, start int64) {

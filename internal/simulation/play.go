@@ -39,6 +39,8 @@ func Play(seed uint64, long time.Duration, wrap func(remote.Tier) remote.Tier, o
 type Options struct {
 	Windows bool // values end after milliseconds, and are served stale
 	Down    bool // local copies stand in for loads while the remote tier does not answer
+
+	Redeliver bool // writes are followed by Redeliver, as by a queue of invalidations that failed
 }
 
 // Bounds returns the promises by which a fleet is judged.

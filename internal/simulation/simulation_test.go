@@ -48,6 +48,12 @@ func TestFleetsThatOutliveTheirTrust(t *testing.T) {
 	playAll(t, max(*seeds/4, 1), simulation.Options{Down: true})
 }
 
+// TestFleetsThatRedeliver: an invalidation that another instance could not deliver is as good as one
+// of this instance.
+func TestFleetsThatRedeliver(t *testing.T) {
+	playAll(t, max(*seeds/4, 1), simulation.Options{Redeliver: true})
+}
+
 func playAll(t *testing.T, n int, o simulation.Options) {
 	t.Logf("%d seeds from %d on", n, *first)
 	var reads, invalidations, stale int

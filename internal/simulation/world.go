@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 // The configuration of the fleet, and its bounds.
 const (
+	cacheName     = "sim"
 	localTTL      = time.Second
 	downFor       = time.Second // StaleIfRemoteDown, where it is set
 	mutateTimeout = time.Second
@@ -147,13 +149,16 @@ func (w *world) newInstance() (*instance, error) {
 	i := &instance{w: w, number: w.started, remote: w.server.Remote(), over: make(chan struct{})}
 	i.remote.Inject(i.fault)
 	o := cache.Options[int, value]{
-		Name: "sim", TTL: 20 * time.Second, MaxAge: time.Minute, Remote: w.wrap(i.remote),
+		Name: cacheName, TTL: 20 * time.Second, MaxAge: time.Minute, Remote: w.wrap(i.remote),
 		LoadTimeout: 2 * time.Second, MutateTimeout: mutateTimeout,
 		Local: local.Options{TTL: localTTL},
 		Tags:  func(key int, v value) []string { return []string{group(key), fmt.Sprint("odd", v.Version%2)} },
 	}
 	if w.options.Down {
 		o.StaleIfRemoteDown = downFor
+	}
+	if w.options.Redeliver && i.number%2 == 0 {
+		o.Key = strconv.Itoa // not parsed, as a function of the options may write anything
 	}
 	if w.options.Windows {
 		o.TTL, o.FixedTTL = 10*time.Millisecond, true

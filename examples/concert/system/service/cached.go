@@ -3,24 +3,23 @@ package service
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strconv"
 
 	"github.com/nearside-go/nearside/cache"
 
 	"github.com/nearside-go/nearside/examples/concert/system/store"
 )
 
-// cached reads values through a cache, or without one.
+// cached reads values through a cache, or without one: an example of how to measure what a cache
+// is worth, or to turn it off.
 type cached[K comparable, V any] struct {
-	name  string
-	load  func(context.Context, K) (V, error)
-	cache *cache.Cache[K, V] // nil reads each value from the store
+	cacheName string
+	load      func(context.Context, K) (V, error)
+	cache     *cache.Cache[K, V] // nil reads each value from the store
 }
 
 // newCached returns a cached that loads with load. Without a remote there is no cache.
 func newCached[K comparable, V any](o cache.Options[K, V], load func(context.Context, K) (V, error)) (*cached[K, V], error) {
-	c := &cached[K, V]{name: o.Name, load: func(ctx context.Context, key K) (V, error) {
+	c := &cached[K, V]{cacheName: o.Name, load: func(ctx context.Context, key K) (V, error) {
 		v, err := load(ctx, key)
 		if errors.Is(err, store.ErrNotFound) {
 			err = cache.ErrNotFound // the cache remembers ErrNotFound, and no other error
@@ -58,42 +57,13 @@ func (c *cached[K, V]) invalidateTags(ctx context.Context, tags ...string) error
 
 // redeliver makes the invalidations that an instance could not deliver when it ended.
 func (c *cached[K, V]) redeliver(ctx context.Context, u cache.Undelivered) error {
-	if c.cache == nil || c.name != u.Cache {
+	if c.cache == nil {
 		return nil
 	}
-	if u.All {
-		return c.cache.InvalidateAll(ctx)
-	}
-	var keys []K
-	for _, text := range u.Keys {
-		key, err := parseKey[K](text)
-		if err != nil {
-			return err
-		}
-		keys = append(keys, key)
-	}
-	var errs [2]error
-	if len(keys) > 0 {
-		errs[0] = c.cache.Invalidate(ctx, keys...)
-	}
-	if len(u.Tags) > 0 {
-		errs[1] = c.cache.InvalidateTags(ctx, u.Tags...)
-	}
-	return errors.Join(errs[:]...)
+	return c.cache.Redeliver(ctx, u)
 }
 
-// parseKey is the inverse of how nearside writes the keys of this service.
-func parseKey[K comparable](text string) (key K, err error) {
-	switch into := any(&key).(type) {
-	case *string:
-		*into = text
-	case *int64:
-		*into, err = strconv.ParseInt(text, 10, 64)
-	default:
-		err = fmt.Errorf("there are no keys of type %T", key)
-	}
-	return key, err
-}
+func (c *cached[K, V]) name() string { return c.cacheName }
 
 func (c *cached[K, V]) close() error {
 	if c.cache == nil {

@@ -42,7 +42,7 @@ func newPurger(c Config) (edge.Purger, error) {
 
 // pathsOf returns the paths of the answers that carry a tag.
 func pathsOf(tag string) []string {
-	if id, ok := strings.CutPrefix(tag, "concert-"); ok {
+	if id, ok := strings.CutPrefix(tag, concertTag); ok {
 		return []string{"/api/concerts/" + id, "/api/categories/*"}
 	}
 	return []string{"/api/categories/*"}
@@ -55,19 +55,33 @@ func (s *Service) purge(ctx context.Context, concert int64) {
 	if s.purger == nil {
 		return
 	}
-	once := func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, purgeWithin)
-		defer cancel()
-		return s.purger.Purge(ctx, ConcertTag(concert))
+	tag := ConcertTag(concert)
+	first := s.purgeOnce(context.WithoutCancel(ctx), tag)
+	s.purging.Go(func() { s.purgeOnceMore(first, tag) })
+}
+
+// purgeLate purges tags whose invalidation has reached Redis long after their write. In between,
+// other instances have given the edge the old answers that they had in Redis.
+func (s *Service) purgeLate(tags ...string) {
+	if s.purger == nil || len(tags) == 0 {
+		return
 	}
-	first := once(context.WithoutCancel(ctx))
-	s.purging.Go(func() {
-		select {
-		case <-time.After(purgeAgain):
-		case <-s.ending:
-		}
-		if err := once(context.Background()); err != nil {
-			s.log.Warn("the edge may show an old answer", "error", errors.Join(first, err))
-		}
-	})
+	s.purging.Go(func() { s.purgeOnceMore(s.purgeOnce(context.Background(), tags...), tags...) })
+}
+
+func (s *Service) purgeOnce(ctx context.Context, tags ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, purgeWithin)
+	defer cancel()
+	return s.purger.Purge(ctx, tags...)
+}
+
+// purgeOnceMore purges after a pause, whatever came of the first purge.
+func (s *Service) purgeOnceMore(first error, tags ...string) {
+	select {
+	case <-time.After(purgeAgain):
+	case <-s.ending:
+	}
+	if err := s.purgeOnce(context.Background(), tags...); err != nil {
+		s.log.Warn("the edge may show an old answer", "error", errors.Join(first, err))
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/local"
 
+	"github.com/nearside-go/nearside/examples/concert/system/queue"
 	"github.com/nearside-go/nearside/examples/concert/system/store"
 )
 
@@ -25,6 +26,7 @@ type repositories struct {
 
 // cacheOf is a cached of any types.
 type cacheOf interface {
+	name() string
 	close() error
 	stats() cache.Stats
 	redeliver(context.Context, cache.Undelivered) error
@@ -34,6 +36,17 @@ type cacheOf interface {
 type tier struct {
 	remote cache.Remote                             // nil is a service without a cache
 	bury   func(context.Context, cache.Undelivered) // receives the invalidations that could not be delivered
+	purge  func(tags ...string)                     // removes from the edge what was invalidated late
+}
+
+// purgesLate returns the Trace of a cache whose values are at the edge, too. The purge that follows
+// each write is not enough for an invalidation that Redis has not confirmed by then.
+func (t tier) purgesLate(tags func(cache.InvalidateInfo) []string) *cache.Trace {
+	return &cache.Trace{Invalidate: func(_ context.Context, i cache.InvalidateInfo) {
+		if i.Late && i.Err == nil {
+			t.purge(tags(i)...)
+		}
+	}}
 }
 
 const (
@@ -68,7 +81,14 @@ func newRepositories(s *store.Store, version int, t tier) (*repositories, error)
 	}
 	r.categories, errs[1] = newCached(options[string, []store.Category]("categories", t),
 		func(ctx context.Context, _ string) ([]store.Category, error) { return s.Categories(ctx) })
-	r.notices, errs[2] = newCached(options[int64, []store.Notice]("notices", t), s.Notices)
+	notices := options[int64, []store.Notice]("notices", t)
+	notices.Trace = t.purgesLate(func(i cache.InvalidateInfo) (tags []string) {
+		for _, id := range i.Keys {
+			tags = append(tags, concertTag+id)
+		}
+		return tags
+	})
+	r.notices, errs[2] = newCached(notices, s.Notices)
 	r.seats, errs[3] = newCached(options[int64, []int]("seats", t), s.SoldSeats)
 
 	// A session that was closed must be closed everywhere at once, so it has no local copies.
@@ -82,20 +102,23 @@ func newRepositories(s *store.Store, version int, t tier) (*repositories, error)
 	return r, nil
 }
 
-// close closes all caches. Invalidations that could not be delivered have gone to tier.bury.
-func (r *repositories) close() {
+// close closes all caches. Invalidations that could not be delivered go to tier.bury.
+func (r *repositories) close() error {
+	var errs []error
 	for _, c := range r.all {
-		_ = c.close()
+		errs = append(errs, c.close())
 	}
+	return errors.Join(errs...)
 }
 
 // redeliver makes the invalidations that an instance could not deliver.
 func (r *repositories) redeliver(ctx context.Context, u cache.Undelivered) error {
-	var errs []error
 	for _, c := range r.all {
-		errs = append(errs, c.redeliver(ctx, u))
+		if c.name() == u.Cache {
+			return c.redeliver(ctx, u)
+		}
 	}
-	return errors.Join(errs...)
+	return fmt.Errorf("%w: there is no cache %q", queue.ErrHopeless, u.Cache)
 }
 
 // concerts reads concerts, whichever version of the service it is.
@@ -128,6 +151,7 @@ func newConcerts[V any](s *store.Store, t tier, schema int, shape func(store.Con
 	}
 	list := options[int64, []V]("listings", t)
 	list.Schema = schema
+	list.Trace = t.purgesLate(func(i cache.InvalidateInfo) []string { return i.Tags }) // those of one, too: see changed
 	list.Tags = func(category int64, all []V) []string {
 		tags := []string{CategoryTag(category)}
 		for _, v := range all {
@@ -171,7 +195,9 @@ func (c *concertsOf[V]) changed(ctx context.Context, id int64) error {
 func (c *concertsOf[V]) caches() []cacheOf { return []cacheOf{c.one, c.list} }
 
 // ConcertTag is the tag of all that depends on a concert, in the caches and at the edge.
-func ConcertTag(id int64) string { return "concert-" + strconv.FormatInt(id, 10) }
+func ConcertTag(id int64) string { return concertTag + strconv.FormatInt(id, 10) }
+
+const concertTag = "concert-"
 
 // CategoryTag is the tag of a category's listing.
 func CategoryTag(id int64) string { return "category-" + strconv.FormatInt(id, 10) }

@@ -114,7 +114,7 @@ func New(c Config) (*Service, error) {
 	if s.queue, err = queue.Connect(c.Queue, c.Prefix); err != nil {
 		return nil, err
 	}
-	s.read, err = newRepositories(s.store, c.Version, tier{remote, s.bury})
+	s.read, err = newRepositories(s.store, c.Version, tier{remote, s.bury, s.purgeLate})
 	return s, err
 }
 
@@ -152,14 +152,13 @@ func (s *Service) drain(d time.Duration) {
 // Close ends the instance: first its work, then the caches, then what these use.
 func (s *Service) Close() error {
 	close(s.ending)
-	s.purging.Wait()
 	s.queue.Stop()
-	s.read.close()
-	var errs [2]error
-	if s.redis != nil {
-		errs[0] = s.redis.Close()
-	}
+	errs := [3]error{s.read.close()}
+	s.purging.Wait()
 	s.queue.Close()
-	errs[1] = s.db.Close()
+	if s.redis != nil {
+		errs[1] = s.redis.Close()
+	}
+	errs[2] = s.db.Close()
 	return errors.Join(errs[:]...)
 }

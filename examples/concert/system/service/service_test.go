@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -224,11 +225,15 @@ func TestAnInstanceNeedsNoRedis(t *testing.T) {
 }
 
 // TestAnInstanceThatEndsWithoutRedisHandsItsInvalidationsOn: Redis serves nobody while the
-// writer ends, and serves again with what it had. So only the queue has the invalidation.
+// writer ends, and serves again with what it had. So only the queue has the invalidation. The
+// reader purges its edge, which may have the old answer by then.
 func TestAnInstanceThatEndsWithoutRedisHandsItsInvalidationsOn(t *testing.T) {
 	s := newSystem(t)
 	s.startDatabase(t)
-	reader := s.start(t, nil).ready()
+	purged := make(chan string, 100)
+	edge := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { purged <- r.Header.Get("Surrogate-Key") }))
+	t.Cleanup(edge.Close)
+	reader := s.start(t, func(c *service.Config) { c.Edge, c.Purger = edge.URL, service.PurgeKeys }).ready()
 	old := reader.cents() // in Redis, and in the reader's local tier
 	t.Run("writer", func(t *testing.T) {
 		writer := s.start(t, nil).ready()
@@ -240,6 +245,14 @@ func TestAnInstanceThatEndsWithoutRedisHandsItsInvalidationsOn(t *testing.T) {
 	newcomer := s.start(t, nil).ready()
 	if got := newcomer.cents(); got != old+1 {
 		t.Errorf("an instance that starts later shows the price %d, want %d", got, old+1)
+	}
+	select {
+	case tags := <-purged:
+		if tags != service.ConcertTag(1) {
+			t.Errorf("the edge was purged of %q", tags)
+		}
+	case <-time.After(within):
+		t.Error("the edge was not purged")
 	}
 }
 
