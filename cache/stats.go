@@ -64,6 +64,7 @@ type counters struct {
 	lateLocalHits, lateLocalNotFoundHits                                           atomic.Uint64 // of flights' second look-ups
 	staleHits, localStaleHits, staleMisses                                         atomic.Uint64 // localStaleHits and staleMisses are of values that stand in for loads
 	tagErrors, invalidationsReceived, gaps, reverts, invalidLocals, invalidRecords atomic.Uint64
+	tagLookups                                                                     atomic.Uint64
 	remoteTimeouts, remoteUnavailable, remoteErrors                                atomic.Uint64
 }
 
@@ -99,7 +100,7 @@ func (c *Cache[K, V]) Stats() Stats {
 		Reverts:               n.reverts.Load(),
 		InvalidLocals:         invalid,
 		InvalidRecords:        n.invalidRecords.Load(),
-		TagLookups:            c.invalidations.Lookups(),
+		TagLookups:            n.tagLookups.Load(),
 		AbandonedFills:        n.abandonedFills.Load(),
 		Touches:               n.touches.Load(),
 		CorruptRecords:        n.corruptRecords.Load(),

@@ -34,6 +34,7 @@ func (t *fetch[K, V]) validate(ctx context.Context, rec remote.Record) (valid bo
 	if !v.Live {
 		asOf = rec.Asked // then every tag is Unknown
 	}
+	t.c.counters.tagLookups.Add(1)
 	var positions []*remote.Position
 	err := t.spend(ctx, func(ctx context.Context) (err error) {
 		if m := t.member; m.in() {

@@ -38,8 +38,6 @@ type Invalidations struct {
 	sessions      int       // how often completeSince was set
 	followedAt    time.Time // when completeSince was last set
 	tags          map[string]tagState
-
-	lookups atomic.Uint64 // counts the verdicts that need the remote tier
 }
 
 // tagState is the state of one tag.
@@ -233,14 +231,8 @@ func (k *Invalidations) Check(stamp remote.Position, tags []string, live bool) (
 	for _, tag := range tags {
 		k.checkLocked(&v, stamp, recent, tag)
 	}
-	if !v.Invalid && len(v.Unknown) > 0 {
-		k.lookups.Add(1)
-	}
 	return v
 }
-
-// Lookups returns how many records were neither valid nor invalid by what this instance knows.
-func (k *Invalidations) Lookups() uint64 { return k.lookups.Load() }
 
 func (k *Invalidations) checkLocked(v *Verdict, stamp remote.Position, recent bool, tag string) {
 	switch st := k.tags[tag]; {
