@@ -199,7 +199,8 @@ type Options[K comparable, V any] struct {
 	// value: at most MaxTags, each of 1 to MaxTagLength bytes. A value with tags over
 	// a limit is returned and not stored; Stats.TagErrors counts such values, and the
 	// Logger receives one line. Give such a value fewer tags, or one tag for a whole
-	// list. nil means no tags.
+	// list. Tags without spaces and commas can be used at an edge cache, too, in a
+	// header such as Surrogate-Key. nil means no tags.
 	Tags func(K, V) []string
 
 	// Cost returns the cost of a value towards Local.MaxCost; nil means 1.

@@ -80,6 +80,9 @@ var mutants = []mutant{
 	{"rounds of the journal", []change{{
 		"cache/internal/journal/journal.go", "e != nil && e.round <= round {", "e != nil {",
 	}}, []string{"./cache/internal/journal", "-run", "TestALateConfirmation"}, "is not unconfirmed"},
+	{"pauses that end with the outage", []change{{
+		"cache/internal/journal/attempts.go", "	j.forgetPauses()\n", "",
+	}}, []string{"./cache/internal/journal", "-run", "TestPausesEndWithTheOutage"}, "Count is 1"},
 	{"second drop", []change{{
 		"cache/write.go",
 		"		err = c.settle(ctx, op, names, round, change(ctx, names))\n		drop()\n",

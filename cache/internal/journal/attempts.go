@@ -130,15 +130,35 @@ func (j *Journal) deliver(ctx context.Context, names []string) (failed []string,
 }
 
 // Drain attempts to invalidate every name, whether due or not, once, and returns when the
-// attempts have ended. It begins none after the end of ctx.
+// attempts have ended. It begins none after the end of ctx. The pauses after failures begin anew:
+// those from before say nothing about a tier that serves again.
 func (j *Journal) Drain(ctx context.Context) {
 	if !j.any.Load() {
 		return
 	}
+	j.forgetPauses()
+	defer j.wake()
 	for names := range slices.Chunk(j.all(), maxAtOnce) {
 		if !j.attempt(ctx, names) {
 			return
 		}
+	}
+}
+
+// wake lets the worker see when names are due now.
+func (j *Journal) wake() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.names) > 0 {
+		j.startLocked()
+	}
+}
+
+func (j *Journal) forgetPauses() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, e := range j.names {
+		e.pause = 0
 	}
 }
 
@@ -155,13 +175,11 @@ func (j *Journal) all() (names []string) {
 // Hurry makes every name due.
 func (j *Journal) Hurry() {
 	j.mu.Lock()
-	defer j.mu.Unlock()
 	for _, e := range j.queue {
 		e.next = time.Time{} // all are alike, so the queue is in order
 	}
-	if len(j.names) > 0 {
-		j.startLocked()
-	}
+	j.mu.Unlock()
+	j.wake()
 }
 
 // Close ends the attempts in the background, drains the journal, and returns the names that

@@ -212,6 +212,21 @@ func TestAStuckNameDoesNotHoldUpOthers(t *testing.T) {
 	})
 }
 
+// The pauses of an outage do not go on after it, also for a name whose first attempt fails then.
+func TestPausesEndWithTheOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j, r := begin(t, down)
+		j.Add([]string{"a", "b"})
+		time.Sleep(maxAge / 2)
+		r.fail(downFor("b"))
+		j.Drain(t.Context())
+		want(t, j, "b")
+		r.fail(nil)
+		time.Sleep(200 * time.Millisecond)
+		want(t, j)
+	})
+}
+
 // A remote tier that sends nothing is not asked name by name.
 func TestAnUnavailableTierIsAskedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
