@@ -51,6 +51,7 @@ func TestWhatCannotStart(t *testing.T) {
 		"every interface":              {[]string{"-addr", "0.0.0.0:0"}, `"0.0.0.0:0" is not an address of the loopback interface`},
 		"no port":                      {[]string{"-page", "127.0.0.1"}, `"127.0.0.1" is not an address of the loopback interface`},
 		"an unknown flag":              {[]string{"-long"}, "flag provided but not defined: -long"},
+		"unknown servers":              {[]string{"-servers", "suse"}, `there are no servers "suse": they are embedded or debian`},
 		"an argument":                  {[]string{"short"}, `unexpected argument "short"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -69,7 +70,7 @@ func TestHelp(t *testing.T) {
 	if err := run(t.Context(), &out, []string{"-h"}); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"-short", "-serve", "-addr address", "-page address"} {
+	for _, name := range []string{"-short", "-serve", "-servers kind", "-addr address", "-page address"} {
 		if !strings.Contains(out.String(), name) {
 			t.Errorf("the usage does not mention %s:\n%s", name, out.String())
 		}

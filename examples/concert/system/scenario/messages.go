@@ -103,7 +103,7 @@ func deadLetters(ctx context.Context, w *World, s *Side) (string, error) {
 		w.Mail.Fail(p, false)
 	}
 	for _, l := range letters {
-		if err := s.Queue.Replay(ctx, l.Number); err != nil {
+		if err := s.Queue.Replay(ctx, l.Name); err != nil {
 			return "", err
 		}
 	}

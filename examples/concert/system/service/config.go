@@ -10,9 +10,9 @@ type Config struct {
 	Name     string
 	Version  int    // 1 or 2: version 2 caches concerts in another shape
 	Prefix   string // of the keys in Redis
-	Redis    string // its URL; "" is a service without any cache
-	Database string // its address
-	Queue    string // its URL
+	Redis    string // its URL for clients.Redis; "" is a service without any cache
+	Database string // its URL or address, for clients.Database
+	Queue    string // its URL for clients.Queue
 	Mail     string // the URL of the mail provider
 	Secret   string // signs the tokens of sessions
 	Edge     string // the URL of the cache at the edge

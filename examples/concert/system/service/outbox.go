@@ -83,6 +83,9 @@ func (s *Service) consume() {
 	s.queue.Handle(kindUndelivered, 0, s.redeliver)
 }
 
+// Kinds are the kinds of messages of the service.
+var Kinds = [...]string{store.KindWelcome, store.KindSeats, kindUndelivered}
+
 // kindUndelivered is a message whose body is a cache.Undelivered in JSON.
 const kindUndelivered = "undelivered"
 
