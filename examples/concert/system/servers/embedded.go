@@ -35,7 +35,7 @@ func (s *Set) embedded() error {
 		return err
 	}
 	s.Redis = redis
-	s.onClose(func() error { redis.Kill(); return nil })
+	s.onClose(redis.Kill)
 	broker, err := jetstream.Serve(dir)
 	if err != nil {
 		return err

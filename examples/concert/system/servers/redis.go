@@ -82,7 +82,10 @@ func ping(addr string) error {
 }
 
 // Kill kills Redis with SIGKILL: connections are refused until Start.
-func (r *single) Kill() { r.proc.Kill() }
+func (r *single) Kill() error {
+	r.proc.Kill()
+	return nil
+}
 
 // Hang stops Redis with SIGSTOP: connections are accepted, and nothing is answered.
 func (r *single) Hang() error { return r.proc.Hang() }

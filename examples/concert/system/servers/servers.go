@@ -43,7 +43,7 @@ type Redis interface {
 	URL() string
 
 	// Kill kills the server with SIGKILL: connections are refused.
-	Kill()
+	Kill() error
 
 	// Start starts the server that was killed, with nothing in it.
 	Start() error
@@ -53,6 +53,15 @@ type Redis interface {
 
 	// Resume ends a Hang.
 	Resume() error
+}
+
+// Replicated is a Redis whose replica takes over when the primary is killed. Start starts the old
+// primary as the replica of the new one.
+type Replicated interface {
+	Redis
+
+	// AwaitPromotion returns when the replica has become the primary.
+	AwaitPromotion() error
 }
 
 // Database is a database.

@@ -16,7 +16,7 @@ type Config struct {
 	Mail     string // the URL of the mail provider
 	Secret   string // signs the tokens of sessions
 	Edge     string // the URL of the cache at the edge
-	Purger   string // how the edge is purged: PurgeNothing, PurgeKeys or PurgeCloudFront
+	Purger   string // how the edge is purged: one of the constants PurgeNothing and so on
 
 	// Drain is for how long the instance goes on serving after it was asked to end, while it
 	// says that it is not ready. A load balancer notices in that time.
