@@ -1,5 +1,5 @@
-// Package balancer has what the load balancers of the system have in common. The load balancers
-// are the packages in this folder.
+// Package balancer is the interface of the system's load balancers, which are the packages in
+// this folder.
 package balancer
 
 import "time"

@@ -1,5 +1,5 @@
-// Package database has what the databases of the system have in common. Their drivers are the
-// packages in this folder.
+// Package database has the parts that the drivers of the system's databases share. The drivers
+// are the packages in this folder.
 package database
 
 import (

@@ -1,5 +1,5 @@
-// Package queue has what the message queues of the system have in common. The queues are the
-// packages in this folder.
+// Package queue is the interface of the system's message queues, which are the packages in this
+// folder.
 //
 // A message is delivered until its handler has returned nil, so a handler may see a message
 // twice. After a failure the message is delivered again, with a pause that grows. A message

@@ -54,8 +54,8 @@ func (s *Service) done(ctx context.Context, outgoing int64) {
 func messageID(o store.Outgoing) string { return o.Kind + "-" + strconv.FormatInt(o.ID, 10) }
 
 // relay publishes the rows of the outbox that were left behind, as by a process that has
-// died, until ctx ends. Every instance does so. The queue drops a message that two of them
-// publish.
+// died, until ctx ends. Every instance does so. A message that two of them publish may be
+// delivered twice, as any message may.
 func (s *Service) relay(ctx context.Context) {
 	ctx = database.Background(ctx)
 	tick := time.NewTicker(relayEvery)

@@ -32,8 +32,8 @@ func (f *front) command(text string) (string, error) {
 	return strings.TrimSpace(string(answer)), err
 }
 
-// tell sends a command whose answer is of no interest.
-func (f *front) tell(text string) error {
+// ignore sends a command, and ignores the answer.
+func (f *front) ignore(text string) error {
 	_, err := f.command(text)
 	return err
 }
@@ -64,7 +64,7 @@ func (f *front) remove(addr string) error {
 	if err := f.expect("set server " + server + " state maint"); err != nil {
 		return err
 	}
-	return f.tell("del server " + server)
+	return f.ignore("del server " + server)
 }
 
 func (f *front) expect(commands ...string) error {

@@ -105,7 +105,7 @@ func (b *Balancer) start(name string, listener *net.TCPListener) (f *front, err 
 		}.Start()
 	}
 	if err == nil {
-		err = f.proc.Await(startWithin, func() error { return f.tell("show info") })
+		err = f.proc.Await(startWithin, func() error { return f.ignore("show info") })
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.close())

@@ -11,7 +11,7 @@ import (
 	"github.com/nearside-go/nearside/examples/concert/system/queue"
 )
 
-// The names of what is on the server. The exchange routes a message to the queue of its kind.
+// The names of the exchanges and queues on the server. The exchange routes a message to the queue of its kind.
 // The other exchanges have one queue each: those in which a message waits for as long as a
 // pause, and that of the dead letters.
 
@@ -20,7 +20,7 @@ func (q *Queue) live(kind string) string       { return q.name + ".live." + kind
 func (q *Queue) paused(p time.Duration) string { return q.name + ".paused." + p.String() }
 func (q *Queue) dead() string                  { return q.name + ".dead" }
 
-// Create declares what the queue needs for messages of kinds.
+// Create declares the exchanges and queues for messages of kinds.
 func (q *Queue) Create(_ context.Context, kinds ...string) error {
 	ch, err := q.channel()
 	if err != nil {
@@ -37,7 +37,7 @@ func (q *Queue) Create(_ context.Context, kinds ...string) error {
 	return nil
 }
 
-// declareLocked declares what the messages of a kind need, once.
+// declareLocked declares the exchanges and queues for messages of a kind, once.
 func (q *Queue) declareLocked(ch *amqp.Channel, kind string) error {
 	if slices.Contains(q.kinds, kind) {
 		return nil

@@ -2,9 +2,9 @@
 //
 // The messages of a kind are in a quorum queue, which counts how often a message was returned
 // because its consumer died. After a failure the consumer itself publishes the message to a
-// queue in which it waits. When its time is over, RabbitMQ sends it back as a dead letter,
-// which is what RabbitMQ calls a message that leaves a queue without having been consumed. What
-// package queue calls dead letters are in a queue that nobody consumes.
+// queue in which the message waits. When that time is over, RabbitMQ sends the message back:
+// RabbitMQ's own word for this is dead-lettering. The dead letters of package queue are in a
+// queue without consumers.
 package rabbitmq
 
 import (
