@@ -14,7 +14,7 @@ func TestAMissingServerIsNamed(t *testing.T) {
 	t.Setenv("PATH", dir) // there is nothing
 	t.Setenv("TMPDIR", dir)
 	_, err := servers.Start("debian")
-	for _, want := range []string{"scripts/concert-servers installs", "Redis is not installed (Debian: the package redis-server)"} {
+	for _, want := range []string{"scripts/concert-servers installs", "no Redis is installed (Debian: the package redis-server)"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}

@@ -32,7 +32,7 @@ func Program() (string, error) {
 			return file, nil
 		}
 	}
-	return "", errors.New("HAProxy is not installed (Debian: the package haproxy)")
+	return "", errors.New("no HAProxy is installed (Debian: the package haproxy)")
 }
 
 // Balancer is a set of fronts.

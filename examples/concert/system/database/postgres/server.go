@@ -37,7 +37,7 @@ const (
 func Program() (string, error) {
 	files, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres") // the pattern is right
 	if len(files) == 0 {
-		return "", errors.New("PostgreSQL is not installed (Debian: the package postgresql-15)")
+		return "", errors.New("no PostgreSQL is installed (Debian: the package postgresql-15)")
 	}
 	return slices.Max(files), nil
 }

@@ -36,7 +36,7 @@ func Programs() (varnishd, varnishstat string, err error) {
 		varnishstat, err = exec.LookPath("varnishstat")
 	}
 	if err != nil {
-		return "", "", errors.New("Varnish is not installed (Debian: the packages varnish and varnish-modules)")
+		return "", "", errors.New("no Varnish is installed (Debian: the packages varnish and varnish-modules)")
 	}
 	return varnishd, varnishstat, nil
 }

@@ -29,7 +29,7 @@ func Programs() (rabbit, epmd string, err error) {
 		epmd, err = exec.LookPath("epmd")
 	}
 	if err != nil {
-		return "", "", errors.New("RabbitMQ is not installed (Debian: the package rabbitmq-server)")
+		return "", "", errors.New("no RabbitMQ is installed (Debian: the package rabbitmq-server)")
 	}
 	return rabbit, epmd, nil
 }

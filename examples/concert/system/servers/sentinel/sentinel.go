@@ -41,7 +41,7 @@ const (
 func Program() (string, error) {
 	file, err := exec.LookPath("redis-server")
 	if err != nil {
-		return "", errors.New("Redis is not installed (Debian: the package redis-server)")
+		return "", errors.New("no Redis is installed (Debian: the package redis-server)")
 	}
 	return file, nil
 }
