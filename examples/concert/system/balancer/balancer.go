@@ -5,7 +5,7 @@ package balancer
 import "time"
 
 // Balancer is a load balancer with a front for each fleet. It asks the readiness of each
-// instance, and sends requests to the ready instance that has the fewest. A request whose
+// instance, and sends requests to a ready instance that has few. A request whose
 // instance refuses it, breaks it off or does not answer is sent to another instance. A Balancer
 // is safe for concurrent use.
 type Balancer interface {
