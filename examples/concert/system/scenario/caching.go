@@ -63,20 +63,8 @@ func killRedis(ctx context.Context, w *World, s *Side) (string, error) {
 // failover is the time until the replica has taken over, in which all instances have to stay
 // ready, and the return of the old primary as a replica.
 func (s *Side) failover(ctx context.Context, w *World, r servers.Replicated, killed time.Time) (string, error) {
-	promotion := make(chan error, 1)
-	go func() { promotion <- r.AwaitPromotion() }()
-	for waiting := true; waiting; {
-		select {
-		case err := <-promotion:
-			if err != nil {
-				return "", err
-			}
-			waiting = false
-		case <-time.After(100 * time.Millisecond):
-			if err := s.allReady(ctx); err != nil {
-				return "", err
-			}
-		}
+	if err := s.stayReady(ctx, r.AwaitPromotion); err != nil {
+		return "", err
 	}
 	promoted := time.Since(killed)
 	w.event("the replica of Redis is the primary")
@@ -104,8 +92,10 @@ func hangRedis(ctx context.Context, w *World, s *Side) (string, error) {
 // without is the time without Redis, in which all instances have to stay ready, and the return
 // of Redis.
 func (s *Side) without(ctx context.Context, lasts time.Duration, restore func() error) (string, error) {
-	pause(ctx, lasts)
-	ready := s.allReady(ctx)
+	ready := s.stayReady(ctx, func() error {
+		pause(ctx, lasts)
+		return nil
+	})
 	if err := errors.Join(restore(), ready); err != nil {
 		return "", err
 	}
@@ -113,18 +103,40 @@ func (s *Side) without(ctx context.Context, lasts time.Duration, restore func() 
 	return fmt.Sprintf("instances stayed ready; Redis used again %s after its return", short(took)), err
 }
 
-// redisIsBack returns once all instances use Redis again, and have no invalidation left that
-// Redis has not confirmed. It returns how long that took.
-func (s *Side) redisIsBack(ctx context.Context) (time.Duration, error) {
-	return until(ctx, 15*time.Second, "all instances use Redis again", func() (bool, error) {
-		for _, i := range s.Instances() {
-			now, err := stats(ctx, i)
-			if err != nil || now.RedisAway || !now.Following || now.Unconfirmed > 0 {
-				return false, err
+// stayReady returns the error of f, or another one if an instance was not ready while f ran.
+func (s *Side) stayReady(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	var notReady error
+	for {
+		select {
+		case err := <-done:
+			return errors.Join(err, notReady)
+		case <-time.After(100 * time.Millisecond):
+			if notReady == nil {
+				notReady = s.allReady(ctx)
 			}
 		}
-		return true, nil
-	})
+	}
+}
+
+// backWithin is how soon an instance has to use Redis again, on a busy machine.
+const backWithin = 30 * time.Second
+
+// redisIsBack returns once each instance uses Redis again, and has had no invalidation left that
+// Redis had not confirmed. It returns how long that took.
+func (s *Side) redisIsBack(ctx context.Context) (time.Duration, error) {
+	begun := time.Now()
+	for _, i := range s.Instances() {
+		_, err := until(ctx, backWithin, i.Name+" uses Redis again", func() (bool, error) {
+			now, err := stats(ctx, i)
+			return !now.RedisAway && now.Following && now.Unconfirmed == 0, err
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(begun), nil
 }
 
 // newcomer sends a crowd to an instance that has just started.
