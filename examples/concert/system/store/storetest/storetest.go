@@ -20,11 +20,12 @@ const seats = 50
 // of the store.
 func Run(t *testing.T, open func(*testing.T) *sql.DB) {
 	for name, test := range map[string]func(*testing.T, *store.Store){
-		"A booking that is sent twice is made once":    aBookingThatIsSentTwiceIsMadeOnce,
-		"A booking gets all its seats or none":         aBookingGetsAllItsSeatsOrNone,
-		"A seat is sold once":                          aSeatIsSoldOnce,
-		"The outbox keeps a row until it is forgotten": theOutboxKeepsARowUntilItIsForgotten,
-		"Sessions and prices":                          sessionsAndPrices,
+		"A booking that is sent twice is made once":              aBookingThatIsSentTwiceIsMadeOnce,
+		"A booking gets all its seats or none":                   aBookingGetsAllItsSeatsOrNone,
+		"A booking that is sent many times at once is made once": aBookingThatIsSentManyTimesAtOnceIsMadeOnce,
+		"A seat is sold once":                                    aSeatIsSoldOnce,
+		"The outbox keeps a row until it is forgotten":           theOutboxKeepsARowUntilItIsForgotten,
+		"Sessions and prices":                                    sessionsAndPrices,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := store.New(open(t))
@@ -82,6 +83,30 @@ func aBookingGetsAllItsSeatsOrNone(t *testing.T, s *store.Store) {
 	}
 	if sold, err := s.SoldSeats(t.Context(), 1); err != nil || !slices.Equal(sold, []int{5}) {
 		t.Errorf("sold seats %v, error %v, want 5", sold, err)
+	}
+}
+
+// aBookingThatIsSentManyTimesAtOnceIsMadeOnce: a load balancer sends a request again while an
+// instance still works on it.
+func aBookingThatIsSentManyTimesAtOnceIsMadeOnce(t *testing.T, s *store.Store) {
+	var made atomic.Int64
+	var instances sync.WaitGroup
+	for range 8 {
+		instances.Go(func() {
+			for n := range 20 {
+				outgoing, err := s.Book(t.Context(), store.Booking{ID: strconv.Itoa(n), Concert: 3, Seats: []int{2*n + 2, 2*n + 1}})
+				if err != nil {
+					t.Error(err)
+				}
+				if outgoing != 0 {
+					made.Add(1)
+				}
+			}
+		})
+	}
+	instances.Wait()
+	if n := made.Load(); n != 20 {
+		t.Errorf("%d bookings were made, want 20", n)
 	}
 }
 
