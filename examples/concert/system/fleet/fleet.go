@@ -33,7 +33,7 @@ type Fleet struct {
 	URL  string // of its front at the load balancer
 
 	config   service.Config
-	balancer *balancer.Balancer
+	balancer balancer.Balancer
 
 	mu        sync.Mutex // guards all below
 	instances []*Instance
@@ -49,14 +49,10 @@ type Instance struct {
 // URL returns the address of the instance itself.
 func (i *Instance) URL() string { return "http://" + i.Addr }
 
-// New returns a Fleet without instances, at addr of b. The instances get config, with a name
-// and a version of their own.
-func New(name string, config service.Config, b *balancer.Balancer, addr string) (*Fleet, error) {
-	front, err := b.Listen(name, addr)
-	if err != nil {
-		return nil, err
-	}
-	return &Fleet{Name: name, URL: "http://" + front, config: config, balancer: b}, nil
+// New returns a Fleet without instances, behind the front of b that has its name and is at a
+// URL. The instances get config, with a name and a version of their own.
+func New(name, url string, config service.Config, b balancer.Balancer) *Fleet {
+	return &Fleet{Name: name, URL: url, config: config, balancer: b}
 }
 
 // Instances returns the instances behind the load balancer.

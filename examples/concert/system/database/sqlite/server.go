@@ -1,4 +1,4 @@
-package database
+package sqlite
 
 import (
 	"context"
@@ -12,11 +12,9 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
-)
 
-// IdleInTransaction is how long a client may be silent within a transaction. Then the server
-// rolls the transaction back, and ends the connection.
-const IdleInTransaction = 250 * time.Millisecond
+	"github.com/nearside-go/nearside/examples/concert/system/database"
+)
 
 // Server serves a SQLite file.
 type Server struct {
@@ -88,7 +86,7 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 	for {
 		var deadline time.Time
 		if client.open {
-			deadline = time.Now().Add(IdleInTransaction)
+			deadline = time.Now().Add(database.IdleInTransaction)
 		}
 		_ = conn.SetReadDeadline(deadline)
 		var req request
@@ -118,7 +116,7 @@ func (c *session) answer(ctx context.Context, req request) (resp response) {
 		err = c.end(ctx, "ROLLBACK")
 	case opCount:
 		s := c.server
-		resp.Counts = Counts{s.reads.Load(), s.others.Load(), s.background.Load()}
+		resp.Counts = database.Counts{Reads: s.reads.Load(), Others: s.others.Load(), Background: s.background.Load()}
 	}
 	if err != nil {
 		resp.Err = err.Error()

@@ -1,5 +1,3 @@
-// Package servers starts the servers that the system needs, as processes of their own: the
-// database and Redis.
 package servers
 
 import (
@@ -8,23 +6,19 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
-	"time"
 
-	"github.com/nearside-go/nearside/examples/concert/system/database"
+	"github.com/nearside-go/nearside/examples/concert/system/database/sqlite"
 	"github.com/nearside-go/nearside/examples/concert/system/process"
 	"github.com/nearside-go/nearside/examples/concert/system/store"
 )
-
-// startWithin is how long a server may take until it is ready, on a busy machine.
-const startWithin = 20 * time.Second
 
 // DatabaseRole is the name of the role RunDatabase.
 const DatabaseRole = "database"
 
 type databaseConfig struct{ File, Addr string }
 
-// StartDatabase starts a database with its file in dir. addr is where it listens: a port of 0
-// is a free one.
+// StartDatabase starts a SQLite database with its file in dir. addr is where it listens: a port
+// of 0 is a free one.
 func StartDatabase(name, dir, addr string) (*process.Process, error) {
 	return process.Start(DatabaseRole, "the database of "+name, databaseConfig{filepath.Join(dir, name+".db"), addr}, startWithin)
 }
@@ -40,7 +34,7 @@ func RunDatabase(ctx context.Context, config []byte, ready func(addr string)) er
 		return fmt.Errorf("the database cannot listen at %s: %w", c.Addr, err)
 	}
 	defer listener.Close()
-	server, err := database.Create(c.File, store.Schema)
+	server, err := sqlite.Create(c.File, store.Schema(store.SerialSQLite))
 	if err != nil {
 		return err
 	}

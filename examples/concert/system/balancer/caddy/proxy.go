@@ -1,4 +1,4 @@
-package balancer
+package caddy
 
 import (
 	"context"
@@ -7,11 +7,13 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/nearside-go/nearside/examples/concert/system/balancer"
 )
 
 // outlive is for how long requests that are under way when the configuration changes are still
 // sent to other instances.
-const outlive = tryFor + answerWithin
+const outlive = tryFor + balancer.AnswerWithin
 
 // proxy is Caddy's reverse proxy, with a context that ends later. Caddy ends the context of an
 // old configuration at once, although requests of it are under way. The reverse proxy would

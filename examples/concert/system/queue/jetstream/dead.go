@@ -1,37 +1,25 @@
-package queue
+package jetstream
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/nearside-go/nearside/examples/concert/system/queue"
 )
 
-// Letter is a dead letter.
-type Letter struct {
-	Number uint64 // for Replay
-	Kind   string
-	ID     string
-	Body   string
-	Reason string // why the last attempt failed
-}
-
-// Depth is how many messages there are.
-type Depth struct {
-	Live uint64 // not handled yet
-	Dead uint64
-}
-
 // Depth returns how many messages the queue has.
-func (q *Queue) Depth(ctx context.Context) (Depth, error) {
+func (q *Queue) Depth(ctx context.Context) (queue.Depth, error) {
 	live, err := q.count(ctx, q.live())
 	if err != nil {
-		return Depth{}, err
+		return queue.Depth{}, err
 	}
 	dead, err := q.count(ctx, q.dead())
-	return Depth{live, dead}, err
+	return queue.Depth{Live: live, Dead: dead}, err
 }
 
 func (q *Queue) count(ctx context.Context, stream string) (uint64, error) {
@@ -43,12 +31,12 @@ func (q *Queue) count(ctx context.Context, stream string) (uint64, error) {
 }
 
 // DeadLetters returns the oldest dead letters, up to a limit.
-func (q *Queue) DeadLetters(ctx context.Context, limit int) ([]Letter, error) {
+func (q *Queue) DeadLetters(ctx context.Context, limit int) ([]queue.Letter, error) {
 	stream, err := q.js.Stream(ctx, q.dead())
 	if err != nil {
 		return nil, fmt.Errorf("find the dead letters: %w", err)
 	}
-	var letters []Letter
+	var letters []queue.Letter
 	state := stream.CachedInfo().State
 	for number := max(state.FirstSeq, 1); number <= state.LastSeq && len(letters) < limit; number++ {
 		raw, err := stream.GetMsg(ctx, number)
@@ -63,26 +51,30 @@ func (q *Queue) DeadLetters(ctx context.Context, limit int) ([]Letter, error) {
 	return letters, nil
 }
 
-func (q *Queue) letter(raw *jetstream.RawStreamMsg) Letter {
-	return Letter{
-		Number: raw.Sequence, Kind: strings.TrimPrefix(raw.Subject, q.deadSubject("")),
+func (q *Queue) letter(raw *jetstream.RawStreamMsg) queue.Letter {
+	return queue.Letter{
+		Name: strconv.FormatUint(raw.Sequence, 10), Kind: strings.TrimPrefix(raw.Subject, q.deadSubject("")),
 		ID: raw.Header.Get(idHeader), Body: string(raw.Data), Reason: raw.Header.Get(reasonHeader),
 	}
 }
 
 // Replay publishes a dead letter again, and removes it from the dead letters. If the process
 // dies in between, a second Replay publishes nothing and removes the letter.
-func (q *Queue) Replay(ctx context.Context, number uint64) error {
+func (q *Queue) Replay(ctx context.Context, letter string) error {
+	number, err := strconv.ParseUint(letter, 10, 64)
+	if err != nil {
+		return fmt.Errorf("there is no dead letter %q", letter)
+	}
 	stream, err := q.js.Stream(ctx, q.dead())
 	if err != nil {
 		return fmt.Errorf("find the dead letters: %w", err)
 	}
 	raw, err := stream.GetMsg(ctx, number)
 	if err != nil {
-		return fmt.Errorf("read dead letter %d: %w", number, err)
+		return fmt.Errorf("read dead letter %s: %w", letter, err)
 	}
 	l := q.letter(raw)
-	if err := q.Publish(ctx, l.Kind, fmt.Sprintf("%s-replay-%d", l.ID, number), raw.Data); err != nil {
+	if err := q.Publish(ctx, l.Kind, queue.ReplayID(l), raw.Data); err != nil {
 		return err
 	}
 	return stream.DeleteMsg(ctx, number)

@@ -1,4 +1,4 @@
-package database_test
+package sqlite_test
 
 import (
 	"context"
@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/examples/concert/system/database"
-	"github.com/nearside-go/nearside/examples/concert/system/database/databasetest"
+	"github.com/nearside-go/nearside/examples/concert/system/database/sqlite"
+	"github.com/nearside-go/nearside/examples/concert/system/database/sqlite/sqlitetest"
 )
 
 const schema = `CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, name TEXT, size REAL)`
@@ -19,12 +20,12 @@ const schema = `CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, name TEXT,
 // serve starts a server on a file, and returns its address.
 func serve(t *testing.T, file string) string {
 	t.Helper()
-	return databasetest.Serve(t, file, databasetest.AnyPort, schema)
+	return sqlitetest.Serve(t, file, sqlitetest.AnyPort, schema)
 }
 
 func open(t *testing.T) *sql.DB {
 	t.Helper()
-	db := database.Open(serve(t, filepath.Join(t.TempDir(), "test.db")))
+	db := sqlite.Open(serve(t, filepath.Join(t.TempDir(), "test.db")))
 	t.Cleanup(func() { _ = db.Close() })
 	return db
 }
@@ -128,7 +129,7 @@ func TestAContextEndsAWait(t *testing.T) {
 
 func TestStatementsAreCounted(t *testing.T) {
 	db := open(t)
-	before, err := database.Count(t.Context(), db)
+	before, err := sqlite.Count(t.Context(), db)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +148,7 @@ func TestStatementsAreCounted(t *testing.T) {
 	if _, err := db.ExecContext(database.Background(t.Context()), `DELETE FROM t`); err != nil {
 		t.Fatal(err)
 	}
-	after, err := database.Count(t.Context(), db)
+	after, err := sqlite.Count(t.Context(), db)
 	if want := (database.Counts{Reads: 1, Others: 1, Background: 1}); err != nil || after.Sub(before) != want {
 		t.Errorf("counted %+v, error %v, want %+v", after.Sub(before), err, want)
 	}
@@ -172,7 +173,7 @@ func TestADatabaseThatIsAway(t *testing.T) {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	db := database.Open(addr)
+	db := sqlite.Open(addr)
 	defer db.Close()
 	if err := db.PingContext(t.Context()); err == nil || !strings.Contains(err.Error(), "the database at "+addr+" does not answer") {
 		t.Errorf("error %v, want a sentence with the address", err)
@@ -180,7 +181,7 @@ func TestADatabaseThatIsAway(t *testing.T) {
 }
 
 func TestAFileThatCannotBeOpened(t *testing.T) {
-	_, err := database.Create(filepath.Join(t.TempDir(), "missing", "test.db"), schema)
+	_, err := sqlite.Create(filepath.Join(t.TempDir(), "missing", "test.db"), schema)
 	if err == nil || !strings.Contains(err.Error(), "open the database file") {
 		t.Errorf("error %v, want that the file cannot be opened", err)
 	}

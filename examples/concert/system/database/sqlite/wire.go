@@ -1,21 +1,11 @@
-package database
+package sqlite
 
 import (
 	"encoding/gob"
 	"time"
+
+	"github.com/nearside-go/nearside/examples/concert/system/database"
 )
-
-// Counts are the statements that a server has carried out.
-type Counts struct {
-	Reads      int64 // queries outside of transactions, which a cache can spare
-	Others     int64
-	Background int64 // statements of contexts that Background has made
-}
-
-// Sub returns the statements since an earlier count.
-func (c Counts) Sub(earlier Counts) Counts {
-	return Counts{c.Reads - earlier.Reads, c.Others - earlier.Others, c.Background - earlier.Background}
-}
 
 type operation int
 
@@ -47,7 +37,7 @@ type response struct {
 	Rows     [][]cell
 	Affected int64
 	LastID   int64
-	Counts   Counts
+	Counts   database.Counts
 }
 
 func init() { gob.Register(time.Time{}) }

@@ -1,4 +1,5 @@
-package balancer_test
+// Package balancertest has the tests of a load balancer.
+package balancertest
 
 import (
 	"fmt"
@@ -45,10 +46,30 @@ func newBackend(t *testing.T, name string, serve http.HandlerFunc) *backend {
 
 func (b *backend) addr() string { return b.Listener.Addr().String() }
 
+// suite tests the load balancers that start returns.
+type suite struct {
+	start func(*testing.T) balancer.Balancer
+}
+
+// Run tests the load balancers that start returns. The suite closes them.
+func Run(t *testing.T, start func(*testing.T) balancer.Balancer) {
+	s := suite{start}
+	for name, test := range map[string]func(*testing.T){
+		"Another instance answers":                       s.anotherInstanceAnswers,
+		"A post is not sent twice":                       s.aPostIsNotSentTwice,
+		"An instance that is not ready gets no requests": s.anInstanceThatIsNotReadyGetsNoRequests,
+		"Instances change under load":                    s.instancesChangeUnderLoad,
+		"A request outlives its configuration":           s.aRequestOutlivesItsConfiguration,
+		"A port that is taken":                           s.aPortThatIsTaken,
+	} {
+		t.Run(name, test)
+	}
+}
+
 // front returns a front with backends behind it.
-func front(t *testing.T, addrs ...string) (*balancer.Balancer, string) {
+func (s suite) front(t *testing.T, addrs ...string) (balancer.Balancer, string) {
 	t.Helper()
-	b := balancer.New()
+	b := s.start(t)
 	addr, err := b.Listen("test", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +114,7 @@ func refusing(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func TestAnotherInstanceAnswers(t *testing.T) {
+func (s suite) anotherInstanceAnswers(t *testing.T) {
 	hang := func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(r.Body)
 		select {
@@ -108,7 +129,7 @@ func TestAnotherInstanceAnswers(t *testing.T) {
 		"one aborts":  newBackend(t, "bad", abort).addr(),
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, url := front(t, addr, newBackend(t, "good", nil).addr())
+			_, url := s.front(t, addr, newBackend(t, "good", nil).addr())
 			for range 4 {
 				for _, method := range []string{http.MethodGet, http.MethodPut} {
 					if status, answer := send(t, method, url, "twice"); status != 200 || answer != "good twice" {
@@ -120,11 +141,11 @@ func TestAnotherInstanceAnswers(t *testing.T) {
 	}
 }
 
-// TestAPostIsNotSentTwice: an instance may have carried it out.
-func TestAPostIsNotSentTwice(t *testing.T) {
+// aPostIsNotSentTwice: an instance may have carried it out.
+func (s suite) aPostIsNotSentTwice(t *testing.T) {
 	abort := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	a, b := newBackend(t, "a", abort), newBackend(t, "b", abort)
-	_, url := front(t, a.addr(), b.addr())
+	_, url := s.front(t, a.addr(), b.addr())
 	if status, _ := send(t, http.MethodPost, url, "once"); status != http.StatusBadGateway {
 		t.Errorf("status %d, want 502", status)
 	}
@@ -133,9 +154,9 @@ func TestAPostIsNotSentTwice(t *testing.T) {
 	}
 }
 
-func TestAnInstanceThatIsNotReadyGetsNoRequests(t *testing.T) {
+func (s suite) anInstanceThatIsNotReadyGetsNoRequests(t *testing.T) {
 	a, b := newBackend(t, "a", nil), newBackend(t, "b", nil)
-	_, url := front(t, a.addr(), b.addr())
+	_, url := s.front(t, a.addr(), b.addr())
 	a.notReady.Store(true)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -148,9 +169,9 @@ func TestAnInstanceThatIsNotReadyGetsNoRequests(t *testing.T) {
 	}
 }
 
-func TestInstancesChangeUnderLoad(t *testing.T) {
+func (s suite) instancesChangeUnderLoad(t *testing.T) {
 	a, b := newBackend(t, "a", nil), newBackend(t, "b", nil)
-	lb, url := front(t, a.addr())
+	lb, url := s.front(t, a.addr())
 	stop, done := make(chan struct{}), make(chan error)
 	go func() {
 		defer close(done)
@@ -185,9 +206,9 @@ func TestInstancesChangeUnderLoad(t *testing.T) {
 	}
 }
 
-// TestARequestOutlivesItsConfiguration: an instance hangs, and the configuration changes before
+// aRequestOutlivesItsConfiguration: an instance hangs, and the configuration changes before
 // the balancer sends its requests to another instance.
-func TestARequestOutlivesItsConfiguration(t *testing.T) {
+func (s suite) aRequestOutlivesItsConfiguration(t *testing.T) {
 	begun := make(chan struct{}, 100)
 	hung := newBackend(t, "hung", func(_ http.ResponseWriter, r *http.Request) {
 		begun <- struct{}{}
@@ -195,7 +216,7 @@ func TestARequestOutlivesItsConfiguration(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	})
 	good := newBackend(t, "good", nil)
-	lb, url := front(t, hung.addr(), good.addr())
+	lb, url := s.front(t, hung.addr(), good.addr())
 	var requests sync.WaitGroup
 	for range 10 {
 		requests.Go(func() {
@@ -217,13 +238,15 @@ func TestARequestOutlivesItsConfiguration(t *testing.T) {
 	requests.Wait()
 }
 
-func TestAPortThatIsTaken(t *testing.T) {
+func (s suite) aPortThatIsTaken(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, err = balancer.New().Listen("test", l.Addr().String())
+	b := s.start(t)
+	defer b.Close()
+	_, err = b.Listen("test", l.Addr().String())
 	if want := "the load balancer cannot listen at " + l.Addr().String(); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("error %v, want %q", err, want)
 	}

@@ -1,5 +1,5 @@
-// Package databasetest serves databases for tests.
-package databasetest
+// Package sqlitetest serves databases for tests.
+package sqlitetest
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/nearside-go/nearside/examples/concert/system/database"
+	"github.com/nearside-go/nearside/examples/concert/system/database/sqlite"
 )
 
 // AnyPort is the address of a free port.
@@ -16,7 +16,7 @@ const AnyPort = "127.0.0.1:0"
 // Serve serves a file at an address until the test ends, and returns the address.
 func Serve(t testing.TB, file, addr, schema string) string {
 	t.Helper()
-	server, err := database.Create(file, schema)
+	server, err := sqlite.Create(file, schema)
 	if err != nil {
 		t.Fatal(err)
 	}

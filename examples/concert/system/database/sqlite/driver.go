@@ -1,4 +1,4 @@
-package database
+package sqlite
 
 import (
 	"context"
@@ -10,32 +10,23 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/nearside-go/nearside/examples/concert/system/database"
 )
 
 // Open returns a pool of connections to the server at addr, which need not be up.
 func Open(addr string) *sql.DB {
-	db := sql.OpenDB(connector(addr))
-	db.SetMaxOpenConns(16)
-	db.SetMaxIdleConns(16)
-	return db
-}
-
-type backgroundKey struct{}
-
-// Background returns a context whose statements count as background work, and not as
-// statements of requests.
-func Background(ctx context.Context) context.Context {
-	return context.WithValue(ctx, backgroundKey{}, true)
+	return database.Limit(sql.OpenDB(connector(addr)))
 }
 
 // Count returns the statements that the server has carried out.
-func Count(ctx context.Context, db *sql.DB) (Counts, error) {
+func Count(ctx context.Context, db *sql.DB) (database.Counts, error) {
 	c, err := db.Conn(ctx)
 	if err != nil {
-		return Counts{}, err
+		return database.Counts{}, err
 	}
 	defer c.Close()
-	var counts Counts
+	var counts database.Counts
 	err = c.Raw(func(raw any) error {
 		resp, err := raw.(*conn).call(ctx, request{Op: opCount})
 		counts = resp.Counts
@@ -70,10 +61,6 @@ type conn struct {
 	broken bool
 }
 
-// ErrBroken is wrapped by the error of a statement or a commit whose connection broke. It may
-// have been carried out.
-var ErrBroken = errors.New("the connection to the database broke")
-
 // call sends a request and waits for its response, until ctx ends. The connection is not
 // used after a failure, because a late response may still come.
 func (c *conn) call(ctx context.Context, req request) (response, error) {
@@ -82,7 +69,7 @@ func (c *conn) call(ctx context.Context, req request) (response, error) {
 		return resp, driver.ErrBadConn
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.link.SetDeadline(time.Unix(1, 0)) })
-	req.Background = ctx.Value(backgroundKey{}) != nil
+	req.Background = database.IsBackground(ctx)
 	err := c.out.Encode(req)
 	if err == nil {
 		err = c.in.Decode(&resp)
@@ -96,7 +83,7 @@ func (c *conn) call(ctx context.Context, req request) (response, error) {
 		return resp, ctx.Err()
 	case err != nil:
 		c.broken = true
-		return resp, fmt.Errorf("%w: %w", ErrBroken, err)
+		return resp, fmt.Errorf("%w: %w", database.ErrBroken, err)
 	case resp.Err != "":
 		return resp, errors.New("database: " + resp.Err)
 	}
