@@ -88,6 +88,9 @@ func TestFailuresAreCounted(t *testing.T) {
 	if r.Failures == 0 || r.Failures >= r.Requests || r.Booked == 0 || r.First == nil {
 		t.Errorf("the report is %+v, want some failures, and not of bookings", r)
 	}
+	if n := u.Failures(); n != int64(r.Failures) {
+		t.Errorf("the users count %d failures, and the report has %d", n, r.Failures)
+	}
 	if r.P50 <= 0 || r.P50 > r.P99 || r.P99 > r.Longest {
 		t.Errorf("the latencies are %v, %v, %v", r.P50, r.P99, r.Longest)
 	}
