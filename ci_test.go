@@ -23,6 +23,7 @@ func TestCIRunsWhatSkipsWithoutItsFlags(t *testing.T) {
 			`(?m)^scale: redis\n\tgo test .*-run TestScale \./bench -args -scale\b`,
 			`(?m)^hit-ratios:\n\tcd bench/peers && .* -run TestHitRatios \. -args -hits\b`,
 			`(?m)^concert: redis\n\tcd examples/concert/system && .* go test .* \./\.\.\.\n\tgo run \./examples/concert -short$`,
+			`(?m)^concert-page: redis\n\tchromium=.* cd examples/concert/browser && .* \\\n\t\t.* go test .* -chromium "\$\$chromium"`,
 			`(?m)^mutants: .*\n\tgo test .*\./internal/mutants -args -mutants\b`,
 		},
 		".ci/run": {`(?m)^make test$`, `(?m)^exec make mutants$`},
