@@ -107,7 +107,7 @@ func eval[T any](w *tab, expression string) T {
 // sees waits until an expression of JavaScript is true.
 func (w *tab) sees(what, expression string) {
 	w.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	late := time.After(within)
 	for !eval[bool](w, expression) {

@@ -68,12 +68,12 @@ func TestAViewerSeesTheStateAndItsChanges(t *testing.T) {
 	s.Cached.Queries, s.Redis = 345, "away"
 	p.Show(s)
 	p.Event(page.Step, "nearside-2 is killed (SIGKILL)")
-	w.showsText("#cached .instances li:nth-child(2)", "nearside-2, version 1: no answer")
+	w.showsText("#cached .instances li:nth-child(2)", "nearside-2 (v1): no answer")
 	w.showsText("#cached .label", "2 of 3 ready")
 	w.showsText(figure("cached", "queries"), "345")
 	w.showsText("#redis", "away")
 	w.showsText("#events li:first-child", "nearside-2 is killed (SIGKILL)")
-	if red, ready := color(w, "#cached .no b"), color(w, "#cached .ready b"); red == ready {
+	if red, ready := textColor(w, "#cached .no b"), textColor(w, "#cached .ready b"); red == ready {
 		t.Errorf("an instance that does not answer has the color of one that is ready, %s", red)
 	}
 
@@ -82,9 +82,9 @@ func TestAViewerSeesTheStateAndItsChanges(t *testing.T) {
 	p.Show(s)
 	p.Show(s)
 	p.Event(page.Wrong, "1 of <b>1,234</b> requests failed")
-	w.showsText("#cached .instances", "nearside-4, version 2: starting")
+	w.showsText("#cached .instances", "nearside-4 (v2): starting")
 	w.sees("that nearside-2 is gone", `!document.querySelector("#cached .instances").innerText.includes("nearside-2")`)
-	w.showsText("#cached .wrong", "failed requests so far")
+	w.showsText("#cached .wrong", "failed requests")
 	w.showsText("#plain .turn", "users are active here now")
 	w.showsText(figure("plain", "queries"), "2,345")
 	w.showsText("#events .wrong", "1 of <b>1,234</b> requests failed") // as text
@@ -140,7 +140,7 @@ func TestASilentSystemIsNoticed(t *testing.T) {
 	w.checkConsole()
 }
 
-func color(w *tab, selector string) string {
+func textColor(w *tab, selector string) string {
 	w.Helper()
 	return eval[string](w, fmt.Sprintf("getComputedStyle(document.querySelector(%s)).color", quote(selector)))
 }

@@ -2,10 +2,14 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
+
+	"github.com/nearside-go/nearside/examples/concert/system/service"
 )
 
 // Autoscaler sets how many instances a Fleet has, by the requests that they have in flight. It
@@ -89,13 +93,19 @@ func (a *Autoscaler) Run(ctx context.Context, f *Fleet, note func(from, to int, 
 
 // inFlight returns the mean of the requests that instances have in flight.
 func inFlight(ctx context.Context, instances []*Instance) (float64, error) {
-	sum := int64(0)
-	for _, i := range instances {
-		st, err := i.Stats(ctx)
-		if err != nil {
-			return 0, err
-		}
-		sum += st.InFlight
+	counts, errs := make([]int64, len(instances)), make([]error, len(instances))
+	var asked sync.WaitGroup
+	for k, i := range instances {
+		asked.Go(func() { // at once, so that no request is seen in two of them
+			var st service.Stats
+			st, errs[k] = i.Stats(ctx)
+			counts[k] = st.InFlight
+		})
 	}
-	return float64(sum) / float64(len(instances)), nil
+	asked.Wait()
+	sum := int64(0)
+	for _, n := range counts {
+		sum += n
+	}
+	return float64(sum) / float64(len(instances)), errors.Join(errs...)
 }

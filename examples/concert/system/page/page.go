@@ -31,7 +31,7 @@ type Side struct {
 	Busy      bool       `json:"busy"`     // its users send requests
 	Queries   float64    `json:"queries"`  // that reached the database in a second
 	Requests  float64    `json:"requests"` // of users in a second
-	Each      float64    `json:"each"`     // queries for each request, since the start
+	Each      float64    `json:"each"`     // queries for each request, of the scenarios that are over
 	Failed    int64      `json:"failed"`   // requests that failed, since the start
 	Queued    uint64     `json:"queued"`   // messages that wait
 	Dead      uint64     `json:"dead"`     // dead letters
@@ -90,9 +90,9 @@ const (
 	// keptEvents is how many events a page that is opened later gets to see.
 	keptEvents = 100
 
-	// keptPoints is how many places its graph has: those of two minutes, if there are two
+	// keptPoints is how many places its graph has: those of a minute, if there are two
 	// snapshots a second.
-	keptPoints = 240
+	keptPoints = 120
 )
 
 // retry is how long a browser waits before it connects again.

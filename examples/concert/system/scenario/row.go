@@ -102,6 +102,8 @@ func (w *World) playOn(ctx context.Context, s *Side, act func(context.Context, *
 		c.Err = err
 	}
 	c.Queries = after.Sub(before).Reads
+	s.requests.Add(int64(c.Requests))
+	s.queries.Add(c.Queries)
 	if c.Err == nil && s == w.Cached { // the other side reads all of it from the database
 		c.Err = s.agree(ctx)
 	}

@@ -12,12 +12,12 @@ import (
 )
 
 // perInstance is how many requests in flight the autoscaler wants an instance to have.
-const perInstance = 5
+const perInstance = 3
 
 // crowds are the users that come one after the other, each of whom has one request in flight,
 // and how many instances are to serve them. A user is between two requests for a moment, so the
 // crowds are larger than what would just do.
-var crowds = []struct{ users, instances int }{{2, 1}, {40, 4}, {9, 2}}
+var crowds = []struct{ users, instances int }{{2, 1}, {18, 4}, {5, 2}}
 
 // scaledWithin is how soon the fleet has to have its size, on a busy machine.
 const scaledWithin = 30 * time.Second

@@ -39,6 +39,12 @@ type tiers struct{ local, remote, source float64 }
 
 func (t tiers) all() float64 { return t.local + t.remote + t.source }
 
+// fade makes earlier reads count for less than those that are added.
+func (t *tiers) fade() {
+	const by = 0.9 // for each look: those of five seconds ago count for a third
+	t.local, t.remote, t.source = by*t.local, by*t.remote, by*t.source
+}
+
 // add adds the reads between two counts.
 func (t *tiers) add(before, after tiers) {
 	t.local += after.local - before.local
@@ -52,22 +58,21 @@ type watcher struct {
 	before sample
 	reads  map[string]tiers // by instance
 
-	latest tiers // reads between two looks, the last that had any
+	latest tiers // reads, the latest of which count most
 	away   bool  // an instance does without Redis
-
-	// queries and requests while users were active. At other times only scenarios read.
-	queries, requests int64
 }
 
 // sample has the counts of a moment.
 type sample struct {
 	at                time.Time
-	busy              bool
 	queries, requests int64
 }
 
 func (w *watcher) look(ctx context.Context) page.Side {
 	out := page.Side{Busy: w.side.busy.Load(), Failed: w.side.Users.Failures()}
+	if requests := w.side.requests.Load(); requests > 0 {
+		out.Each = float64(w.side.queries.Load()) / float64(requests)
+	}
 	out.Instances = w.instances(ctx)
 	w.rates(ctx, &out)
 	if depth, err := w.side.Queue.Depth(ctx); err == nil {
@@ -79,9 +84,9 @@ func (w *watcher) look(ctx context.Context) page.Side {
 
 // instances asks each instance for its state and its reads.
 func (w *watcher) instances(ctx context.Context) (out []page.Instance) {
-	var since tiers
 	reads := make(map[string]tiers)
 	w.away = false
+	w.latest.fade()
 	for _, i := range w.side.Instances() {
 		one := page.Instance{Name: i.Name, Version: i.Version, State: "no answer"}
 		before := w.reads[i.Name]
@@ -90,36 +95,26 @@ func (w *watcher) instances(ctx context.Context) (out []page.Instance) {
 			one.State = st.State
 			w.away = w.away || st.RedisAway
 			reads[i.Name] = tiers{float64(st.Local), float64(st.Remote), float64(st.Missed)}
-			since.add(before, reads[i.Name])
+			w.latest.add(before, reads[i.Name])
 		}
 		out = append(out, one)
 	}
 	w.reads = reads
-	if since.all() > 0 {
-		w.latest = since
-	}
 	return out
 }
 
-// rates fills in the queries and requests of each second, and the queries for each request.
+// rates fills in the queries and requests of each second.
 func (w *watcher) rates(ctx context.Context, into *page.Side) {
 	counts, err := w.side.counts(ctx)
 	if err != nil {
 		return
 	}
-	before, now := w.before, sample{time.Now(), into.Busy, counts.Reads, w.side.Users.Requests()}
+	before, now := w.before, sample{time.Now(), counts.Reads, w.side.Users.Requests()}
 	w.before = now
 	if before.at.IsZero() {
 		return
 	}
-	queries, requests := now.queries-before.queries, now.requests-before.requests
 	seconds := now.at.Sub(before.at).Seconds()
-	into.Queries, into.Requests = float64(queries)/seconds, float64(requests)/seconds
-	if before.busy && now.busy {
-		w.queries += queries
-		w.requests += requests
-	}
-	if w.requests > 0 {
-		into.Each = float64(w.queries) / float64(w.requests)
-	}
+	into.Queries = float64(now.queries-before.queries) / seconds
+	into.Requests = float64(now.requests-before.requests) / seconds
 }

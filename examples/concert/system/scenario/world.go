@@ -69,6 +69,9 @@ type Side struct {
 	price  atomic.Int64
 	busy   atomic.Bool   // the users are active
 	load   *load.Running // while they are
+
+	// The sums of all loads that are over.
+	requests, queries atomic.Int64
 }
 
 // nextPrice returns a price that no concert has.
