@@ -15,7 +15,7 @@ import (
 // Autoscaler sets how many instances a Fleet has, by the requests that they have in flight. It
 // does what a HorizontalPodAutoscaler does in Kubernetes, as the sections "Algorithm details"
 // and "Stabilization window" of its documentation say:
-// https://kubernetes.io/docs/concepts/workloads/autoscaling/horizontal-pod-autoscale/
+// https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/
 //
 // Requests in flight are a measure of the load: a slow machine does not make them fewer.
 type Autoscaler struct {
