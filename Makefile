@@ -12,7 +12,7 @@ fleet    := # -cluster, -local D, -seed N, -save FILE
 rows     := # what make chaos or make bench-peers plays, as a regular expression; all if empty
 
 .NOTPARALLEL:
-.PHONY: test redis lint unit examples concert concert-short concert-pods fuzz bench peers bench-peers hit-ratios scale race-fills sim consistency chaos outage soak mutants steady compat acl
+.PHONY: test redis lint unit examples concert concert-short concert-pods concert-page fuzz bench peers bench-peers hit-ratios scale race-fills sim consistency chaos outage soak mutants steady compat acl
 test: redis lint unit examples fuzz
 
 redis:
@@ -57,6 +57,11 @@ concert:
 concert-pods: redis
 	@scripts/podman
 	cd examples/concert/system && GOWORK=off go test -v -count=1 -timeout $(timeout) -run TestPod ./deploy -args -pods
+
+# The page of its -serve, in a Chromium. A whole run writes a picture: make concert-page png=docs/concert.png
+concert-page: redis
+	chromium=$$(scripts/chromium) && cd examples/concert/browser && GOWORK=off go vet . && \
+		GOWORK=off go test -v -count=1 -timeout 30m . -args -chromium "$$chromium" $(if $(png),-screenshot '$(abspath $(png))')
 
 # Counted, not timed: a fuzz run that its clock ends can fail for that alone, with
 # "context deadline exceeded" (golang/go#75804).

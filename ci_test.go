@@ -25,6 +25,7 @@ func TestCIRunsWhatSkipsWithoutItsFlags(t *testing.T) {
 			`(?m)^concert-short: redis\n\tcd examples/concert/system && .* go test .* grep -v .*\$\(debian\).*\n\tgo run \./examples/concert -short$`,
 			`(?m)^concert:\n\tscripts/concert-servers\n\tcd examples/concert/system && .* go test .* grep -E .*\$\(debian\).*\n\tcd examples/concert/system && .* go test .* -run TestServeEnds \. -args -servers debian\n\tgo run \./examples/concert -servers debian$`,
 			`(?m)^concert-pods: redis\n\t@scripts/podman\n\tcd examples/concert/system && .* go test .*-run TestPod \./deploy -args -pods$`,
+			`(?m)^concert-page: redis\n\tchromium=.* cd examples/concert/browser && .* \\\n\t\t.* go test .* -chromium "\$\$chromium"`,
 			`(?m)^mutants: .*\n\tgo test .*\./internal/mutants -args -mutants\b`,
 		},
 		".ci/run": {`(?m)^make test$`, `(?m)^exec make mutants$`},

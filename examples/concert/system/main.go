@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	caddyedge "github.com/nearside-go/nearside/examples/concert/system/edge/caddy"
 	"github.com/nearside-go/nearside/examples/concert/system/fleet"
 	"github.com/nearside-go/nearside/examples/concert/system/page"
 	"github.com/nearside-go/nearside/examples/concert/system/process"
@@ -26,6 +27,7 @@ import (
 var roles = map[string]process.Role{
 	fleet.Role:           service.Run,
 	servers.DatabaseRole: servers.RunDatabase,
+	caddyedge.Role:       caddyedge.Run,
 	servers.RedisRole:    servers.RunMiniredis,
 }
 

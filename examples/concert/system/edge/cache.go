@@ -16,7 +16,7 @@ import (
 )
 
 // Cache is a stand-in for a cache at the edge: an HTTP server that keeps the answers of an
-// origin for as long as their s-maxage says, and that both Purgers can purge. It is safe for
+// origin for as long as their s-maxage says, and that Keys and CloudFront can purge. It is safe for
 // concurrent use.
 type Cache struct {
 	web    *http.Server

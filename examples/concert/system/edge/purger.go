@@ -1,5 +1,5 @@
 // Package edge has what the service and a cache at the edge, such as a CDN, have to do with each
-// other: purgers, and a stand-in for such a cache. Package varnish is a real one.
+// other: purgers, and a stand-in for such a cache. Packages caddy and varnish are real ones.
 package edge
 
 import (
@@ -48,7 +48,7 @@ func byTag(ctx context.Context, method, url string, tags []string) error {
 		return err
 	}
 	req.Header.Set(tagHeader, strings.Join(tags, " "))
-	return send(req, http.StatusOK)
+	return send(nil, req)
 }
 
 const tagHeader = "Surrogate-Key"
@@ -101,12 +101,10 @@ func (c CloudFront) Purge(ctx context.Context, tags ...string) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/xml")
-	return sendWith(c.Client, req, http.StatusCreated)
+	return send(c.Client, req)
 }
 
-func send(req *http.Request, want int) error { return sendWith(nil, req, want) }
-
-func sendWith(client *http.Client, req *http.Request, want int) error {
+func send(client *http.Client, req *http.Request) error {
 	if client == nil {
 		client = http.DefaultClient
 	}
@@ -116,7 +114,7 @@ func sendWith(client *http.Client, req *http.Request, want int) error {
 	}
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
-	if resp.StatusCode != want {
+	if resp.StatusCode/100 != 2 {
 		return fmt.Errorf("purge the edge: %s: %s", resp.Status, bytes.TrimSpace(text))
 	}
 	return nil

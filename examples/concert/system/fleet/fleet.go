@@ -5,6 +5,7 @@ package fleet
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,9 @@ import (
 const (
 	// Role is the name of the role service.Run.
 	Role = "instance"
+
+	// statsWithin is how long an instance may take to tell its counts.
+	statsWithin = 200 * time.Millisecond
 
 	readyWithin = 20 * time.Second
 	endWithin   = 10 * time.Second
@@ -117,6 +121,22 @@ func (i *Instance) readiness(ctx context.Context) (text string, ok bool) {
 	return strings.TrimSpace(string(body)), resp.StatusCode == http.StatusOK
 }
 
+// Stats returns the counts of the instance.
+func (i *Instance) Stats(ctx context.Context) (out service.Stats, err error) {
+	ctx, cancel := context.WithTimeout(ctx, statsWithin)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, i.URL()+"/statsz", nil)
+	if err != nil {
+		return out, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return out, err
+	}
+	defer resp.Body.Close()
+	return out, json.NewDecoder(resp.Body).Decode(&out)
+}
+
 // Add starts n instances of a version, side by side, and puts them behind the load balancer
 // once they are ready.
 func (f *Fleet) Add(ctx context.Context, version, n int) ([]*Instance, error) {
@@ -171,6 +191,16 @@ func (f *Fleet) End(instances ...*Instance) error {
 	}
 	ends.Wait()
 	return errors.Join(append(errs, f.Forget(instances...))...)
+}
+
+// Scale starts instances of the version of the others, or ends the newest, until there are n.
+func (f *Fleet) Scale(ctx context.Context, n int) error {
+	now := f.Instances()
+	if more := n - len(now); more > 0 {
+		_, err := f.Add(ctx, now[0].Version, more)
+		return err
+	}
+	return f.End(now[n:]...)
 }
 
 // Forget takes instances from the load balancer.

@@ -55,7 +55,7 @@ func killRedis(ctx context.Context, w *World, s *Side) (string, error) {
 		return s.failover(ctx, w, r, killed)
 	}
 	return s.without(ctx, 600*time.Millisecond, func() error {
-		w.event("Redis starts, with nothing in it")
+		w.event("Redis starts again, with nothing in it")
 		return w.Redis.Start()
 	})
 }
@@ -79,12 +79,12 @@ func (s *Side) failover(ctx context.Context, w *World, r servers.Replicated, kil
 
 // hangRedis stops Redis for a while.
 func hangRedis(ctx context.Context, w *World, s *Side) (string, error) {
-	w.event("SIGSTOP to Redis")
+	w.event("Redis is stopped, and answers nothing (SIGSTOP)")
 	if err := w.Redis.Hang(); err != nil {
 		return "", err
 	}
 	return s.without(ctx, 800*time.Millisecond, func() error {
-		w.event("SIGCONT to Redis")
+		w.event("Redis goes on (SIGCONT)")
 		return w.Redis.Resume()
 	})
 }

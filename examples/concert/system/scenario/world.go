@@ -15,6 +15,7 @@ import (
 	"github.com/nearside-go/nearside/examples/concert/system/fleet"
 	"github.com/nearside-go/nearside/examples/concert/system/load"
 	"github.com/nearside-go/nearside/examples/concert/system/mail"
+	"github.com/nearside-go/nearside/examples/concert/system/page"
 	"github.com/nearside-go/nearside/examples/concert/system/queue"
 	"github.com/nearside-go/nearside/examples/concert/system/servers"
 	"github.com/nearside-go/nearside/examples/concert/system/service"
@@ -32,10 +33,10 @@ const (
 
 // Options configure a World.
 type Options struct {
-	Kind  string            // of servers.Kinds
-	Addr  string            // where the load balancer listens for the fleet with nearside; a port of 0 is a free one
-	Note  func(text string) // called for each event; nil for none
-	Brief bool              // fewer repetitions
+	Kind  string                            // of servers.Kinds
+	Addr  string                            // where the load balancer listens for the fleet with nearside; a port of 0 is a free one
+	Note  func(kind page.Kind, text string) // called for each event; nil for none
+	Brief bool                              // fewer repetitions
 }
 
 // World is the whole system.
@@ -45,7 +46,8 @@ type World struct {
 	Cached *Side
 	Plain  *Side
 
-	note    func(string)
+	note    func(page.Kind, string)
+	playing atomic.Pointer[string] // the name of the scenario
 	brief   bool
 	round   int            // counts the calls of Play
 	closing []func() error // last come, first served
@@ -61,6 +63,11 @@ type Side struct {
 
 	counts func(context.Context) (database.Counts, error)
 	price  atomic.Int64
+	busy   atomic.Bool   // the users are active
+	load   *load.Running // while they are
+
+	// The sums of all loads that are over.
+	requests, queries atomic.Int64
 }
 
 // nextPrice returns a price that no concert has.
@@ -127,7 +134,7 @@ func (w *World) newSide(ctx context.Context, name, redisURL, purger, addr string
 	if err := s.Queue.Create(ctx, service.Kinds[:]...); err != nil {
 		return nil, err
 	}
-	if s.Edge, err = w.Edge(url); err != nil {
+	if s.Edge, err = w.Edge(url, purger); err != nil {
 		return nil, err
 	}
 	w.closing = append(w.closing, s.Edge.Close)
@@ -143,9 +150,11 @@ func (w *World) newSide(ctx context.Context, name, redisURL, purger, addr string
 	return s, err
 }
 
-// event reports an event to the page and to the log.
-func (w *World) event(format string, args ...any) {
+// event reports a step of a scenario to the page.
+func (w *World) event(format string, args ...any) { w.report(page.Step, fmt.Sprintf(format, args...)) }
+
+func (w *World) report(kind page.Kind, text string) {
 	if w.note != nil {
-		w.note(fmt.Sprintf(format, args...))
+		w.note(kind, text)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/nearside-go/nearside/examples/concert/system/database"
 	"github.com/nearside-go/nearside/examples/concert/system/database/sqlite"
 	"github.com/nearside-go/nearside/examples/concert/system/edge"
+	caddyedge "github.com/nearside-go/nearside/examples/concert/system/edge/caddy"
 	"github.com/nearside-go/nearside/examples/concert/system/queue/jetstream"
 	"github.com/nearside-go/nearside/examples/concert/system/service"
 )
@@ -45,8 +46,13 @@ func (s *Set) embedded() error {
 	s.Balancer = caddy.New()
 	s.onClose(s.Balancer.Close)
 	s.Database = func(_ context.Context, name string) (*Database, error) { return startSQLite(name, dir) }
-	s.Edge = func(origin string) (edge.Server, error) { return edge.Serve(origin) }
-	s.Heading = fmt.Sprintf("Redis: %s. Database: SQLite. Queue: NATS JetStream. Edge: a stand-in. Load balancer: Caddy", redis.kind)
+	s.Edge = func(origin, purger string) (edge.Server, error) {
+		if purger == service.PurgeKeys {
+			return caddyedge.Start(origin)
+		}
+		return edge.Serve(origin)
+	}
+	s.Heading = fmt.Sprintf("Redis: %s. Database: SQLite. Queue: NATS JetStream. Edge: Caddy's cache-handler, and a stand-in for CloudFront. Load balancer: Caddy", redis.kind)
 	return nil
 }
 

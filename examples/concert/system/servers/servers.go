@@ -27,8 +27,8 @@ type Set struct {
 	// Database starts or creates a database with the tables of the store.
 	Database func(ctx context.Context, name string) (*Database, error)
 
-	// Edge starts a cache in front of an origin.
-	Edge func(origin string) (edge.Server, error)
+	// Edge starts a cache in front of an origin, for one of the Purgers.
+	Edge func(origin, purger string) (edge.Server, error)
 
 	// Purgers are how the edges of the side with nearside and of the other side are purged.
 	Purgers [2]string

@@ -37,9 +37,10 @@ func (s state) String() string { return [...]string{"starting", "ready", "draini
 
 // Service is an instance.
 type Service struct {
-	config Config
-	state  atomic.Int32
-	why    atomic.Pointer[string] // why it is still starting
+	config   Config
+	state    atomic.Int32
+	inFlight atomic.Int64
+	why      atomic.Pointer[string] // why it is still starting
 
 	db    *sql.DB
 	store *store.Store

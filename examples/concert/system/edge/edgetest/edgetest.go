@@ -40,7 +40,7 @@ func (o *Origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/private":
 		w.Header().Set("Cache-Control", "no-store")
 	case "/missing":
-		w.Header().Set("Cache-Control", "public, s-maxage=60")
+		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusNotFound)
 	default:
 		w.Header().Set("Cache-Control", "public, max-age=0, s-maxage=60")
