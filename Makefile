@@ -12,7 +12,7 @@ fleet    := # -cluster, -local D, -seed N, -save FILE
 rows     := # what make chaos or make bench-peers plays, as a regular expression; all if empty
 
 .NOTPARALLEL:
-.PHONY: test redis lint unit examples concert concert-pods fuzz bench peers bench-peers hit-ratios scale race-fills sim consistency chaos outage soak mutants steady compat acl
+.PHONY: test redis lint unit examples concert concert-short concert-pods concert-page fuzz bench peers bench-peers hit-ratios scale race-fills sim consistency chaos outage soak mutants steady compat acl
 test: redis lint unit examples fuzz
 
 redis:
@@ -40,14 +40,28 @@ examples:
 
 # The booking service of examples/concert: its tests, and a short run of its scenarios. It is
 # not part of make test: it downloads a load balancer, a queue and a database.
-concert: redis
-	cd examples/concert/system && GOWORK=off go vet ./... && GOWORK=off go test -shuffle=on -timeout $(timeout) ./...
+concert-short: redis
+	cd examples/concert/system && GOWORK=off go vet ./... && GOWORK=off go test -shuffle=on -timeout $(timeout) $$(GOWORK=off go list ./... | grep -v -E '/($(debian))$$')
 	go run ./examples/concert -short
+
+# The same service on the servers that people run, which it installs: the tests of the packages
+# that drive these servers, one after the other, and all scenarios.
+debian := haproxy|postgres|rabbitmq|sentinel|varnish
+concert:
+	scripts/concert-servers
+	cd examples/concert/system && GOWORK=off go test -shuffle=on -p 1 -timeout $(timeout) $$(GOWORK=off go list ./... | grep -E '/($(debian))$$')
+	cd examples/concert/system && GOWORK=off go test -count=1 -timeout $(timeout) -run TestServeEnds . -args -servers debian
+	go run ./examples/concert -servers debian
 
 # The image of an instance, and its pod, which is killed and comes back.
 concert-pods: redis
 	@scripts/podman
 	cd examples/concert/system && GOWORK=off go test -v -count=1 -timeout $(timeout) -run TestPod ./deploy -args -pods
+
+# The page of its -serve, in a Chromium. A whole run writes a picture: make concert-page png=docs/concert.png
+concert-page: redis
+	chromium=$$(scripts/chromium) && cd examples/concert/browser && GOWORK=off go vet . && \
+		GOWORK=off go test -v -count=1 -timeout 30m . -args -chromium "$$chromium" $(if $(png),-screenshot '$(abspath $(png))')
 
 # Counted, not timed: a fuzz run that its clock ends can fail for that alone, with
 # "context deadline exceeded" (golang/go#75804).

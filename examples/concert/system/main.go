@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	caddyedge "github.com/nearside-go/nearside/examples/concert/system/edge/caddy"
 	"github.com/nearside-go/nearside/examples/concert/system/fleet"
 	"github.com/nearside-go/nearside/examples/concert/system/page"
 	"github.com/nearside-go/nearside/examples/concert/system/process"
@@ -26,6 +27,7 @@ import (
 var roles = map[string]process.Role{
 	fleet.Role:           service.Run,
 	servers.DatabaseRole: servers.RunDatabase,
+	caddyedge.Role:       caddyedge.Run,
 	servers.RedisRole:    servers.RunMiniredis,
 }
 
@@ -65,6 +67,7 @@ const (
 
 type options struct {
 	short, serve bool
+	servers      string
 	addr, page   string
 }
 
@@ -74,6 +77,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	flags.SetOutput(io.Discard)
 	flags.BoolVar(&o.short, "short", false, "play each scenario for a short time")
 	flags.BoolVar(&o.serve, "serve", false, "play the scenarios again and again, and serve the page")
+	flags.StringVar(&o.servers, "servers", "embedded", "the `kind` of servers: embedded, which need nothing but this program, or debian, those of Debian's packages")
 	flags.StringVar(&o.addr, "addr", "127.0.0.1:0", "the `address` of the load balancer; port 0 is a free one")
 	flags.StringVar(&o.page, "page", "127.0.0.1:8080", "the `address` of the page of -serve; port 0 is a free one")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -103,7 +107,7 @@ func onLoopback(addr string) bool {
 
 func (o options) play(ctx context.Context, out io.Writer) (err error) {
 	begun := time.Now()
-	opts := scenario.Options{Addr: o.addr, Brief: o.short}
+	opts := scenario.Options{Kind: o.servers, Addr: o.addr, Brief: o.short}
 	var watched *page.Page
 	if o.serve {
 		if watched, err = page.Serve(o.page); err != nil {
@@ -117,7 +121,7 @@ func (o options) play(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }() // also when a panic goes by
-	fmt.Fprintf(out, "Redis: %s. Source: SQLite. Load balancer: Caddy, at %s. Queue: NATS JetStream.\n", w.Redis.Server, w.Cached.URL)
+	fmt.Fprintf(out, "%s, at %s.\n", w.Heading, w.Cached.URL)
 	fmt.Fprintf(out, "All of it started in %v.\n\n", time.Since(begun).Round(time.Millisecond))
 	least := whole
 	if o.short {

@@ -3,11 +3,14 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
+	"flag"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -51,6 +54,7 @@ func TestWhatCannotStart(t *testing.T) {
 		"every interface":              {[]string{"-addr", "0.0.0.0:0"}, `"0.0.0.0:0" is not an address of the loopback interface`},
 		"no port":                      {[]string{"-page", "127.0.0.1"}, `"127.0.0.1" is not an address of the loopback interface`},
 		"an unknown flag":              {[]string{"-long"}, "flag provided but not defined: -long"},
+		"unknown servers":              {[]string{"-servers", "suse"}, `there are no servers "suse": they are embedded or debian`},
 		"an argument":                  {[]string{"short"}, `unexpected argument "short"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -69,7 +73,7 @@ func TestHelp(t *testing.T) {
 	if err := run(t.Context(), &out, []string{"-h"}); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"-short", "-serve", "-addr address", "-page address"} {
+	for _, name := range []string{"-short", "-serve", "-servers kind", "-addr address", "-page address"} {
 		if !strings.Contains(out.String(), name) {
 			t.Errorf("the usage does not mention %s:\n%s", name, out.String())
 		}
@@ -88,8 +92,8 @@ func checkNothingIsLeft(t *testing.T, dir string) {
 	}
 }
 
-// processesOf returns the ids of the processes of roles whose folder for temporary files is
-// dir. It finds none where there is no /proc.
+// processesOf returns the ids of the processes of roles and of servers whose folder for temporary
+// files is dir. It finds none where there is no /proc.
 func processesOf(t *testing.T, dir string) (ids []string) {
 	t.Helper()
 	all, err := filepath.Glob("/proc/[0-9]*/environ")
@@ -97,17 +101,23 @@ func processesOf(t *testing.T, dir string) (ids []string) {
 		t.Fatal(err)
 	}
 	for _, file := range all {
+		process := filepath.Dir(file)
 		env, err := os.ReadFile(file)
-		if err != nil {
+		cwd, cwdErr := os.Readlink(filepath.Join(process, "cwd")) // PostgreSQL writes over its environment
+		if err != nil || cwdErr != nil {
 			continue // it has ended, or is another user's
 		}
 		text := "\x00" + string(env)
-		if strings.Contains(text, "\x00TMPDIR="+dir+"\x00") && !strings.Contains(text, "\x00"+mainEnv+"=") {
-			ids = append(ids, filepath.Base(filepath.Dir(file)))
+		ofDir := strings.Contains(text, "\x00TMPDIR="+dir+"\x00") || strings.HasPrefix(cwd, dir+"/")
+		if ofDir && !strings.Contains(text, "\x00"+mainEnv+"=") {
+			ids = append(ids, filepath.Base(process))
 		}
 	}
 	return ids
 }
+
+// kind is the kind of servers that a -serve has in the tests.
+var kind = flag.String("servers", "embedded", "the kind of servers of TestServeEndsWithAllItsProcesses")
 
 // TestServeEndsWithAllItsProcesses ends a -serve in each of the ways in which one ends.
 func TestServeEndsWithAllItsProcesses(t *testing.T) {
@@ -125,7 +135,10 @@ func TestServeEndsWithAllItsProcesses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			p := exec.Command(self, "-serve", "-short", "-page", "127.0.0.1:0")
+			if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o755)); err != nil { // for the users of servers
+				t.Fatal(err)
+			}
+			p := exec.Command(self, "-serve", "-short", "-servers", *kind, "-page", "127.0.0.1:0")
 			p.Env = append(os.Environ(), "TMPDIR="+dir, mainEnv+"=1")
 			p.Stderr = os.Stderr
 			out, err := p.StdoutPipe()
@@ -137,6 +150,9 @@ func TestServeEndsWithAllItsProcesses(t *testing.T) {
 			}
 			defer p.Process.Kill()
 			watchThePage(t, pageIn(t, bufio.NewScanner(out)))
+			if runtime.GOOS == "linux" && len(processesOf(t, dir)) == 0 {
+				t.Error("there are no processes that could be left")
+			}
 			if err := c.end(p); err != nil {
 				t.Fatal(err)
 			}

@@ -5,16 +5,16 @@ import (
 	"net"
 	"testing"
 
-	"github.com/nearside-go/nearside/examples/concert/system/database"
+	"github.com/nearside-go/nearside/examples/concert/system/database/sqlite"
 	"github.com/nearside-go/nearside/examples/concert/system/mail"
-	"github.com/nearside-go/nearside/examples/concert/system/queue"
+	"github.com/nearside-go/nearside/examples/concert/system/queue/jetstream"
 	"github.com/nearside-go/nearside/examples/concert/system/servers"
 	"github.com/nearside-go/nearside/examples/concert/system/store"
 )
 
 // startServers starts the servers that a pod with a prefix needs, on the loopback interface. It
 // returns Redis, and the settings of the pod: where the servers are, and a free address.
-func startServers(t *testing.T, prefix string) (*servers.Redis, map[string]string) {
+func startServers(t *testing.T, prefix string) (servers.Redis, map[string]string) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -25,16 +25,16 @@ func startServers(t *testing.T, prefix string) (*servers.Redis, map[string]strin
 	dir := t.TempDir()
 	cache, err := servers.StartRedis()
 	must(err)
-	t.Cleanup(cache.Kill)
+	t.Cleanup(func() { _ = cache.Kill() })
 	source, err := servers.StartDatabase("pods", dir, "127.0.0.1:0")
 	must(err)
 	t.Cleanup(source.Kill)
-	db := database.Open(source.Addr)
+	db := sqlite.Open(source.Addr)
 	must(errors.Join(store.New(db).Seed(t.Context(), 3, 50), db.Close()))
-	broker, err := queue.Serve(dir)
+	broker, err := jetstream.Serve(dir)
 	must(err)
 	t.Cleanup(broker.Close)
-	q, err := queue.Connect(broker.URL(), prefix)
+	q, err := jetstream.Connect(broker.URL(), prefix)
 	must(err)
 	defer q.Close()
 	must(q.Create(t.Context()))

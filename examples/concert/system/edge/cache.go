@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -15,15 +16,16 @@ import (
 )
 
 // Cache is a stand-in for a cache at the edge: an HTTP server that keeps the answers of an
-// origin for as long as their s-maxage says, and that both Purgers can purge. It is safe for
+// origin for as long as their s-maxage says, and that Keys and CloudFront can purge. It is safe for
 // concurrent use.
 type Cache struct {
 	web    *http.Server
 	addr   string
 	client http.Client
 
-	mu     sync.Mutex // guards all below
 	origin string
+
+	mu     sync.Mutex       // guards all below
 	kept   map[string]*kept // by path
 	purges uint64           // counts the purges
 	hits   int
@@ -39,13 +41,15 @@ type kept struct {
 	until  time.Time
 }
 
-// Serve starts a Cache on a free port of the loopback interface. It has no origin yet.
-func Serve() (*Cache, error) {
+var _ Server = (*Cache)(nil)
+
+// Serve starts a Cache for the origin at a URL, on a free port of the loopback interface.
+func Serve(origin string) (*Cache, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("start the edge: %w", err)
 	}
-	c := &Cache{addr: listener.Addr().String(), kept: make(map[string]*kept)}
+	c := &Cache{origin: origin, addr: listener.Addr().String(), kept: make(map[string]*kept)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("PURGE /", c.purgeTags)
 	mux.HandleFunc("POST /2020-05-31/distribution/{id}/invalidation", c.purgePaths)
@@ -58,19 +62,12 @@ func Serve() (*Cache, error) {
 // URL returns the address of the Cache.
 func (c *Cache) URL() string { return "http://" + c.addr }
 
-// SetOrigin sets the address of the origin.
-func (c *Cache) SetOrigin(url string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.origin = url
-}
-
 // Counts returns how many requests the Cache has answered by itself, and how many it has asked
 // the origin for.
-func (c *Cache) Counts() (hits, misses int) {
+func (c *Cache) Counts(context.Context) (hits, misses int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.hits, c.misses
+	return c.hits, c.misses, nil
 }
 
 // Close ends the Cache.
@@ -78,13 +75,13 @@ func (c *Cache) Close() error { return c.web.Close() }
 
 func (c *Cache) get(w http.ResponseWriter, r *http.Request) {
 	where := r.URL.RequestURI()
-	k, origin, purges := c.look(where)
+	k, purges := c.look(where)
 	if k != nil {
 		w.Header().Set("Age", strconv.Itoa(int(time.Since(k.since).Seconds())))
 		k.write(w)
 		return
 	}
-	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, origin+where, nil)
+	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, c.origin+where, nil)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
@@ -121,16 +118,16 @@ func (k *kept) write(w http.ResponseWriter) {
 	_, _ = w.Write(k.body) // a client that has left gets no answer
 }
 
-// look returns a fresh answer, or nil, the origin and the number of purges so far.
-func (c *Cache) look(where string) (k *kept, origin string, purges uint64) {
+// look returns a fresh answer, or nil and the number of purges so far.
+func (c *Cache) look(where string) (k *kept, purges uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if k = c.kept[where]; k != nil && time.Now().Before(k.until) {
 		c.hits++
-		return k, "", 0
+		return k, 0
 	}
 	c.misses++
-	return nil, c.origin, c.purges
+	return nil, c.purges
 }
 
 // keep keeps an answer, unless there was a purge since it was asked for: it may be older than

@@ -1,5 +1,5 @@
 // Package edge has what the service and a cache at the edge, such as a CDN, have to do with each
-// other: purgers, and a stand-in for such a cache.
+// other: purgers, and a stand-in for such a cache. Packages caddy and varnish are real ones.
 package edge
 
 import (
@@ -13,6 +13,17 @@ import (
 	"slices"
 	"strings"
 )
+
+// Server is a cache at the edge, in front of an origin. It is safe for concurrent use.
+type Server interface {
+	URL() string
+
+	// Counts returns how many requests the Server has answered by itself, and how many it has
+	// asked the origin for.
+	Counts(ctx context.Context) (hits, misses int, err error)
+
+	Close() error
+}
 
 // Purger removes answers from the edge. A purge of an answer that is not there is no error.
 type Purger interface {
@@ -28,15 +39,30 @@ type Keys struct {
 
 // Purge removes the answers that carry one of tags.
 func (k Keys) Purge(ctx context.Context, tags ...string) error {
-	req, err := http.NewRequestWithContext(ctx, "PURGE", k.URL, nil)
+	return byTag(ctx, "PURGE", k.URL, tags)
+}
+
+func byTag(ctx context.Context, method, url string, tags []string) error {
+	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return err
 	}
 	req.Header.Set(tagHeader, strings.Join(tags, " "))
-	return send(req, http.StatusOK)
+	return send(nil, req)
 }
 
 const tagHeader = "Surrogate-Key"
+
+// Bans is a Purger for an edge that is told which answers are banned, as Varnish is. The edge
+// compares each answer that it has with all bans that are younger, when the answer is asked for.
+type Bans struct {
+	URL string // receives a request with the method BAN
+}
+
+// Purge removes the answers that carry one of tags.
+func (b Bans) Purge(ctx context.Context, tags ...string) error {
+	return byTag(ctx, "BAN", b.URL, tags)
+}
 
 // CloudFront is a Purger for an edge that knows paths only. It speaks the API of CloudFront,
 // CreateInvalidation of version 2020-05-31. A client for CloudFront itself signs the requests
@@ -75,12 +101,10 @@ func (c CloudFront) Purge(ctx context.Context, tags ...string) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/xml")
-	return sendWith(c.Client, req, http.StatusCreated)
+	return send(c.Client, req)
 }
 
-func send(req *http.Request, want int) error { return sendWith(nil, req, want) }
-
-func sendWith(client *http.Client, req *http.Request, want int) error {
+func send(client *http.Client, req *http.Request) error {
 	if client == nil {
 		client = http.DefaultClient
 	}
@@ -90,7 +114,7 @@ func sendWith(client *http.Client, req *http.Request, want int) error {
 	}
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
-	if resp.StatusCode != want {
+	if resp.StatusCode/100 != 2 {
 		return fmt.Errorf("purge the edge: %s: %s", resp.Status, bytes.TrimSpace(text))
 	}
 	return nil

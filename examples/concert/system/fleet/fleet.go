@@ -5,6 +5,7 @@ package fleet
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,9 @@ const (
 	// Role is the name of the role service.Run.
 	Role = "instance"
 
+	// statsWithin is how long an instance may take to tell its counts.
+	statsWithin = 200 * time.Millisecond
+
 	readyWithin = 20 * time.Second
 	endWithin   = 10 * time.Second
 )
@@ -33,7 +37,7 @@ type Fleet struct {
 	URL  string // of its front at the load balancer
 
 	config   service.Config
-	balancer *balancer.Balancer
+	balancer balancer.Balancer
 
 	mu        sync.Mutex // guards all below
 	instances []*Instance
@@ -49,14 +53,10 @@ type Instance struct {
 // URL returns the address of the instance itself.
 func (i *Instance) URL() string { return "http://" + i.Addr }
 
-// New returns a Fleet without instances, at addr of b. The instances get config, with a name
-// and a version of their own.
-func New(name string, config service.Config, b *balancer.Balancer, addr string) (*Fleet, error) {
-	front, err := b.Listen(name, addr)
-	if err != nil {
-		return nil, err
-	}
-	return &Fleet{Name: name, URL: "http://" + front, config: config, balancer: b}, nil
+// New returns a Fleet without instances, behind the front of b that has its name and is at a
+// URL. The instances get config, with a name and a version of their own.
+func New(name, url string, config service.Config, b balancer.Balancer) *Fleet {
+	return &Fleet{Name: name, URL: url, config: config, balancer: b}
 }
 
 // Instances returns the instances behind the load balancer.
@@ -121,6 +121,22 @@ func (i *Instance) readiness(ctx context.Context) (text string, ok bool) {
 	return strings.TrimSpace(string(body)), resp.StatusCode == http.StatusOK
 }
 
+// Stats returns the counts of the instance.
+func (i *Instance) Stats(ctx context.Context) (out service.Stats, err error) {
+	ctx, cancel := context.WithTimeout(ctx, statsWithin)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, i.URL()+"/statsz", nil)
+	if err != nil {
+		return out, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return out, err
+	}
+	defer resp.Body.Close()
+	return out, json.NewDecoder(resp.Body).Decode(&out)
+}
+
 // Add starts n instances of a version, side by side, and puts them behind the load balancer
 // once they are ready.
 func (f *Fleet) Add(ctx context.Context, version, n int) ([]*Instance, error) {
@@ -175,6 +191,16 @@ func (f *Fleet) End(instances ...*Instance) error {
 	}
 	ends.Wait()
 	return errors.Join(append(errs, f.Forget(instances...))...)
+}
+
+// Scale starts instances of the version of the others, or ends the newest, until there are n.
+func (f *Fleet) Scale(ctx context.Context, n int) error {
+	now := f.Instances()
+	if more := n - len(now); more > 0 {
+		_, err := f.Add(ctx, now[0].Version, more)
+		return err
+	}
+	return f.End(now[n:]...)
 }
 
 // Forget takes instances from the load balancer.

@@ -17,8 +17,11 @@ const (
 	Concerts = 300
 	Seats    = 500
 
-	workers = 10
-	pace    = 6 * time.Millisecond // from the answer to the next request of a worker
+	users = 10
+	pace  = 6 * time.Millisecond // from the answer to the next request of a user
+
+	// most is how many connections are kept for users that come in a crowd.
+	most = 64
 
 	// timeout is how long a user waits. An answer that comes later is a failure.
 	timeout = 5 * time.Second
@@ -34,17 +37,21 @@ type Users struct {
 	tokens []string
 	serial atomic.Int64
 	sent   atomic.Int64
+	failed atomic.Int64
 }
 
 // Requests returns how many requests the users have sent.
 func (u *Users) Requests() int64 { return u.sent.Load() }
 
+// Failures returns how many requests of loads have failed.
+func (u *Users) Failures() int64 { return u.failed.Load() }
+
 // NewUsers signs users up at the service at url.
 func NewUsers(ctx context.Context, url string) (*Users, error) {
 	u := &Users{url: url, client: &http.Client{
-		Timeout: timeout, Transport: &http.Transport{MaxIdleConnsPerHost: workers},
+		Timeout: timeout, Transport: &http.Transport{MaxIdleConnsPerHost: most},
 	}}
-	for n := range workers {
+	for n := range users {
 		token, err := u.SignUp(ctx, fmt.Sprintf("user-%d@example.org", n))
 		if err != nil {
 			return nil, err
@@ -65,15 +72,17 @@ type Report struct {
 	Took     time.Duration
 }
 
-// Running is a load under way.
+// Running is a load under way. It is for one goroutine at a time.
 type Running struct {
-	stop    context.CancelFunc
-	workers sync.WaitGroup
-	begun   time.Time
-	parts   [workers]part
+	users  *Users
+	ctx    context.Context
+	stop   context.CancelFunc // ends the users that are there now
+	active sync.WaitGroup
+	begun  time.Time
+	parts  []*part
 }
 
-// part is the result of one worker.
+// part is the result of one user.
 type part struct {
 	latencies []time.Duration
 	failures  int
@@ -81,19 +90,36 @@ type part struct {
 	first     error
 }
 
-// Start starts a load, which goes on until Stop.
+// Start starts a load of the usual users, which goes on until Stop.
 func (u *Users) Start(ctx context.Context) *Running {
-	ctx, stop := context.WithCancel(ctx)
-	r := &Running{stop: stop, begun: time.Now()}
-	for n := range workers {
-		r.workers.Go(func() { u.work(ctx, n, &r.parts[n]) })
-	}
+	r := &Running{users: u, ctx: ctx, stop: func() {}, begun: time.Now()}
+	r.Usual()
 	return r
 }
 
-// work sends one request after the other. A request that is under way when ctx ends is
-// waited for.
-func (u *Users) work(ctx context.Context, n int, p *part) {
+// Usual makes the load that of the usual users.
+func (r *Running) Usual() {
+	r.change(users, pace, func() func(*visit) error { return (*visit).any })
+}
+
+// Watch makes the load that of n users, each of whom watches the seats of a concert.
+func (r *Running) Watch(n int) { r.change(n, 0, watcher) }
+
+// change replaces the users by others, each of whom sends one request, waits for its answer,
+// pauses, and sends the next one. user returns what sends the requests of one of them.
+func (r *Running) change(n int, pause time.Duration, user func() func(*visit) error) {
+	r.stop()
+	ctx, stop := context.WithCancel(r.ctx)
+	r.stop = stop
+	for k := range n {
+		p := &part{}
+		r.parts = append(r.parts, p)
+		r.active.Go(func() { r.users.work(ctx, k, p, pause, user()) })
+	}
+}
+
+// work sends the requests of a user. One that is under way when ctx ends is waited for.
+func (u *Users) work(ctx context.Context, n int, p *part, pace time.Duration, request func(*visit) error) {
 	random := rand.New(rand.NewPCG(uint64(n), uint64(u.serial.Add(1))))
 	popular := rand.NewZipf(random, 1.2, 8, Concerts-1)
 	pause := time.NewTimer(0)
@@ -104,15 +130,16 @@ func (u *Users) work(ctx context.Context, n int, p *part) {
 			return
 		case <-pause.C:
 		}
-		v := visit{Users: u, ctx: context.WithoutCancel(ctx), random: random, token: u.tokens[n], concert: 1 + int64(popular.Uint64())}
+		v := visit{Users: u, ctx: context.WithoutCancel(ctx), random: random, token: u.tokens[n%users], concert: 1 + int64(popular.Uint64())}
 		begun := time.Now()
-		err := v.any()
+		err := request(&v)
 		p.latencies = append(p.latencies, time.Since(begun))
 		if v.booked {
 			p.booked++
 		}
 		if err != nil {
 			p.failures++
+			u.failed.Add(1)
 			if p.first == nil {
 				p.first = err
 			}
@@ -124,11 +151,10 @@ func (u *Users) work(ctx context.Context, n int, p *part) {
 // Stop ends the load, and returns its Report.
 func (r *Running) Stop() Report {
 	r.stop()
-	r.workers.Wait()
+	r.active.Wait()
 	out := Report{Took: time.Since(r.begun)}
 	var all []time.Duration
-	for n := range r.parts {
-		p := &r.parts[n]
+	for _, p := range r.parts {
 		all = append(all, p.latencies...)
 		out.Failures += p.failures
 		out.Booked += p.booked

@@ -30,10 +30,14 @@ func TestPercentile(t *testing.T) {
 	}
 }
 
-// service answers sign-ups and bookings, and fails all other requests.
-func service(t *testing.T) *load.Users {
+// service answers sign-ups and bookings, lets watched answer those who watch the seats of a
+// concert, and fails all other requests.
+func service(t *testing.T, watched http.HandlerFunc) *load.Users {
 	t.Helper()
 	mux := http.NewServeMux()
+	if watched != nil {
+		mux.HandleFunc("GET /api/concerts/{id}/seats", watched)
+	}
 	mux.HandleFunc("PUT /api/signups/{email}", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(`{"token": "t-` + r.PathValue("email") + `"}`))
 	})
@@ -53,7 +57,7 @@ func service(t *testing.T) *load.Users {
 }
 
 func TestASeatThatIsConfirmedTwiceIsNoticed(t *testing.T) {
-	u := service(t)
+	u := service(t, nil)
 	for _, b := range []struct {
 		name string
 		seat int
@@ -77,7 +81,7 @@ func TestASeatThatIsConfirmedTwiceIsNoticed(t *testing.T) {
 }
 
 func TestFailuresAreCounted(t *testing.T) {
-	u := service(t)
+	u := service(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	running := u.Start(ctx)
 	for u.Requests() < 200 {
@@ -88,7 +92,44 @@ func TestFailuresAreCounted(t *testing.T) {
 	if r.Failures == 0 || r.Failures >= r.Requests || r.Booked == 0 || r.First == nil {
 		t.Errorf("the report is %+v, want some failures, and not of bookings", r)
 	}
+	if n := u.Failures(); n != int64(r.Failures) {
+		t.Errorf("the users count %d failures, and the report has %d", n, r.Failures)
+	}
 	if r.P50 <= 0 || r.P50 > r.P99 || r.P99 > r.Longest {
 		t.Errorf("the latencies are %v, %v, %v", r.P50, r.P99, r.Longest)
+	}
+}
+
+// TestACrowdWatches: each of the users has one request in flight, and says what it knows.
+func TestACrowdWatches(t *testing.T) {
+	const crowd = 5
+	known, release := make(chan string), make(chan struct{})
+	u := service(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("sold") {
+			known <- r.FormValue("sold")
+			<-release
+		}
+		_, _ = w.Write([]byte(`{"seats": 500, "sold": [7]}`))
+	})
+	running := u.Start(t.Context())
+	running.Watch(crowd)
+	for _, want := range []string{"", "1"} {
+		for range crowd {
+			if got := <-known; got != want {
+				t.Errorf("a user knows of %q sold seats, want %q", got, want)
+			}
+		}
+		for range crowd {
+			release <- struct{}{}
+		}
+	}
+	close(release)
+	go func() {
+		for range known {
+		}
+	}()
+	before := u.Failures() // of the usual users
+	if r := running.Stop(); r.Requests < 2*crowd || u.Failures() > before {
+		t.Errorf("the report is %+v, want no failure more than %d", r, before)
 	}
 }

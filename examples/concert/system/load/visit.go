@@ -114,6 +114,23 @@ func (v *visit) raise() error {
 	return v.SetPrice(v.ctx, v.concert, 1000+v.random.Int64N(9000))
 }
 
+// watcher returns the requests of a user who watches the seats of a concert: each waits until
+// another seat is sold, as long as the service lets it.
+func watcher() func(*visit) error {
+	concert, known := int64(0), ""
+	return func(v *visit) error {
+		if concert == 0 {
+			concert = v.concert
+		}
+		var hall service.Hall
+		err := v.Get(v.ctx, "/api/concerts/"+id(concert)+"/seats?sold="+known, v.token, &hall)
+		if err == nil {
+			known = strconv.Itoa(len(hall.Sold))
+		}
+		return err
+	}
+}
+
 func id(n int64) string { return strconv.FormatInt(n, 10) }
 
 // ErrSold reports that a seat is sold already.

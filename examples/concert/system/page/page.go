@@ -28,20 +28,24 @@ type Instance struct {
 // Side is one of the two fleets.
 type Side struct {
 	Instances []Instance `json:"instances"`
+	Busy      bool       `json:"busy"`     // its users send requests
 	Queries   float64    `json:"queries"`  // that reached the database in a second
 	Requests  float64    `json:"requests"` // of users in a second
-	Queued    uint64     `json:"queued"`
-	Dead      uint64     `json:"dead"`
-	Sold      int        `json:"sold"`
-	Twice     int        `json:"twice"` // seats that were sold twice
+	Each      float64    `json:"each"`     // queries for each request, of the scenarios that are over
+	Failed    int64      `json:"failed"`   // requests that failed, since the start
+	Queued    uint64     `json:"queued"`   // messages that wait
+	Dead      uint64     `json:"dead"`     // dead letters
+	Sold      int        `json:"sold"`     // seats
+	Twice     int        `json:"twice"`    // seats that were sold twice
 }
 
 // Snapshot is the state of the system at one moment.
 type Snapshot struct {
-	Cached Side `json:"cached"`
-	Plain  Side `json:"plain"`
+	Scenario string `json:"scenario"` // that is being played
+	Cached   Side   `json:"cached"`
+	Plain    Side   `json:"plain"`
 
-	// The shares of the reads of the last moment that each tier answered.
+	// The shares of the latest reads that each tier answered.
 	Local  float64 `json:"local"`
 	Remote float64 `json:"remote"`
 	Source float64 `json:"source"`
@@ -49,14 +53,50 @@ type Snapshot struct {
 	Redis string `json:"redis"` // "in use" or "away"
 }
 
+// point is a place on the graph: a time in milliseconds, and the queries per second of both
+// sides. A side without users has none.
+type point [3]*float64
+
+func pointOf(s Snapshot, at time.Time) point {
+	ms := float64(at.UnixMilli())
+	p := point{&ms}
+	for k, side := range []*Side{&s.Cached, &s.Plain} {
+		if side.Busy {
+			p[1+k] = &side.Queries
+		}
+	}
+	return p
+}
+
+// Kind says what an Event is about.
+type Kind string
+
+// The kinds of events.
+const (
+	Scenario Kind = "scenario" // a scenario begins
+	Step     Kind = "step"     // something happens in it
+	Result   Kind = "result"   // it went as it should
+	Wrong    Kind = "wrong"    // it did not
+)
+
 // Event is something that has happened.
 type Event struct {
 	At   time.Time `json:"at"`
+	Kind Kind      `json:"kind"`
 	Text string    `json:"text"`
 }
 
-// kept is how many events a page that is opened later gets to see.
-const kept = 60
+const (
+	// keptEvents is how many events a page that is opened later gets to see.
+	keptEvents = 100
+
+	// keptPoints is how many places its graph has: those of a minute, if there are two
+	// snapshots a second.
+	keptPoints = 120
+)
+
+// retry is how long a browser waits before it connects again.
+const retry = time.Second
 
 // Page is the page's server. It is safe for concurrent use.
 type Page struct {
@@ -65,6 +105,7 @@ type Page struct {
 
 	mu       sync.Mutex // guards all below
 	events   []Event
+	points   []point
 	snapshot []byte // in JSON; nil before the first
 	watchers map[chan message]bool
 }
@@ -72,7 +113,7 @@ type Page struct {
 // message is one server-sent event.
 type message struct {
 	kind string
-	text []byte
+	text []byte // in JSON
 }
 
 // Serve starts a Page at addr. A port of 0 is a free one.
@@ -107,29 +148,38 @@ func (p *Page) Close() error {
 }
 
 // Event shows an event.
-func (p *Page) Event(text string) {
-	e := Event{time.Now(), text}
-	encoded, err := json.Marshal(e)
-	if err != nil {
-		return // an Event always encodes
-	}
+func (p *Page) Event(kind Kind, text string) {
+	e := Event{time.Now(), kind, text}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.events = append(p.events, e)
-	p.events = slices.Delete(p.events, 0, max(0, len(p.events)-kept))
-	p.sendLocked(message{"happened", encoded})
+	p.events = last(keptEvents, append(p.events, e))
+	p.sendLocked(newMessage("happened", e))
 }
 
 // Show shows a snapshot.
 func (p *Page) Show(s Snapshot) {
-	encoded, err := json.Marshal(s)
-	if err != nil {
-		return // only a ratio that is no number does not encode
-	}
+	at := pointOf(s, time.Now())
+	m := newMessage("snapshot", struct {
+		Snapshot
+		Point point `json:"point"`
+	}{s, at})
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.snapshot = encoded
-	p.sendLocked(message{"snapshot", encoded})
+	p.points = last(keptPoints, append(p.points, at))
+	p.snapshot = m.text
+	p.sendLocked(m)
+}
+
+// last returns the last n of all.
+func last[T any](n int, all []T) []T { return slices.Delete(all, 0, max(0, len(all)-n)) }
+
+// newMessage panics if v cannot be encoded, as with a share that is no number.
+func newMessage(kind string, v any) message {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("encode a message for the page: %v", err))
+	}
+	return message{kind, text}
 }
 
 // sendLocked sends to all watchers. One that does not keep up misses the message.
@@ -148,10 +198,9 @@ func (p *Page) watch() (first []message, later chan message) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.watchers[later] = true
+	first = append(first, newMessage("history", append([]point{}, p.points...)))
 	for _, e := range p.events {
-		if text, err := json.Marshal(e); err == nil {
-			first = append(first, message{"happened", text})
-		}
+		first = append(first, newMessage("happened", e))
 	}
 	if p.snapshot != nil {
 		first = append(first, message{"snapshot", p.snapshot})
@@ -171,6 +220,9 @@ func (p *Page) stream(w http.ResponseWriter, r *http.Request) {
 	flush := http.NewResponseController(w)
 	first, later := p.watch()
 	defer p.leave(later)
+	if _, err := fmt.Fprintf(w, "retry: %d\n\n", retry.Milliseconds()); err != nil {
+		return
+	}
 	for _, m := range first {
 		if !m.write(w) {
 			return

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nearside-go/nearside/examples/concert/system/page"
 )
@@ -59,11 +60,12 @@ func TestThePageNeedsNothingElse(t *testing.T) {
 // TestAWatcherSeesWhatWasAndWhatComes: events and a snapshot of before it came, and of after.
 func TestAWatcherSeesWhatWasAndWhatComes(t *testing.T) {
 	p := serve(t)
-	for range 70 {
-		p.Event("earlier")
+	for range 130 {
+		p.Event(page.Step, "earlier")
 	}
-	p.Show(page.Snapshot{Redis: "in use"})
-	ctx, cancel := context.WithCancel(t.Context())
+	p.Show(page.Snapshot{Redis: "away"})
+	p.Show(page.Snapshot{Redis: "in use", Plain: page.Side{Busy: true, Queries: 77}})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	resp := get(t, ctx, p.URL()+"events")
 	if kind := resp.Header.Get("Content-Type"); kind != "text/event-stream" {
@@ -82,10 +84,11 @@ func TestAWatcherSeesWhatWasAndWhatComes(t *testing.T) {
 		t.Fatalf("the stream ended before %q: %v", until, lines.Err())
 		return 0
 	}
-	if n := read(`"redis":"in use"`); n != 60 {
-		t.Errorf("%d earlier events, want the last 60", n)
+	read(`,null,77]]`) // the end of the graph; the side without a value has no users
+	if n := read(`"redis":"in use"`); n != 100 {
+		t.Errorf("%d earlier events, want the last 100", n)
 	}
-	p.Event("SIGKILL to <nearside-1>")
+	p.Event(page.Step, "SIGKILL to <nearside-1>")
 	p.Show(page.Snapshot{Cached: page.Side{Instances: []page.Instance{{Name: "nearside-2", State: "ready"}}}})
 	if n := read("nearside-2"); n != 1 {
 		t.Errorf("%d later events, want 1", n)

@@ -98,30 +98,27 @@ func (p *Process) readReport(stdout io.ReadCloser) error {
 	return nil
 }
 
-// Run starts another program. Its output is kept for messages.
-func Run(name, program string, args ...string) (*Process, error) {
-	cmd := exec.Command(program, args...)
-	cmd.Stdout = &tail{}
-	return launch(name, cmd)
-}
-
 func launch(name string, cmd *exec.Cmd) (*Process, error) {
 	p := &Process{Name: name, cmd: cmd, output: &tail{}, done: make(chan struct{})}
 	cmd.Stderr = p.output
-	if t, ok := cmd.Stdout.(*tail); ok {
-		p.output, cmd.Stderr = t, t
+	return p, p.launch()
+}
+
+func (p *Process) launch() (err error) {
+	cmd := p.cmd
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	cmd.SysProcAttr = attributes()
-	var err error
+	setAttributes(cmd.SysProcAttr)
 	if p.stdin, err = cmd.StdinPipe(); err != nil {
-		return nil, err
+		return err
 	}
 	started := make(chan error)
 	go p.run(started)
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
-	return p, nil
+	return nil
 }
 
 // run starts the process and waits for its end, on one thread. On Linux the kernel ends the
@@ -167,15 +164,18 @@ func (p *Process) Hang() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
 func (p *Process) Resume() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
 
 // End asks the process to end with SIGTERM, and kills it if it does not end within a time.
-func (p *Process) End(within time.Duration) error {
+func (p *Process) End(within time.Duration) error { return p.EndBy(syscall.SIGTERM, within) }
+
+// EndBy is End with another signal.
+func (p *Process) EndBy(signal os.Signal, within time.Duration) error {
 	_ = p.Resume()
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	_ = p.cmd.Process.Signal(signal)
 	select {
 	case <-p.done:
 		return nil
 	case <-time.After(within):
 		p.Kill()
-		return fmt.Errorf("%s had not ended %v after SIGTERM, and was killed", p.Name, within)
+		return fmt.Errorf("%s had not ended %v after it was asked to, and was killed", p.Name, within)
 	}
 }
 

@@ -144,12 +144,15 @@ func isLinux() bool {
 }
 
 func TestAProgram(t *testing.T) {
-	p, err := process.Run("the echo", "sh", "-c", "echo spoken; echo unspoken >&2")
+	p, err := process.Program{Name: "the echo", File: "sh", Args: []string{"-c", "echo spoken $WORD; echo unspoken >&2"}, Env: []string{"WORD=word"}}.Start()
 	if err != nil {
 		t.Fatal(err)
 	}
 	<-p.Done()
-	if _, err := process.Run("nothing", "/there/is/no/such/program"); err == nil || !strings.Contains(err.Error(), "start nothing") {
+	if got := p.Output(); got != "spoken word\nunspoken\n" {
+		t.Errorf("the output is %q", got)
+	}
+	if _, err := (process.Program{Name: "nothing", File: "/there/is/no/such/program"}).Start(); err == nil || !strings.Contains(err.Error(), "start nothing") {
 		t.Errorf("error %v, want that it does not start", err)
 	}
 }

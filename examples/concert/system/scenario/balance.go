@@ -12,7 +12,7 @@ func quiet(context.Context, *World, *Side) (string, error) { return "", nil }
 // killOne kills an instance, and starts another in its place.
 func killOne(ctx context.Context, w *World, s *Side) (string, error) {
 	victim := s.Instances()[0]
-	w.event("SIGKILL to %s", victim.Name)
+	w.event("%s is killed (SIGKILL)", victim.Name)
 	victim.Kill()
 	pause(ctx, 300*time.Millisecond)
 	if err := s.Forget(victim); err != nil {
@@ -32,11 +32,11 @@ func hangOne(ctx context.Context, w *World, s *Side) (string, error) {
 		long /= 2
 	}
 	victim := s.Instances()[1]
-	w.event("SIGSTOP to %s", victim.Name)
+	w.event("%s is stopped, and answers nothing (SIGSTOP)", victim.Name)
 	if err := victim.Hang(); err != nil {
 		return "", err
 	}
 	pause(ctx, long)
-	w.event("SIGCONT to %s", victim.Name)
+	w.event("%s goes on (SIGCONT)", victim.Name)
 	return fmt.Sprintf("%s stopped for %v", victim.Name, long), victim.Resume()
 }

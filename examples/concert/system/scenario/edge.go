@@ -18,7 +18,10 @@ const edgeWithin = 4 * time.Second
 func atTheEdge(ctx context.Context, w *World, s *Side) (string, error) {
 	concert := load.Watched[3]
 	url := fmt.Sprintf("%s/api/concerts/%d", s.Edge.URL(), concert)
-	hits, misses := s.Edge.Counts()
+	hits, misses, err := s.Edge.Counts(ctx)
+	if err != nil {
+		return "", err
+	}
 	rounds := 8
 	if w.brief {
 		rounds = 3
@@ -45,8 +48,8 @@ func atTheEdge(ctx context.Context, w *World, s *Side) (string, error) {
 		stale = append(stale, took)
 	}
 	slices.Sort(stale)
-	nowHits, nowMisses := s.Edge.Counts()
+	nowHits, nowMisses, err := s.Edge.Counts(ctx)
 	hits, misses = nowHits-hits, nowMisses-misses
 	return fmt.Sprintf("%d of %d answered by the edge; an old price for %s after the answer to the write (longest)",
-		hits, hits+misses, short(stale[len(stale)-1])), nil
+		hits, hits+misses, short(stale[len(stale)-1])), err
 }

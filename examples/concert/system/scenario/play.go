@@ -20,7 +20,7 @@ func (w *World) scenarios() []scenario {
 		{name: "a cold instance joins", act: newcomer},
 		{name: "browsers ask again", act: askAgain},
 		{name: "a price at the edge", act: atTheEdge},
-		{name: "scale 1, 4, 2", act: scale},
+		{name: "scale 1, 4, 2 by load", act: scale},
 		{name: "rolling update, another Schema", act: roll},
 		{name: "blue-green, and back", act: blueGreen},
 		{name: "sign-ups and slow mail", act: signUps},

@@ -9,27 +9,6 @@ import (
 	"github.com/nearside-go/nearside/examples/concert/system/load"
 )
 
-// scale takes the fleet to one instance, to four and to two, and back to its size.
-func scale(ctx context.Context, w *World, s *Side) (string, error) {
-	for _, n := range []int{1, 4, 2, size} {
-		w.event("scale %s to %d", s.Name, n)
-		if err := s.scaleTo(ctx, n); err != nil {
-			return "", err
-		}
-		pause(ctx, 200*time.Millisecond)
-	}
-	return "", nil
-}
-
-func (s *Side) scaleTo(ctx context.Context, n int) error {
-	now := s.Instances()
-	if more := n - len(now); more > 0 {
-		_, err := s.Add(ctx, now[0].Version, more)
-		return err
-	}
-	return s.End(now[n:]...)
-}
-
 // otherVersion is the version of the service that a fleet is not of. Their cached concerts have
 // different shapes.
 func (s *Side) otherVersion() int { return 3 - s.Instances()[0].Version }

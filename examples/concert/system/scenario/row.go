@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/examples/concert/system/load"
+	"github.com/nearside-go/nearside/examples/concert/system/page"
 )
 
 // scenario is something that happens while a load runs.
@@ -53,14 +54,30 @@ func (r Row) Err() error {
 // play plays a scenario on both sides, one after the other, each for at least a time.
 func (w *World) play(ctx context.Context, sc scenario, least time.Duration) Row {
 	row := Row{Name: sc.name}
-	w.event("%s", sc.name)
+	w.playing.Store(&sc.name)
+	w.report(page.Scenario, sc.name)
 	row.Cached = w.playOn(ctx, w.Cached, sc.act, least)
+	w.tell("with nearside", row.Cached)
 	act := sc.act
 	if sc.cachedOnly || w.brief {
 		act = quiet
 	}
 	row.Plain = w.playOn(ctx, w.Plain, act, least)
+	w.tell("without any cache", row.Plain)
 	return row
+}
+
+// tell reports the result of a load to the page.
+func (w *World) tell(side string, c Cell) {
+	if c.Err != nil {
+		w.report(page.Wrong, fmt.Sprintf("%s: %v", side, c.Err))
+		return
+	}
+	kind := page.Result
+	if c.Failures > 0 {
+		kind = page.Wrong
+	}
+	w.report(kind, fmt.Sprintf("%s: %d requests, %d failed, %d database queries", side, c.Requests, c.Failures, c.Queries))
 }
 
 func (w *World) playOn(ctx context.Context, s *Side, act func(context.Context, *World, *Side) (string, error), least time.Duration) Cell {
@@ -68,7 +85,8 @@ func (w *World) playOn(ctx context.Context, s *Side, act func(context.Context, *
 	if err != nil {
 		return Cell{Err: err}
 	}
-	running := s.Users.Start(ctx)
+	s.busy.Store(true)
+	s.load = s.Users.Start(ctx)
 	over := time.After(least)
 	pause(ctx, least/5) // so that the act meets a load
 	var c Cell
@@ -77,12 +95,15 @@ func (w *World) playOn(ctx context.Context, s *Side, act func(context.Context, *
 	case <-over:
 	case <-ctx.Done():
 	}
-	c.Report = running.Stop()
+	c.Report = s.load.Stop()
+	s.busy.Store(false)
 	after, err := s.counts(ctx)
 	if c.Err == nil {
 		c.Err = err
 	}
 	c.Queries = after.Sub(before).Reads
+	s.requests.Add(int64(c.Requests))
+	s.queries.Add(c.Queries)
 	if c.Err == nil && s == w.Cached { // the other side reads all of it from the database
 		c.Err = s.agree(ctx)
 	}

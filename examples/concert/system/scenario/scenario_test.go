@@ -48,3 +48,23 @@ func TestTheTable(t *testing.T) {
 		t.Errorf("the columns are %q, want 11", columns)
 	}
 }
+
+// TestSharesAreThoseOfTheLatestReads: an instance answers locally, and later from the database.
+func TestSharesAreThoseOfTheLatestReads(t *testing.T) {
+	var latest tiers
+	before := tiers{local: 100}
+	for look := range 60 {
+		latest.fade()
+		after := before
+		if look < 30 {
+			after.local += 50
+		} else {
+			after.source += 50
+		}
+		latest.add(before, after)
+		before = after
+		if share := latest.source / latest.all(); look < 30 && share != 0 || look > 55 && share < 0.9 {
+			t.Errorf("at look %d the database has the share %v", look, share)
+		}
+	}
+}

@@ -5,36 +5,24 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/examples/concert/system/page"
-	"github.com/nearside-go/nearside/examples/concert/system/service"
 )
 
-const (
-	watchEvery = 500 * time.Millisecond
-
-	// statsWithin is how long an instance may take to tell its counts. One that hangs has no
-	// answer.
-	statsWithin = 200 * time.Millisecond
-)
+const watchEvery = 500 * time.Millisecond
 
 // Watch takes a Snapshot every half second, until ctx ends.
 func (w *World) Watch(ctx context.Context, show func(page.Snapshot)) {
-	watchers := [2]*watcher{{side: w.Cached}, {side: w.Plain}}
+	cached, plain := watcher{side: w.Cached}, watcher{side: w.Plain}
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
-		var s page.Snapshot
-		s.Redis = "in use"
-		var reads tiers
-		for k, into := range []*page.Side{&s.Cached, &s.Plain} {
-			seen := watchers[k].look(ctx, into)
-			if k == 0 {
-				reads = seen
-			}
+		s := page.Snapshot{Redis: "in use", Cached: cached.look(ctx), Plain: plain.look(ctx)}
+		if name := w.playing.Load(); name != nil {
+			s.Scenario = *name
 		}
-		if all := reads.local + reads.remote + reads.source; all > 0 {
-			s.Local, s.Remote, s.Source = reads.local/all, reads.remote/all, reads.source/all
+		if all := cached.latest.all(); all > 0 {
+			s.Local, s.Remote, s.Source = cached.latest.local/all, cached.latest.remote/all, cached.latest.source/all
 		}
-		if watchers[0].away {
+		if cached.away {
 			s.Redis = "away"
 		}
 		show(s)
@@ -49,64 +37,84 @@ func (w *World) Watch(ctx context.Context, show func(page.Snapshot)) {
 // tiers are the reads that each tier has answered.
 type tiers struct{ local, remote, source float64 }
 
+func (t tiers) all() float64 { return t.local + t.remote + t.source }
+
+// fade makes earlier reads count for less than those that are added.
+func (t *tiers) fade() {
+	const by = 0.9 // for each look: those of five seconds ago count for a third
+	t.local, t.remote, t.source = by*t.local, by*t.remote, by*t.source
+}
+
+// add adds the reads between two counts.
+func (t *tiers) add(before, after tiers) {
+	t.local += after.local - before.local
+	t.remote += after.remote - before.remote
+	t.source += after.source - before.source
+}
+
 // watcher compares the counts of a side with its earlier counts.
 type watcher struct {
-	side     *Side
-	at       time.Time
-	queries  int64
-	requests int64
-	reads    map[string]tiers // by instance
-	away     bool             // an instance does without Redis
+	side   *Side
+	before sample
+	reads  map[string]tiers // by instance
+
+	latest tiers // reads, the latest of which count most
+	away   bool  // an instance does without Redis
 }
 
-// look fills into, and returns the reads since the last look.
-func (w *watcher) look(ctx context.Context, into *page.Side) tiers {
-	var now tiers
+// sample has the counts of a moment.
+type sample struct {
+	at                time.Time
+	queries, requests int64
+}
+
+func (w *watcher) look(ctx context.Context) page.Side {
+	out := page.Side{Busy: w.side.busy.Load(), Failed: w.side.Users.Failures()}
+	if requests := w.side.requests.Load(); requests > 0 {
+		out.Each = float64(w.side.queries.Load()) / float64(requests)
+	}
+	out.Instances = w.instances(ctx)
+	w.rates(ctx, &out)
+	if depth, err := w.side.Queue.Depth(ctx); err == nil {
+		out.Queued, out.Dead = depth.Live, depth.Dead
+	}
+	out.Twice, out.Sold = w.side.Users.Ledger.Twice()
+	return out
+}
+
+// instances asks each instance for its state and its reads.
+func (w *watcher) instances(ctx context.Context) (out []page.Instance) {
 	reads := make(map[string]tiers)
 	w.away = false
+	w.latest.fade()
 	for _, i := range w.side.Instances() {
 		one := page.Instance{Name: i.Name, Version: i.Version, State: "no answer"}
-		if st, err := quickStats(ctx, i.URL()); err == nil {
+		before := w.reads[i.Name]
+		reads[i.Name] = before
+		if st, err := i.Stats(ctx); err == nil {
 			one.State = st.State
 			w.away = w.away || st.RedisAway
-			seen := tiers{float64(st.Local), float64(st.Remote), float64(st.Missed)}
-			before := w.reads[i.Name]
-			now.local += seen.local - before.local
-			now.remote += seen.remote - before.remote
-			now.source += seen.source - before.source
-			reads[i.Name] = seen
-		} else if before, ok := w.reads[i.Name]; ok {
-			reads[i.Name] = before
+			reads[i.Name] = tiers{float64(st.Local), float64(st.Remote), float64(st.Missed)}
+			w.latest.add(before, reads[i.Name])
 		}
-		into.Instances = append(into.Instances, one)
+		out = append(out, one)
 	}
 	w.reads = reads
-	w.rates(ctx, into)
-	if depth, err := w.side.Queue.Depth(ctx); err == nil {
-		into.Queued, into.Dead = depth.Live, depth.Dead
-	}
-	into.Twice, into.Sold = w.side.Users.Ledger.Twice()
-	return now
+	return out
 }
 
-// rates fills in the counts for each second.
+// rates fills in the queries and requests of each second.
 func (w *watcher) rates(ctx context.Context, into *page.Side) {
 	counts, err := w.side.counts(ctx)
 	if err != nil {
 		return
 	}
-	queries, requests, at := counts.Reads, w.side.Users.Requests(), time.Now()
-	if seconds := at.Sub(w.at).Seconds(); !w.at.IsZero() && seconds > 0 {
-		into.Queries = float64(queries-w.queries) / seconds
-		into.Requests = float64(requests-w.requests) / seconds
+	before, now := w.before, sample{time.Now(), counts.Reads, w.side.Users.Requests()}
+	w.before = now
+	if before.at.IsZero() {
+		return
 	}
-	w.queries, w.requests, w.at = queries, requests, at
-}
-
-func quickStats(ctx context.Context, url string) (service.Stats, error) {
-	ctx, cancel := context.WithTimeout(ctx, statsWithin)
-	defer cancel()
-	var out service.Stats
-	err := read(ctx, url+"/statsz", &out)
-	return out, err
+	seconds := now.at.Sub(before.at).Seconds()
+	into.Queries = float64(now.queries-before.queries) / seconds
+	into.Requests = float64(now.requests-before.requests) / seconds
 }

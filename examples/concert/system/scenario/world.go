@@ -6,17 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync/atomic"
 	"time"
 
-	"github.com/nearside-go/nearside/examples/concert/system/balancer"
+	"github.com/nearside-go/nearside/examples/concert/system/clients"
 	"github.com/nearside-go/nearside/examples/concert/system/database"
 	"github.com/nearside-go/nearside/examples/concert/system/edge"
 	"github.com/nearside-go/nearside/examples/concert/system/fleet"
 	"github.com/nearside-go/nearside/examples/concert/system/load"
 	"github.com/nearside-go/nearside/examples/concert/system/mail"
-	"github.com/nearside-go/nearside/examples/concert/system/process"
+	"github.com/nearside-go/nearside/examples/concert/system/page"
 	"github.com/nearside-go/nearside/examples/concert/system/queue"
 	"github.com/nearside-go/nearside/examples/concert/system/servers"
 	"github.com/nearside-go/nearside/examples/concert/system/service"
@@ -34,25 +33,24 @@ const (
 
 // Options configure a World.
 type Options struct {
-	Addr  string            // where the load balancer listens for the fleet with nearside; a port of 0 is a free one
-	Note  func(text string) // called for each event; nil for none
-	Brief bool              // fewer repetitions
+	Kind  string                            // of servers.Kinds
+	Addr  string                            // where the load balancer listens for the fleet with nearside; a port of 0 is a free one
+	Note  func(kind page.Kind, text string) // called for each event; nil for none
+	Brief bool                              // fewer repetitions
 }
 
 // World is the whole system.
 type World struct {
-	Redis  *servers.Redis
+	*servers.Set
 	Mail   *mail.Server
 	Cached *Side
 	Plain  *Side
 
-	note     func(string)
-	brief    bool
-	round    int // counts the calls of Play
-	dir      string
-	broker   *queue.Server
-	balancer *balancer.Balancer
-	closing  []func() error // last come, first served
+	note    func(page.Kind, string)
+	playing atomic.Pointer[string] // the name of the scenario
+	brief   bool
+	round   int            // counts the calls of Play
+	closing []func() error // last come, first served
 }
 
 // Side is a fleet, and its own cache, database and users.
@@ -60,11 +58,16 @@ type Side struct {
 	*fleet.Fleet
 	Users *load.Users
 	Store *store.Store
-	Queue *queue.Queue
-	Edge  *edge.Cache
+	Queue queue.Queue
+	Edge  edge.Server
 
 	counts func(context.Context) (database.Counts, error)
 	price  atomic.Int64
+	busy   atomic.Bool   // the users are active
+	load   *load.Running // while they are
+
+	// The sums of all loads that are over.
+	requests, queries atomic.Int64
 }
 
 // nextPrice returns a price that no concert has.
@@ -83,28 +86,18 @@ func Open(ctx context.Context, o Options) (*World, error) {
 }
 
 func (w *World) open(ctx context.Context, o Options) (err error) {
-	if w.dir, err = os.MkdirTemp("", "nearside-concert-"); err != nil {
+	if w.Set, err = servers.Start(o.Kind); err != nil {
 		return err
 	}
-	w.closing = append(w.closing, func() error { return os.RemoveAll(w.dir) })
-	if w.Redis, err = servers.StartRedis(); err != nil {
-		return err
-	}
-	w.closing = append(w.closing, func() error { w.Redis.Kill(); return nil })
-	if w.broker, err = queue.Serve(w.dir); err != nil {
-		return err
-	}
-	w.closing = append(w.closing, func() error { w.broker.Close(); return nil })
+	w.closing = append(w.closing, w.Set.Close)
 	if w.Mail, err = mail.Serve(); err != nil {
 		return err
 	}
 	w.closing = append(w.closing, w.Mail.Close)
-	w.balancer = balancer.New()
-	w.closing = append(w.closing, w.balancer.Close)
-	if w.Cached, err = w.newSide(ctx, "nearside", w.Redis.URL(), service.PurgeKeys, o.Addr); err != nil {
+	if w.Cached, err = w.newSide(ctx, "nearside", w.Redis.URL(), w.Purgers[0], o.Addr); err != nil {
 		return err
 	}
-	w.Plain, err = w.newSide(ctx, "plain", "", service.PurgeCloudFront, "127.0.0.1:0")
+	w.Plain, err = w.newSide(ctx, "plain", "", w.Purgers[1], "127.0.0.1:0")
 	return err
 }
 
@@ -120,55 +113,48 @@ func (w *World) Close() error {
 
 func (w *World) newSide(ctx context.Context, name, redisURL, purger, addr string) (*Side, error) {
 	s := &Side{}
-	source, err := servers.StartDatabase(name, w.dir, "127.0.0.1:0")
+	front, err := w.Balancer.Listen(name, addr)
 	if err != nil {
 		return nil, err
 	}
-	w.closing = append(w.closing, kill(source))
-	db := database.Open(source.Addr)
-	w.closing = append(w.closing, db.Close)
-	s.counts = func(ctx context.Context) (database.Counts, error) { return database.Count(ctx, db) }
-	s.Store = store.New(db)
+	url := "http://" + front
+	source, err := w.Database(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	w.closing = append(w.closing, source.Close)
+	s.counts, s.Store = source.Count, store.New(source.Pool)
 	if err := s.Store.Seed(ctx, load.Concerts, load.Seats); err != nil {
 		return nil, fmt.Errorf("fill the database: %w", err)
 	}
-	if s.Queue, err = queue.Connect(w.broker.URL(), name); err != nil {
+	if s.Queue, err = clients.Queue(w.Set.Queue, name); err != nil {
 		return nil, err
 	}
 	w.closing = append(w.closing, func() error { s.Queue.Close(); return nil })
-	if err := s.Queue.Create(ctx); err != nil {
+	if err := s.Queue.Create(ctx, service.Kinds[:]...); err != nil {
 		return nil, err
 	}
-	if s.Edge, err = edge.Serve(); err != nil {
+	if s.Edge, err = w.Edge(url, purger); err != nil {
 		return nil, err
 	}
 	w.closing = append(w.closing, s.Edge.Close)
-	s.Fleet, err = fleet.New(name, service.Config{
-		Edge: s.Edge.URL(), Purger: purger, Prefix: name, Redis: redisURL, Database: source.Addr, Queue: w.broker.URL(), Mail: w.Mail.URL(),
+	s.Fleet = fleet.New(name, url, service.Config{
+		Edge: s.Edge.URL(), Purger: purger, Prefix: name, Redis: redisURL, Database: source.URL, Queue: w.Set.Queue, Mail: w.Mail.URL(),
 		Secret: "only for this example", Drain: drain,
-	}, w.balancer, addr)
-	if err != nil {
-		return nil, err
-	}
+	}, w.Balancer)
 	w.closing = append(w.closing, func() error { s.Fleet.Kill(); return nil })
-	s.Edge.SetOrigin(s.Fleet.URL)
 	if _, err := s.Fleet.Add(ctx, 1, size); err != nil {
 		return nil, err
 	}
-	s.Users, err = load.NewUsers(ctx, s.Fleet.URL)
+	s.Users, err = load.NewUsers(ctx, url)
 	return s, err
 }
 
-func kill(p *process.Process) func() error {
-	return func() error {
-		p.Kill()
-		return nil
-	}
-}
+// event reports a step of a scenario to the page.
+func (w *World) event(format string, args ...any) { w.report(page.Step, fmt.Sprintf(format, args...)) }
 
-// event reports an event to the page and to the log.
-func (w *World) event(format string, args ...any) {
+func (w *World) report(kind page.Kind, text string) {
 	if w.note != nil {
-		w.note(fmt.Sprintf(format, args...))
+		w.note(kind, text)
 	}
 }

@@ -20,11 +20,9 @@ import (
 // RedisRole is the name of the role RunMiniredis.
 const RedisRole = "redis"
 
-// Redis is a Redis on a port of the loopback interface that can be killed, hung and started
-// again. Its methods are for one goroutine.
-type Redis struct {
-	Server string // the kind of server, for the heading
-
+// single is one Redis on a port of the loopback interface.
+type single struct {
+	kind string // for the heading
 	addr string
 	bin  string // the file of redis-server; "" is miniredis
 	proc *process.Process
@@ -32,36 +30,28 @@ type Redis struct {
 
 // StartRedis starts the redis-server that is on the PATH, or miniredis. A redis-server is only
 // used on Linux, where the kernel ends it with this process.
-func StartRedis() (*Redis, error) {
-	r := &Redis{Server: "miniredis"}
+func StartRedis() (Redis, error) { return startRedis() }
+
+func startRedis() (*single, error) {
+	r := &single{kind: "miniredis"}
 	if bin, err := exec.LookPath("redis-server"); err == nil && runtime.GOOS == "linux" {
-		r.bin, r.Server = bin, "redis-server"
+		r.bin, r.kind = bin, "redis-server"
 	}
-	var err error
-	for range 10 { // another process may take the port first
-		if r.addr, err = freeAddr(); err != nil {
-			return nil, err
-		}
-		if err = r.Start(); err == nil {
-			return r, nil
-		}
-	}
-	return nil, err
-}
-
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	err := process.OnFreeAddr(func(addr string) error {
+		r.addr = addr
+		return r.Start()
+	})
 	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
+		return nil, err
 	}
-	return l.Addr().String(), l.Close()
+	return r, nil
 }
 
-// URL returns the address for redis.Open.
-func (r *Redis) URL() string { return "redis://" + r.addr + "/0" }
+// URL returns the address for clients.Redis.
+func (r *single) URL() string { return "redis://" + r.addr + "/0" }
 
 // Start starts Redis, with nothing in it.
-func (r *Redis) Start() error {
+func (r *single) Start() error {
 	var err error
 	if r.bin == "" {
 		r.proc, err = process.Start(RedisRole, "miniredis", redisConfig{r.addr}, startWithin)
@@ -71,47 +61,39 @@ func (r *Redis) Start() error {
 	if err != nil {
 		return err
 	}
-	r.proc, err = process.Run("redis-server", r.bin, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+	r.proc, err = process.Program{Name: "redis-server", File: r.bin, Args: []string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"}}.Start()
 	if err != nil {
 		return err
 	}
-	return r.await()
+	return r.proc.Await(startWithin, func() error { return ping(r.addr) })
 }
 
-// await returns when Redis answers.
-func (r *Redis) await() error {
-	for deadline := time.Now().Add(startWithin); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if !r.proc.Alive() {
-			return fmt.Errorf("redis-server ended: %s", r.proc.Output())
-		}
-		if ping(r.addr) {
-			return nil
-		}
-	}
-	r.proc.Kill()
-	return errors.New("redis-server does not answer")
-}
-
-func ping(addr string) bool {
+func ping(addr string) error {
 	conn, err := net.DialTimeout("tcp", addr, time.Second)
 	if err != nil {
-		return false
+		return err
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(time.Second)) // a failure shows in the read
 	_, _ = conn.Write([]byte("PING\r\n"))
-	line, _ := bufio.NewReader(conn).ReadString('\n')
-	return strings.TrimSpace(line) == "+PONG"
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err == nil && strings.TrimSpace(line) != "+PONG" {
+		err = errors.New("PING is answered with " + line)
+	}
+	return err
 }
 
 // Kill kills Redis with SIGKILL: connections are refused until Start.
-func (r *Redis) Kill() { r.proc.Kill() }
+func (r *single) Kill() error {
+	r.proc.Kill()
+	return nil
+}
 
 // Hang stops Redis with SIGSTOP: connections are accepted, and nothing is answered.
-func (r *Redis) Hang() error { return r.proc.Hang() }
+func (r *single) Hang() error { return r.proc.Hang() }
 
 // Resume ends a Hang.
-func (r *Redis) Resume() error { return r.proc.Resume() }
+func (r *single) Resume() error { return r.proc.Resume() }
 
 type redisConfig struct{ Addr string }
 

@@ -1,6 +1,8 @@
 package service_test
 
 import (
+	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -175,5 +177,50 @@ func TestABadRequestIsRefused(t *testing.T) {
 		if got := i.send(c.method, c.path, "", c.body); got.status != http.StatusBadRequest {
 			t.Errorf("%s %s %v: status %d, %s, want 400", c.method, c.path, c.body, got.status, got.body)
 		}
+	}
+}
+
+func TestAHallIsWatched(t *testing.T) {
+	s := newSystem(t)
+	s.startDatabase(t)
+	i := s.start(t, nil).ready()
+	token := i.signUp("ada@example.org")
+	sold := func(known string) (hall service.Hall) {
+		i.send(http.MethodGet, "/api/concerts/2/seats?sold="+known, "", nil).decode(t, &hall)
+		return hall
+	}
+	if hall := sold("0"); len(hall.Sold) != 0 || hall.Seats != 50 { // after a wait
+		t.Errorf("the hall is %+v, want 50 seats, all free", hall)
+	}
+	news := make(chan error, 1)
+	go func() {
+		for {
+			resp, err := http.Get(i.url + "/api/concerts/2/seats?sold=0")
+			var hall service.Hall
+			if err == nil {
+				err = errors.Join(json.NewDecoder(resp.Body).Decode(&hall), resp.Body.Close())
+			}
+			if err != nil || len(hall.Sold) > 0 {
+				news <- err
+				return
+			}
+		}
+	}()
+	i.await("a request is in flight", func() bool {
+		var st service.Stats
+		i.send(http.MethodGet, "/statsz", "", nil).decode(t, &st)
+		return st.InFlight == 1
+	})
+	if got := i.send(http.MethodPut, "/api/bookings/one", token, map[string]any{"Concert": 2, "Seats": []int{7}}); got.status != http.StatusCreated {
+		t.Fatalf("booking: status %d, %s", got.status, got.body)
+	}
+	if err := <-news; err != nil {
+		t.Error(err)
+	}
+	if hall := sold("0"); len(hall.Sold) != 1 {
+		t.Errorf("the hall is %+v, want one seat sold", hall)
+	}
+	if got := i.send(http.MethodGet, "/api/concerts/2/seats?sold=some", "", nil); got.status != http.StatusBadRequest {
+		t.Errorf("a number that is none: status %d, want 400", got.status)
 	}
 }

@@ -1,8 +1,11 @@
 package service
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/nearside-go/nearside/examples/concert/system/store"
 )
@@ -113,12 +116,45 @@ type Hall struct {
 	Sold  []int `json:"sold"`
 }
 
+// getSeats answers with the seats of a concert. A client that knows how many are sold may say
+// so, as in ?sold=12. Its answer waits until that is not so any more, for watchFor at most.
 func (s *Service) getSeats(r *http.Request) (reply, error) {
 	id, err := pathID(r)
 	if err != nil {
 		return reply{}, err
 	}
+	known := -1 // no number of seats
+	if text := r.FormValue("sold"); text != "" {
+		if known, err = strconv.Atoi(text); err != nil {
+			return reply{}, errBadRequest("the number of sold seats is no number")
+		}
+	}
 	view, err := s.read.concerts.get(r.Context(), id)
-	sold, soldErr := s.read.seats.get(r.Context(), id)
+	sold, soldErr := s.watchSeats(r.Context(), id, known)
 	return reply{body: Hall{Seats: view.Seats, Sold: sold}}, errors.Join(err, soldErr)
+}
+
+const (
+	// watchFor is how long an answer may wait for news. It is less than a load balancer waits
+	// for an answer.
+	watchFor   = 300 * time.Millisecond
+	watchEvery = 100 * time.Millisecond
+)
+
+// watchSeats returns the sold seats of a concert once their number is not the known one, or
+// when watchFor is over.
+func (s *Service) watchSeats(ctx context.Context, id int64, known int) ([]int, error) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for end := time.Now().Add(watchFor); ; {
+		sold, err := s.read.seats.get(ctx, id)
+		if err != nil || len(sold) != known || time.Now().After(end) {
+			return sold, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }

@@ -11,13 +11,13 @@ type Config struct {
 	Listen   string // the address of the HTTP server; "" is a free port of the loopback interface
 	Version  int    // 1 or 2: version 2 caches concerts in another shape
 	Prefix   string // of the keys in Redis
-	Redis    string // its URL; "" is a service without any cache
-	Database string // its address
-	Queue    string // its URL
+	Redis    string // its URL for clients.Redis; "" is a service without any cache
+	Database string // its URL or address, for clients.Database
+	Queue    string // its URL for clients.Queue
 	Mail     string // the URL of the mail provider
 	Secret   string // signs the tokens of sessions
 	Edge     string // the URL of the cache at the edge
-	Purger   string // how the edge is purged: PurgeNothing, PurgeKeys or PurgeCloudFront
+	Purger   string // how the edge is purged: one of the constants PurgeNothing and so on
 
 	// Drain is for how long the instance goes on serving after it was asked to end, while it
 	// says that it is not ready. A load balancer notices in that time.

@@ -54,8 +54,8 @@ func (s *Service) done(ctx context.Context, outgoing int64) {
 func messageID(o store.Outgoing) string { return o.Kind + "-" + strconv.FormatInt(o.ID, 10) }
 
 // relay publishes the rows of the outbox that were left behind, as by a process that has
-// died, until ctx ends. Every instance does so. The queue drops a message that two of them
-// publish.
+// died, until ctx ends. Every instance does so. A message that two of them publish may be
+// delivered twice, as any message may.
 func (s *Service) relay(ctx context.Context) {
 	ctx = database.Background(ctx)
 	tick := time.NewTicker(relayEvery)
@@ -82,6 +82,9 @@ func (s *Service) consume() {
 	s.queue.Handle(store.KindSeats, 0, s.seatsChanged) // for as long as Redis is away
 	s.queue.Handle(kindUndelivered, 0, s.redeliver)
 }
+
+// Kinds are the kinds of messages of the service.
+var Kinds = [...]string{store.KindWelcome, store.KindSeats, kindUndelivered}
 
 // kindUndelivered is a message whose body is a cache.Undelivered in JSON.
 const kindUndelivered = "undelivered"

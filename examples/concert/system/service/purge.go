@@ -14,6 +14,7 @@ import (
 const (
 	PurgeNothing    = ""           // there is no edge
 	PurgeKeys       = "keys"       // by tag
+	PurgeBans       = "bans"       // by tag, with bans
 	PurgeCloudFront = "cloudfront" // by path
 )
 
@@ -34,6 +35,8 @@ func newPurger(c Config) (edge.Purger, error) {
 		return nil, nil
 	case PurgeKeys:
 		return edge.Keys{URL: c.Edge}, nil
+	case PurgeBans:
+		return edge.Bans{URL: c.Edge}, nil
 	case PurgeCloudFront:
 		return edge.CloudFront{URL: c.Edge, Distribution: "CONCERT", Paths: pathsOf}, nil
 	}

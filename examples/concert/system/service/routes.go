@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/nearside-go/nearside/cache"
 
@@ -32,7 +33,18 @@ func (s *Service) routes() http.Handler {
 	mux.HandleFunc("DELETE /api/session", answer(s.deleteSession))
 	mux.HandleFunc("PUT /api/bookings/{id}", answer(s.putBooking))
 	mux.HandleFunc("GET /api/bookings/{id}", answer(s.getBooking))
-	return http.MaxBytesHandler(mux, maxBody)
+	return s.counting(http.MaxBytesHandler(mux, maxBody))
+}
+
+// counting counts the requests of users that are in flight.
+func (s *Service) counting(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/api/") {
+			s.inFlight.Add(1)
+			defer s.inFlight.Add(-1)
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // reply is the answer to a request. A status of 0 is 200.
@@ -119,6 +131,7 @@ func (s *Service) readyz(w http.ResponseWriter, _ *http.Request) {
 type Stats struct {
 	Name, State string
 	Version     int
+	InFlight    int64  // requests of users that are being answered
 	Local       uint64 // reads that the local tier answered
 	Remote      uint64 // reads that Redis answered
 	Missed      uint64 // reads that neither tier answered
@@ -133,7 +146,7 @@ type Stats struct {
 
 // Stats returns the counts of the instance.
 func (s *Service) Stats() Stats {
-	out := Stats{Name: s.config.Name, State: state(s.state.Load()).String(), Version: s.config.Version}
+	out := Stats{Name: s.config.Name, State: state(s.state.Load()).String(), Version: s.config.Version, InFlight: s.inFlight.Load()}
 	if s.redis != nil {
 		stats := s.redis.Stats()
 		out.RedisAway, out.Following = stats.BreakerOpen, stats.LogFollowing

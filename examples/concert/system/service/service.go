@@ -18,7 +18,7 @@ import (
 	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/redis"
 
-	"github.com/nearside-go/nearside/examples/concert/system/database"
+	"github.com/nearside-go/nearside/examples/concert/system/clients"
 	"github.com/nearside-go/nearside/examples/concert/system/edge"
 	"github.com/nearside-go/nearside/examples/concert/system/queue"
 	"github.com/nearside-go/nearside/examples/concert/system/store"
@@ -37,17 +37,20 @@ func (s state) String() string { return [...]string{"starting", "ready", "draini
 
 // Service is an instance.
 type Service struct {
-	config Config
-	state  atomic.Int32
-	why    atomic.Pointer[string] // why it is still starting
+	config   Config
+	state    atomic.Int32
+	inFlight atomic.Int64
+	why      atomic.Pointer[string] // why it is still starting
 
 	db    *sql.DB
 	store *store.Store
 	redis *redis.Store // nil without a cache
 	read  *repositories
-	queue *queue.Queue
+	queue queue.Queue
 	log   *slog.Logger
 	crash crash
+
+	closeRedis func() error
 
 	purger  edge.Purger // nil without an edge
 	purging sync.WaitGroup
@@ -104,14 +107,16 @@ func New(c Config) (*Service, error) {
 		return nil, err
 	}
 	if c.Redis != "" {
-		if s.redis, err = redis.Open(c.Redis, redis.Options{Prefix: c.Prefix, Logger: s.log}); err != nil {
+		if s.redis, s.closeRedis, err = clients.Redis(c.Redis, redis.Options{Prefix: c.Prefix, Logger: s.log}); err != nil {
 			return nil, err
 		}
 		remote = s.redis
 	}
-	s.db = database.Open(c.Database)
+	if s.db, err = clients.Database(c.Database); err != nil {
+		return nil, err
+	}
 	s.store = store.New(s.db)
-	if s.queue, err = queue.Connect(c.Queue, c.Prefix); err != nil {
+	if s.queue, err = clients.Queue(c.Queue, c.Prefix); err != nil {
 		return nil, err
 	}
 	s.read, err = newRepositories(s.store, c.Version, tier{remote, s.bury, s.purgeLate})
@@ -157,7 +162,7 @@ func (s *Service) Close() error {
 	s.purging.Wait()
 	s.queue.Close()
 	if s.redis != nil {
-		errs[1] = s.redis.Close()
+		errs[1] = s.closeRedis()
 	}
 	errs[2] = s.db.Close()
 	return errors.Join(errs[:]...)

@@ -16,10 +16,10 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 
-	"github.com/nearside-go/nearside/examples/concert/system/database"
-	"github.com/nearside-go/nearside/examples/concert/system/database/databasetest"
+	"github.com/nearside-go/nearside/examples/concert/system/database/sqlite"
+	"github.com/nearside-go/nearside/examples/concert/system/database/sqlite/sqlitetest"
 	"github.com/nearside-go/nearside/examples/concert/system/mail"
-	"github.com/nearside-go/nearside/examples/concert/system/queue"
+	"github.com/nearside-go/nearside/examples/concert/system/queue/jetstream"
 	"github.com/nearside-go/nearside/examples/concert/system/service"
 	"github.com/nearside-go/nearside/examples/concert/system/store"
 )
@@ -37,7 +37,7 @@ type system struct {
 // newSystem starts all servers but the database.
 func newSystem(t *testing.T) *system {
 	t.Helper()
-	broker, err := queue.Serve(t.TempDir())
+	broker, err := jetstream.Serve(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,12 +47,12 @@ func newSystem(t *testing.T) *system {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = post.Close() })
-	q, err := queue.Connect(broker.URL(), "test")
+	q, err := jetstream.Connect(broker.URL(), "test")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer q.Close()
-	if err := q.Create(t.Context()); err != nil {
+	if err := q.Create(t.Context(), service.Kinds[:]...); err != nil {
 		t.Fatal(err)
 	}
 	free, err := net.Listen("tcp", "127.0.0.1:0")
@@ -73,8 +73,8 @@ func newSystem(t *testing.T) *system {
 // startDatabase starts the database with three concerts.
 func (s *system) startDatabase(t *testing.T) {
 	t.Helper()
-	databasetest.Serve(t, s.file, s.config.Database, store.Schema)
-	db := database.Open(s.config.Database)
+	sqlitetest.Serve(t, s.file, s.config.Database, store.Schema(store.SerialSQLite))
+	db := sqlite.Open(s.config.Database)
 	defer db.Close()
 	if err := store.New(db).Seed(t.Context(), 3, 50); err != nil {
 		t.Fatal(err)

@@ -103,8 +103,7 @@ func (s *Service) deleteSession(r *http.Request) (reply, error) {
 // each delivery of the message, so the provider sends the mail once. A replayed message keeps
 // the name.
 func (s *Service) mailName(m queue.Message) string {
-	name, _, _ := strings.Cut(m.ID, "-replay-")
-	return s.config.Prefix + "-" + name
+	return s.config.Prefix + "-" + queue.FirstID(m.ID)
 }
 
 // welcome handles a message of KindWelcome.

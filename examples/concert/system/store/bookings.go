@@ -3,10 +3,8 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // Booking is a person's seats in a concert. Its ID is chosen by the client, so that a request
@@ -24,21 +22,27 @@ type Booking struct {
 func (s *Store) Book(ctx context.Context, b Booking) (outgoing int64, err error) {
 	err = s.within(ctx, func(tx *sql.Tx) error {
 		outgoing = 0
-		old, err := booking(ctx, tx, b.ID)
-		if err == nil {
-			return same(old, b)
-		}
-		if !errors.Is(err, ErrNotFound) {
+		r, err := tx.ExecContext(ctx, `INSERT INTO bookings (id, concert, person) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+			b.ID, b.Concert, b.Person)
+		isNew, err := changed(r, err)
+		if err != nil {
 			return err
 		}
-		outgoing, err = book(ctx, tx, b)
+		if !isNew {
+			return same(ctx, tx, b)
+		}
+		outgoing, err = sell(ctx, tx, b)
 		return err
 	})
 	return outgoing, err
 }
 
 // same is nil if a repeated booking equals the first one.
-func same(old, b Booking) error {
+func same(ctx context.Context, tx *sql.Tx, b Booking) error {
+	old, err := booking(ctx, tx, b.ID)
+	if err != nil {
+		return err
+	}
 	seats := slices.Sorted(slices.Values(b.Seats))
 	if old.Concert != b.Concert || old.Person != b.Person || !slices.Equal(old.Seats, seats) {
 		return ErrSold
@@ -46,26 +50,24 @@ func same(old, b Booking) error {
 	return nil
 }
 
-func book(ctx context.Context, tx *sql.Tx, b Booking) (outgoing int64, err error) {
+// sell sells the seats of b, and writes the Outgoing. The seats are in order, so that two
+// transactions which want the same seats wait for each other in one direction only.
+func sell(ctx context.Context, tx *sql.Tx, b Booking) (outgoing int64, err error) {
 	var seats int
-	err = tx.QueryRowContext(ctx, `SELECT seats FROM concerts WHERE id = ?`, b.Concert).Scan(&seats)
+	err = tx.QueryRowContext(ctx, `SELECT seats FROM concerts WHERE id = $1`, b.Concert).Scan(&seats)
 	if err != nil {
 		return 0, notFound(err)
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO bookings (id, concert, person) VALUES (?, ?, ?)`, b.ID, b.Concert, b.Person)
-	if err != nil {
-		return 0, err
-	}
-	for _, seat := range b.Seats {
+	for _, seat := range slices.Sorted(slices.Values(b.Seats)) {
 		if seat < 1 || seat > seats {
 			return 0, ErrNoSeat
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO sold (concert, seat, booking) VALUES (?, ?, ?)`, b.Concert, seat, b.ID)
-		if err != nil && strings.Contains(err.Error(), "UNIQUE constraint failed: sold.") {
-			return 0, ErrSold
-		}
-		if err != nil {
+		r, err := tx.ExecContext(ctx, `INSERT INTO sold (concert, seat, booking) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+			b.Concert, seat, b.ID)
+		if free, err := changed(r, err); err != nil {
 			return 0, err
+		} else if !free {
+			return 0, ErrSold
 		}
 	}
 	return writeOutgoing(ctx, tx, KindSeats, strconv.FormatInt(b.Concert, 10))
@@ -84,11 +86,11 @@ type querier interface {
 
 func booking(ctx context.Context, q querier, id string) (Booking, error) {
 	b := Booking{ID: id}
-	err := q.QueryRowContext(ctx, `SELECT concert, person FROM bookings WHERE id = ?`, id).Scan(&b.Concert, &b.Person)
+	err := q.QueryRowContext(ctx, `SELECT concert, person FROM bookings WHERE id = $1`, id).Scan(&b.Concert, &b.Person)
 	if err != nil {
 		return b, notFound(err)
 	}
-	rows, err := q.QueryContext(ctx, `SELECT seat FROM sold WHERE booking = ? ORDER BY seat`, id)
+	rows, err := q.QueryContext(ctx, `SELECT seat FROM sold WHERE booking = $1 ORDER BY seat`, id)
 	b.Seats, err = collect(rows, err, func() (int, error) {
 		var seat int
 		err := rows.Scan(&seat)

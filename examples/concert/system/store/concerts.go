@@ -38,13 +38,13 @@ func scanConcert(row interface{ Scan(...any) error }) (Concert, error) {
 
 // Concert returns a concert, or ErrNotFound.
 func (s *Store) Concert(ctx context.Context, id int64) (Concert, error) {
-	c, err := scanConcert(s.db.QueryRowContext(ctx, `SELECT `+concertColumns+` FROM concerts WHERE id = ?`, id))
+	c, err := scanConcert(s.db.QueryRowContext(ctx, `SELECT `+concertColumns+` FROM concerts WHERE id = $1`, id))
 	return c, notFound(err)
 }
 
 // ConcertsOf returns the concerts of a category.
 func (s *Store) ConcertsOf(ctx context.Context, category int64) ([]Concert, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT `+concertColumns+` FROM concerts WHERE category = ? ORDER BY id LIMIT 20`, category)
+	rows, err := s.db.QueryContext(ctx, `SELECT `+concertColumns+` FROM concerts WHERE category = $1 ORDER BY id LIMIT 20`, category)
 	return collect(rows, err, func() (Concert, error) { return scanConcert(rows) })
 }
 
@@ -60,7 +60,7 @@ func (s *Store) Categories(ctx context.Context) ([]Category, error) {
 
 // Notices returns the notices of a concert, the newest first.
 func (s *Store) Notices(ctx context.Context, concert int64) ([]Notice, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT id, text FROM notices WHERE concert = ? ORDER BY id DESC LIMIT 5`, concert)
+	rows, err := s.db.QueryContext(ctx, `SELECT id, text FROM notices WHERE concert = $1 ORDER BY id DESC LIMIT 5`, concert)
 	return collect(rows, err, func() (Notice, error) {
 		var n Notice
 		err := rows.Scan(&n.ID, &n.Text)
@@ -70,7 +70,7 @@ func (s *Store) Notices(ctx context.Context, concert int64) ([]Notice, error) {
 
 // SoldSeats returns the numbers of the sold seats of a concert, in order.
 func (s *Store) SoldSeats(ctx context.Context, concert int64) ([]int, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT seat FROM sold WHERE concert = ? ORDER BY seat`, concert)
+	rows, err := s.db.QueryContext(ctx, `SELECT seat FROM sold WHERE concert = $1 ORDER BY seat`, concert)
 	return collect(rows, err, func() (int, error) {
 		var seat int
 		err := rows.Scan(&seat)
@@ -80,12 +80,12 @@ func (s *Store) SoldSeats(ctx context.Context, concert int64) ([]int, error) {
 
 // SetPrice changes the price of a concert, or returns ErrNotFound.
 func (s *Store) SetPrice(ctx context.Context, id, cents int64) error {
-	return affected(s.db.ExecContext(ctx, `UPDATE concerts SET cents = ?, version = version + 1 WHERE id = ?`, cents, id))
+	return affected(s.db.ExecContext(ctx, `UPDATE concerts SET cents = $1, version = version + 1 WHERE id = $2`, cents, id))
 }
 
 // AddNotice adds a notice to a concert.
 func (s *Store) AddNotice(ctx context.Context, concert int64, text string) error {
-	_, err := s.db.ExecContext(ctx, `INSERT INTO notices (concert, text) VALUES (?, ?)`, concert, text)
+	_, err := s.db.ExecContext(ctx, `INSERT INTO notices (concert, text) VALUES ($1, $2)`, concert, text)
 	return err
 }
 

@@ -11,18 +11,15 @@ import (
 func (s *Store) SignUp(ctx context.Context, email, name, session string) (outgoing int64, err error) {
 	err = s.within(ctx, func(tx *sql.Tx) error {
 		outgoing = 0
-		r, err := tx.ExecContext(ctx, `INSERT INTO people (email, name) VALUES (?, ?) ON CONFLICT DO NOTHING`, email, name)
-		if err != nil {
+		r, err := tx.ExecContext(ctx, `INSERT INTO people (email, name) VALUES ($1, $2) ON CONFLICT DO NOTHING`, email, name)
+		if isNew, err := changed(r, err); err != nil {
 			return err
-		}
-		if n, err := r.RowsAffected(); err != nil {
-			return err
-		} else if n > 0 {
+		} else if isNew {
 			if outgoing, err = writeOutgoing(ctx, tx, KindWelcome, email); err != nil {
 				return err
 			}
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO sessions (id, email) VALUES (?, ?) ON CONFLICT DO NOTHING`, session, email)
+		_, err = tx.ExecContext(ctx, `INSERT INTO sessions (id, email) VALUES ($1, $2) ON CONFLICT DO NOTHING`, session, email)
 		return err
 	})
 	return outgoing, err
@@ -31,12 +28,12 @@ func (s *Store) SignUp(ctx context.Context, email, name, session string) (outgoi
 // Session returns the email of an open session, or ErrNotFound.
 func (s *Store) Session(ctx context.Context, id string) (string, error) {
 	var email string
-	err := s.db.QueryRowContext(ctx, `SELECT email FROM sessions WHERE id = ?`, id).Scan(&email)
+	err := s.db.QueryRowContext(ctx, `SELECT email FROM sessions WHERE id = $1`, id).Scan(&email)
 	return email, notFound(err)
 }
 
 // CloseSession removes a session. A session that is not open is no error.
 func (s *Store) CloseSession(ctx context.Context, id string) error {
-	_, err := s.db.ExecContext(ctx, `DELETE FROM sessions WHERE id = ?`, id)
+	_, err := s.db.ExecContext(ctx, `DELETE FROM sessions WHERE id = $1`, id)
 	return err
 }

@@ -7,32 +7,41 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nearside-go/nearside/examples/concert/system/database"
 )
 
-// Schema creates the tables. A sold seat is a row of sold, whose primary key keeps a seat
-// from being sold twice.
-const Schema = `
+// The types of a column that numbers its rows, for Schema.
+const (
+	SerialSQLite   = "INTEGER PRIMARY KEY AUTOINCREMENT"
+	SerialPostgres = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+)
+
+// Schema returns the statements that create the tables. A sold seat is a row of sold, whose
+// primary key keeps a seat from being sold twice. All other statements of the package are the
+// same for all databases.
+func Schema(serial string) string { return strings.ReplaceAll(schema, "SERIAL", serial) }
+
+const schema = `
 CREATE TABLE IF NOT EXISTS categories (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS concerts (
 	id INTEGER PRIMARY KEY, category INTEGER NOT NULL, title TEXT NOT NULL, venue TEXT NOT NULL,
 	seats INTEGER NOT NULL, cents INTEGER NOT NULL, version INTEGER NOT NULL DEFAULT 1);
 CREATE INDEX IF NOT EXISTS concerts_by_category ON concerts (category);
 CREATE TABLE IF NOT EXISTS notices (
-	id INTEGER PRIMARY KEY, concert INTEGER NOT NULL, text TEXT NOT NULL);
+	id SERIAL, concert INTEGER NOT NULL, text TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS notices_by_concert ON notices (concert);
 CREATE TABLE IF NOT EXISTS bookings (
 	id TEXT PRIMARY KEY, concert INTEGER NOT NULL, person TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sold (
 	concert INTEGER NOT NULL, seat INTEGER NOT NULL, booking TEXT NOT NULL,
-	PRIMARY KEY (concert, seat)) WITHOUT ROWID;
+	PRIMARY KEY (concert, seat));
 CREATE INDEX IF NOT EXISTS sold_by_booking ON sold (booking);
 CREATE TABLE IF NOT EXISTS people (email TEXT PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sessions (id TEXT PRIMARY KEY, email TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS outbox (
-	id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, subject TEXT NOT NULL,
-	written INTEGER NOT NULL);`
+	id SERIAL, kind TEXT NOT NULL, subject TEXT NOT NULL, written BIGINT NOT NULL);`
 
 // Errors of the store.
 var (
@@ -54,14 +63,15 @@ func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
 func (s *Store) Seed(ctx context.Context, concerts, seats int) error {
 	return s.within(ctx, func(tx *sql.Tx) error {
 		for i, name := range categories {
-			if _, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO categories (id, name) VALUES (?, ?)`, i+1, name); err != nil {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO categories (id, name) VALUES ($1, $2) ON CONFLICT DO NOTHING`, i+1, name); err != nil {
 				return err
 			}
 		}
 		_, err := tx.ExecContext(ctx, `
-			INSERT OR IGNORE INTO concerts (id, category, title, venue, seats, cents)
-			WITH RECURSIVE ids(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM ids WHERE id < ?)
-			SELECT id, 1 + id % ?, 'Concert ' || id, 'Hall ' || (1 + id % 9), ?, 1000 + 10 * id FROM ids`,
+			INSERT INTO concerts (id, category, title, venue, seats, cents)
+			WITH RECURSIVE ids(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM ids WHERE id < $1)
+			SELECT id, 1 + id % $2, 'Concert ' || id, 'Hall ' || (1 + id % 9), CAST($3 AS INTEGER), 1000 + 10 * id
+			FROM ids WHERE true ON CONFLICT DO NOTHING`,
 			concerts, len(categories), seats)
 		return err
 	})
@@ -105,11 +115,17 @@ func notFound(err error) error {
 
 // affected is an error unless a statement has changed a row.
 func affected(r sql.Result, err error) error {
-	if err != nil {
-		return err
-	}
-	if n, err := r.RowsAffected(); err != nil || n > 0 {
+	if found, err := changed(r, err); err != nil || found {
 		return err
 	}
 	return ErrNotFound
+}
+
+// changed reports whether a statement has changed a row.
+func changed(r sql.Result, err error) (bool, error) {
+	if err != nil {
+		return false, err
+	}
+	n, err := r.RowsAffected()
+	return n > 0, err
 }

@@ -1,0 +1,81 @@
+package haproxy
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nearside-go/nearside/examples/concert/system/balancer"
+)
+
+// commandTimeout bounds a command, on a busy machine.
+const commandTimeout = 10 * time.Second
+
+func (f *front) admin() string { return filepath.Join(f.dir, "admin") }
+
+// command sends a command to the admin socket, and returns the answer.
+func (f *front) command(text string) (string, error) {
+	conn, err := net.DialTimeout("unix", f.admin(), commandTimeout)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(commandTimeout)) // a failure shows in the read
+	if _, err := io.WriteString(conn, text+"\n"); err != nil {
+		return "", err
+	}
+	answer, err := io.ReadAll(conn)
+	return strings.TrimSpace(string(answer)), err
+}
+
+// ignore sends a command, and ignores the answer.
+func (f *front) ignore(text string) error {
+	_, err := f.command(text)
+	return err
+}
+
+// check says how the readiness of an instance is asked: after the first failure twice as often.
+// An instance gets no more requests after three failures, and gets them again after one
+// success.
+var check = fmt.Sprintf("check inter %dms fastinter %dms fall 3 rise 1",
+	balancer.CheckEvery.Milliseconds(), balancer.CheckEvery.Milliseconds()/2)
+
+// quiet are the answers that report success.
+var quiet = []string{"", "New server registered.", "Already exists a server with the same name in backend."}
+
+// add puts an instance behind the front. Its name is its address.
+func (f *front) add(addr string) error {
+	server := "front/" + addr
+	return f.expect(
+		"add server "+server+" "+addr+" "+check,
+		"enable health "+server,
+		"set server "+server+" state ready",
+	)
+}
+
+// remove takes an instance from the front. HAProxy forgets it once no request is under way
+// there; until then it stays, without new requests.
+func (f *front) remove(addr string) error {
+	server := "front/" + addr
+	if err := f.expect("set server " + server + " state maint"); err != nil {
+		return err
+	}
+	return f.ignore("del server " + server)
+}
+
+func (f *front) expect(commands ...string) error {
+	for _, c := range commands {
+		answer, err := f.command(c)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(quiet, answer) {
+			return fmt.Errorf("HAProxy answers %q with %q", c, answer)
+		}
+	}
+	return nil
+}
