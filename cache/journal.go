@@ -18,8 +18,9 @@ func (c *Cache[K, V]) deliverQueued(ctx context.Context, names []string) (failed
 }
 
 // deliver makes invalidations again that the remote tier has not confirmed. It returns the
-// names for which that has failed. It drops nothing: the local entries went when the call
-// failed, and this instance has used no record of the names since.
+// names for which that has failed. It drops nothing: for the journal the local entries went when
+// the call failed, and this instance has used no record of the names since; redeliver drops them
+// itself.
 func (c *Cache[K, V]) deliver(ctx context.Context, names []string) (failed []string, err error) {
 	var keys, tags []string
 	for _, name := range names {

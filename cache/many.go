@@ -34,8 +34,9 @@ func (c *Cache[K, V]) GetMany(ctx context.Context, keys []K) (map[K]V, error) {
 // Options.MaxLoads, and its context ends after LoadTimeout, or when the last caller of each of
 // its keys has left. Beyond 10,000 keys the call works on one part of 10,000 keys after the
 // other, with a load each; after an error it does not look for the later parts. load must not
-// ask the cache for the keys that it was called with, and neither Codec nor Tags may ask for any
-// key.
+// ask the cache for the keys that it was called with. No other function of the Options or the
+// Trace may ask the cache for keys of the call: the call works on many keys in turn, and would
+// wait for itself.
 //
 // GetOrLoadMany returns what it has found, also beside an error. The error is that of the first
 // key, in the order of keys, that has one: load's own, unchanged, ctx's own, ErrClosed or

@@ -234,3 +234,25 @@ func TestAValueThatManyJoinIsTooOld(t *testing.T) {
 		}
 	})
 }
+
+// A call that its context has ended counts no key, also when the answers come later.
+func TestManyThatAreLeftAreNotCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := pair(t)
+		src, keys := &table{}, numbered(20)
+		wantMany(t, a, src, keys, keys...)
+		synctest.Wait()
+		b.remote.Inject(slowBy(20 * time.Millisecond))
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		got, err := b.GetOrLoadMany(ctx, keys, src.load)
+		if err != context.DeadlineExceeded || len(got) != 0 || time.Since(start) != 10*time.Millisecond {
+			t.Errorf("GetOrLoadMany returned %q, %v after %v", got, err, time.Since(start))
+		}
+		time.Sleep(time.Second)
+		if s := b.Stats(); s.RemoteHits != 0 || s.Misses != 0 || s.Background != 0 {
+			t.Errorf("stats: %+v", s)
+		}
+	})
+}

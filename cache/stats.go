@@ -35,7 +35,7 @@ type Stats struct {
 	Reverts               uint64 // times that the server had lost invalidations of this cache, which were made again
 	InvalidLocals         uint64 // local entries that were not served because of a tag, the whole cache or a gap
 	InvalidRecords        uint64 // records in the remote tier that were not served because of their key, a tag or the whole cache
-	TagLookups            uint64 // records in the remote tier that took one more round trip, for positions of tags that this instance did not know
+	TagLookups            uint64 // records in the remote tier with tags whose positions this instance did not know, and had to look up there
 
 	AbandonedFills uint64 // not stored locally: the load ended after its last caller had left
 

@@ -101,6 +101,10 @@ func (g *together[K, V]) over(ctx context.Context) {
 // find finds the values of keys, and adds them to found. It returns the values that a load in
 // the background is to replace, and the error of the call. If ctx ends, find returns at once.
 func (g *together[K, V]) find(ctx context.Context, keys []K, found map[K]V) ([]due[K, V], error) {
+	need := time.Duration(0)
+	if g.load != nil {
+		need = g.c.loadNeeds(ctx)
+	}
 	g.ofKeys(len(keys))
 	g.fetches = make([]fetch[K, V], len(keys))
 	for i, key := range keys {
@@ -116,15 +120,19 @@ func (g *together[K, V]) find(ctx context.Context, keys []K, found map[K]V) ([]d
 	select {
 	case <-looked:
 	case <-ctx.Done():
-		g.c.gate.again()
-		go func() {
-			defer g.c.gate.leave()
-			<-looked
-			g.collect(ctx) // takes the caller off the flights
-		}()
-		return nil, ctx.Err()
+		select {
+		case <-looked: // there may be values to return
+		default:
+			g.c.gate.again()
+			go func() {
+				defer g.c.gate.leave()
+				<-looked
+				g.collect(ctx, 0) // takes the caller off the flights
+			}()
+			return nil, ctx.Err()
+		}
 	}
-	if p := g.collect(ctx); p != nil {
+	if p := cmp.Or(g.collect(ctx, need), g.count(ctx)); p != nil {
 		panic(p)
 	}
 	var dues []due[K, V]
@@ -149,10 +157,10 @@ func (g *together[K, V]) find(ctx context.Context, keys []K, found map[K]V) ([]d
 	return dues, first
 }
 
-// collect waits for the answers of all keys, and returns the panic of a key that has one. A
-// caller with little time left urges all flights.
-func (g *together[K, V]) collect(ctx context.Context) *loader.Panic {
-	if need := g.c.loadNeeds(ctx); need > 0 && g.load != nil {
+// collect waits for the answers of all keys, and returns the panic of a key that has one. When
+// the caller's time is down to need, it urges all flights; 0 is never.
+func (g *together[K, V]) collect(ctx context.Context, need time.Duration) *loader.Panic {
+	if need > 0 {
 		deadline, _ := ctx.Deadline()
 		urge := time.AfterFunc(time.Until(deadline)-need, g.urge)
 		defer urge.Stop()
@@ -168,12 +176,21 @@ func (g *together[K, V]) collect(ctx context.Context) *loader.Panic {
 		}
 	}
 	for i := range g.keys {
-		k := &g.keys[i]
-		if k.late != nil {
+		if k := &g.keys[i]; k.late != nil {
 			panicked = cmp.Or(panicked, k.take(func() (answer[V], error) { return k.late.wait(ctx) }))
 		}
-		if k.err == nil {
-			g.c.count(ctx, k.key, k.answer)
+	}
+	return panicked
+}
+
+// count counts the outcomes of all keys, and returns the panic of an Options.Key.
+func (g *together[K, V]) count(ctx context.Context) (panicked *loader.Panic) {
+	for i := range g.keys {
+		if k := &g.keys[i]; k.err == nil {
+			panicked = cmp.Or(panicked, k.take(func() (answer[V], error) {
+				g.c.count(ctx, k.key, k.answer)
+				return k.answer, nil
+			}))
 		}
 	}
 	return panicked

@@ -2,9 +2,12 @@ package cache
 
 import (
 	"context"
-	"slices"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/nearside-go/nearside/cache/remote"
 
 	"github.com/nearside-go/nearside/internal/stack"
 	"github.com/nearside-go/nearside/loader"
@@ -24,8 +27,8 @@ type manyKey[K comparable, V any] struct {
 	over   bool // the flight of t has ended
 	missed bool // it has ended without a value, as the look-up of a call that loads
 
-	asked uint64    // the epoch of the invalidations when the call began, or its turn in a cache without a local tier
-	start time.Time // of the call, in a cache without a local tier
+	asked uint64    // the epoch of the invalidations when the look-up began, or its turn in a cache without a local tier
+	start time.Time // of the look-up, in a cache without a local tier
 }
 
 // outcome is what a caller gets.
@@ -72,31 +75,31 @@ func (g *together[K, V]) lookUp(ctx context.Context, begin, goOn func(context.Co
 	}
 }
 
-// keysOfGoroutine is how many keys a goroutine begins or judges, one after the other.
-const keysOfGoroutine = 128
+// keysOfGoroutine is the least number of keys for which a goroutine is worth its start.
+const keysOfGoroutine = 16
 
-// each calls do for each key. If do ends its goroutine, another one goes on.
+// each calls do for each key, on as many goroutines as there are processors. If do ends its
+// goroutine, another one takes its place.
 func (g *together[K, V]) each(do func(*manyKey[K, V])) {
-	var parts sync.WaitGroup
-	for part := range slices.Chunk(g.keys, keysOfGoroutine) {
-		parts.Go(func() { inTurn(part, do) })
-	}
-	parts.Wait()
-}
-
-func inTurn[K comparable, V any](keys []manyKey[K, V], do func(*manyKey[K, V])) {
-	defer func() {
-		if len(keys) > 0 {
-			var rest sync.WaitGroup
-			rest.Go(func() { inTurn(keys, do) })
-			rest.Wait()
+	var workers sync.WaitGroup
+	var taken atomic.Int64
+	var work func()
+	work = func() {
+		ended := true
+		defer func() {
+			if ended {
+				workers.Go(work)
+			}
+		}()
+		for i := taken.Add(1); i <= int64(len(g.keys)); i = taken.Add(1) {
+			do(&g.keys[i-1])
 		}
-	}()
-	for len(keys) > 0 {
-		k := &keys[0]
-		keys = keys[1:]
-		do(k)
+		ended = false
 	}
+	for range min(runtime.GOMAXPROCS(0), (len(g.keys)+keysOfGoroutine-1)/keysOfGoroutine) {
+		workers.Go(work)
+	}
+	workers.Wait()
 }
 
 // begin gives a key of a call that waits a part in a flight, and prepares the look-up of a flight
@@ -171,6 +174,9 @@ func (g *together[K, V]) judge(ctx context.Context, k *manyKey[K, V]) {
 		return k.t.lookup(ctx, f)
 	})
 	k.t.gathers = false
+	if k.over && !k.missed {
+		k.t.seen.rec = remote.Record{} // g.fetches keep it while any flight of the call goes on
+	}
 	if k.t.touches {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -295,9 +301,12 @@ func (g *together[K, V]) beginToReplace(ctx context.Context, k *manyKey[K, V]) {
 }
 
 func (g *together[K, V]) goOnToReplace(ctx context.Context, k *manyKey[K, V]) {
-	if k.goesOn() {
+	switch {
+	case k.goesOn():
 		k.t.member = g.newMember(k.at)
 		k.call.Go(ctx, k.t.member.ofFlight(k.r.load))
+	case k.t != nil || !k.joined: // otherwise another caller's load is under way
+		k.r.end()
 	}
 }
 

@@ -157,10 +157,10 @@ type CorruptInfo struct {
 // InvalidateInfo describes an invalidation by this instance, whichever method has made it:
 // Invalidate, InvalidateTags, InvalidateAll, Mutate, Set or Redeliver.
 type InvalidateInfo struct {
-	Keys []string
+	Keys []string // of this Schema; of a Redeliver, of the Schema of its Undelivered
 	Tags []string
 	All  bool  // the whole cache
-	Late bool  // after the call that followed the write: a queued invalidation, or a Redeliver
+	Late bool  // not in the call that followed the write: queued, by Redeliver, or repeated because the server lost it
 	Err  error // a *RemoteError, if the remote tier has not confirmed all of them
 }
 

@@ -137,8 +137,9 @@ const (
 )
 
 // remember notes that names were invalidated, at the latest at the end of the log as this
-// instance knows it. Keys of another Schema are not noted. The log delivers the very position a moment later, unless the server
-// loses the entry first. replaced means that a Set has replaced the records.
+// instance knows it. The log delivers the very position a moment later, unless the server loses
+// the entry first. Keys of another Schema are not noted. replaced means that a Set has replaced
+// the records.
 func (c *Cache[K, V]) remember(names []string, replaced bool) {
 	at := c.opts.Remote.Observed(c.opts.Name)
 	_, asOf := c.opts.Remote.Delivered(c.opts.Name)

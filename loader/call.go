@@ -9,7 +9,7 @@ import (
 
 // Call is a caller's part in the flight of a key. A caller that wants the results of many keys
 // begins a Call for each of them, and then waits for one after the other, on one goroutine.
-// The methods of a Call are not safe for concurrent use.
+// Of its methods only Urge is safe for concurrent use.
 type Call[K comparable, V any] struct {
 	g       *Group[K, V]
 	key     K

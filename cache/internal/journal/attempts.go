@@ -130,8 +130,8 @@ func (j *Journal) deliver(ctx context.Context, names []string) (failed []string,
 }
 
 // Drain attempts to invalidate every name, whether due or not, once, and returns when the
-// attempts have ended. It begins none after the end of ctx. The pauses after failures begin anew:
-// those from before say nothing about a tier that serves again.
+// attempts have ended. It begins none after the end of ctx. The pauses after failures are short
+// again: those from before say nothing about a tier that serves again.
 func (j *Journal) Drain(ctx context.Context) {
 	if !j.any.Load() {
 		return
