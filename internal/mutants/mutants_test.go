@@ -308,7 +308,7 @@ var many = []mutant{
 		"cache/together_look.go", "	k.t.looked = true\n", "	k.t.looked = true\n	k.t.flight.Forget()\n",
 	}, forget}, []string{"./cache", "-run", "TestOneOfManyIsInvalidatedAfterItsRead"}, "the call returned"},
 	{"the end of a goroutine that looks for many", []change{{
-		"cache/together_look.go", "			if ended {\n", "			if false {\n",
+		"cache/together_look.go", "			if ended {\n", "			if ended && false {\n",
 	}}, []string{"./cache", "-run", "TestOneOfManyPanicsBeforeTheRead"}, "GetOrLoadMany returned"},
 	{"too old a value for one of many", []change{{
 		"cache/together.go", "!g.c.isCurrent(k.answer, k.asked)", "false",
