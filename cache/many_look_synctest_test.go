@@ -2,6 +2,7 @@ package cache_test
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"runtime"
 	"strings"
@@ -69,47 +70,51 @@ func TestOneOfManyIsInvalidatedAfterItsRead(t *testing.T) {
 }
 
 // What panics or ends its goroutine for one key leaves the others as they are, and nothing under
-// way.
+// way, whether one goroutine looks for all of them or several do.
 func TestOneOfManyPanicsBeforeTheRead(t *testing.T) {
 	for name, fails := range map[string]func(){"panics": panics, "ends": runtime.Goexit} {
-		t.Run(name, func(t *testing.T) {
+		for _, n := range []int{12, 300} {
 			for _, remoteOnly := range []bool{false, true} {
-				synctest.Test(t, func(t *testing.T) {
-					_, a, b := pair(t)
-					src, keys := &table{}, numbered(300)
-					wantMany(t, a, src, keys, keys...)
-					synctest.Wait()
-					o := options(b.remote)
-					o.RemoteOnly = remoteOnly
-					o.Key = func(key string) string {
-						if key == "k7" {
-							fails()
-						}
-						return key
-					}
-					c := b.replace(t, o)
-					func() {
-						defer func() {
-							if p, is := recover().(*loader.Panic); (is && p.Value == "boom") != (name == "panics") {
-								t.Errorf("the call panicked with %v", p)
-							}
-						}()
-						got, err := c.GetOrLoadMany(t.Context(), keys, src.load)
-						others := at(0, keys...)
-						delete(others, "k7")
-						if err != loader.ErrGoexit || !maps.Equal(got, others) {
-							t.Errorf("GetOrLoadMany returned %q, %v", got, err)
-						}
-					}()
-					wantMany(t, c, src, []string{"k6", "k8", "k299"}, "k6", "k8", "k299")
-					src.wantCalls(t, keys)
-					synctest.Wait()
-					if n := c.Stats().Background; n != 0 {
-						t.Errorf("%d flights are under way", n)
-					}
+				t.Run(fmt.Sprintf("%s, %d keys, remote only %v", name, n, remoteOnly), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { oneOfManyFails(t, fails, name == "panics", numbered(n), remoteOnly) })
 				})
 			}
-		})
+		}
+	}
+}
+
+func oneOfManyFails(t *testing.T, fails func(), panics bool, keys []string, remoteOnly bool) {
+	_, a, b := pair(t)
+	src := &table{}
+	wantMany(t, a, src, keys, keys...)
+	synctest.Wait()
+	o := options(b.remote)
+	o.RemoteOnly = remoteOnly
+	o.Key = func(key string) string {
+		if key == "k7" {
+			fails()
+		}
+		return key
+	}
+	c := b.replace(t, o)
+	func() {
+		defer func() {
+			if p, is := recover().(*loader.Panic); (is && p.Value == "boom") != panics {
+				t.Errorf("the call panicked with %v", p)
+			}
+		}()
+		got, err := c.GetOrLoadMany(t.Context(), keys, src.load)
+		others := at(0, keys...)
+		delete(others, "k7")
+		if err != loader.ErrGoexit || !maps.Equal(got, others) {
+			t.Errorf("GetOrLoadMany returned %q, %v", got, err)
+		}
+	}()
+	wantMany(t, c, src, []string{"k6", "k8", "k11"}, "k6", "k8", "k11")
+	src.wantCalls(t, keys)
+	synctest.Wait()
+	if n := c.Stats().Background; n != 0 {
+		t.Errorf("%d flights are under way", n)
 	}
 }
 
