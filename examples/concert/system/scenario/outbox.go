@@ -17,7 +17,10 @@ import (
 const (
 	// crashes is how often a process is killed after its commit, and briefCrashes in a short
 	// run.
-	crashes, briefCrashes = 100, 6
+	crashes, briefCrashes = load.Unbooked, 6
+
+	// diesWithin is for how long a booking is sent until its seller has died.
+	diesWithin = 30 * time.Second
 
 	// together is how many of them run at a time.
 	together = 6
@@ -60,7 +63,7 @@ func (w *World) crashAfterCommit(ctx context.Context, _ *World, s *Side) (string
 // crashOnce books a seat on an instance that dies after the commit, and waits until the
 // others show the seat as sold. It returns how long that took.
 func (s *Side) crashOnce(ctx context.Context, k, round int) (time.Duration, error) {
-	concert := int64(load.Concerts - k) // the users hardly ever book these
+	concert := int64(load.Concerts - k) // the users do not book these
 	seats := fmt.Sprintf("/api/concerts/%d/seats", concert)
 	victim, err := s.Start(s.Instances()[0].Version, func(c *service.Config) { c.Crash = service.CrashAfterCommit })
 	if err != nil {
@@ -79,8 +82,17 @@ func (s *Side) crashOnce(ctx context.Context, k, round int) (time.Duration, erro
 	seat := load.Seats - round
 	name := fmt.Sprintf("crash-%d-%d", round, k)
 	body := map[string]any{"Concert": concert, "Seats": []int{seat}}
-	if call(ctx, victim, http.MethodPut, "/api/bookings/"+name, s.Users.Token(), body, nil) == nil || victim.Alive() && !gone(ctx, victim) {
-		return 0, fmt.Errorf("%s did not die after its commit", victim.Name)
+	var answer error
+	_, err = until(ctx, diesWithin, victim.Name+" dies after its commit", func() (bool, error) {
+		answer = call(ctx, victim, http.MethodPut, "/api/bookings/"+name, s.Users.Token(), body, nil)
+		if answer == nil {
+			return false, fmt.Errorf("%s has answered, and not died after its commit", victim.Name)
+		}
+		// Without an answer it dies now. One that has failed before its commit is asked again.
+		return !victim.Alive() || gone(ctx, victim), nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("%w; its last answer: %v", err, answer)
 	}
 	died := time.Now()
 	for _, i := range others {
