@@ -261,3 +261,30 @@ func TestManyThatAreLeftAreNotCounted(t *testing.T) {
 		}
 	})
 }
+
+// The tags of all records that were read together are looked up together.
+func TestManyLookUpTheirTagsTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := cachetest.NewServer()
+		a := newTagged(t, s)
+		keys := numbered(20)
+		got, err := a.GetOrLoadMany(t.Context(), keys, func(_ context.Context, keys []string) (map[string]string, error) {
+			found := make(map[string]string)
+			for i, key := range keys {
+				found[key] = fmt.Sprintf("v tag%d", i%3)
+			}
+			return found, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		invalidate(t, a, "another") // b does not know that nothing else was invalidated
+		b := newTagged(t, s)
+		found, err := b.GetMany(t.Context(), keys)
+		wantFound(t, found, err, got)
+		if n, calls := b.Stats().TagLookups, b.remote.Calls("tags"); n != 20 || calls != 1 {
+			t.Errorf("%d look-ups in %d commands, want 20 in 1", n, calls)
+		}
+	})
+}

@@ -102,12 +102,15 @@ func FirstID(id string) string {
 	return first
 }
 
-// Wait waits, unless ctx ends first.
-func Wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
+// Keep calls consume until ctx ends. After an error it waits for a moment: the server is away.
+func Keep(ctx context.Context, consume func() error) {
+	for ctx.Err() == nil {
+		if err := consume(); err == nil {
+			continue
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+		}
 	}
 }

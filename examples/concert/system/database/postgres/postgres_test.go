@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/nearside-go/nearside/examples/concert/system/database"
 	"github.com/nearside-go/nearside/examples/concert/system/database/postgres"
+	"github.com/nearside-go/nearside/examples/concert/system/process/processtest"
 	"github.com/nearside-go/nearside/examples/concert/system/store"
 	"github.com/nearside-go/nearside/examples/concert/system/store/storetest"
 )
@@ -20,19 +20,7 @@ import (
 // server is the server of all tests.
 var server *postgres.Server
 
-func TestMain(m *testing.M) {
-	var err error
-	if server, err = postgres.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := server.Close(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { processtest.Main(m, &server, postgres.Start) }
 
 var serial atomic.Int64
 

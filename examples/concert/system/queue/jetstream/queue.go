@@ -93,14 +93,7 @@ func (q *Queue) Publish(ctx context.Context, kind, id string, body []byte) error
 
 // Handle calls handler for the messages of a kind.
 func (q *Queue) Handle(kind string, attempts int, handler queue.Handler) {
-	h := handling{q, kind, attempts, handler}
-	q.work.Go(func() {
-		for q.ctx.Err() == nil {
-			if err := h.consume(); err != nil {
-				queue.Wait(q.ctx, 200*time.Millisecond) // the server is away
-			}
-		}
-	})
+	q.work.Go(func() { queue.Keep(q.ctx, handling{q, kind, attempts, handler}.consume) })
 }
 
 // handling says how messages of one kind are handled.

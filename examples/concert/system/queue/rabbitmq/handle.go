@@ -3,7 +3,6 @@ package rabbitmq
 import (
 	"context"
 	"errors"
-	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -12,14 +11,7 @@ import (
 
 // Handle calls handler for the messages of a kind.
 func (q *Queue) Handle(kind string, attempts int, handler queue.Handler) {
-	h := handling{q, kind, attempts, handler}
-	q.work.Go(func() {
-		for q.ctx.Err() == nil {
-			if err := h.consume(); err != nil {
-				queue.Wait(q.ctx, 200*time.Millisecond) // the server is away
-			}
-		}
-	})
+	q.work.Go(func() { queue.Keep(q.ctx, handling{q, kind, attempts, handler}.consume) })
 }
 
 // handling says how messages of one kind are handled.

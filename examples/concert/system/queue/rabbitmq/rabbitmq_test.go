@@ -3,13 +3,13 @@ package rabbitmq_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/nearside-go/nearside/examples/concert/system/process/processtest"
 	"github.com/nearside-go/nearside/examples/concert/system/queue"
 	"github.com/nearside-go/nearside/examples/concert/system/queue/queuetest"
 	"github.com/nearside-go/nearside/examples/concert/system/queue/rabbitmq"
@@ -18,19 +18,7 @@ import (
 // server is the server of all tests.
 var server *rabbitmq.Server
 
-func TestMain(m *testing.M) {
-	var err error
-	if server, err = rabbitmq.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := server.Close(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { processtest.Main(m, &server, rabbitmq.Start) }
 
 var serial atomic.Int64
 
