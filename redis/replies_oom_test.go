@@ -52,6 +52,7 @@ func TestOutOfMemory(t *testing.T) {
 			if err := s.Invalidate(t.Context(), "k"); err != nil {
 				t.Error("Invalidate:", err)
 			}
+			idle(t, s) // what was queued may be made again at this moment
 			s.wantLoaded(t, "k", "newest")
 			idle(t, s)
 			if server.Client().Exists(t.Context(), stored("k")).Val() != 1 {
