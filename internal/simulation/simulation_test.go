@@ -55,6 +55,7 @@ func TestFleetsThatRedeliver(t *testing.T) {
 }
 
 func playAll(t *testing.T, n int, o simulation.Options) {
+	t.Parallel()
 	t.Logf("%d seeds from %d on", n, *first)
 	var reads, invalidations, stale int
 	var longest time.Duration
