@@ -30,6 +30,9 @@ func TestOpenRefusesABadURLAndDoesNotQuoteIt(t *testing.T) {
 		"slash behind digits": "redis://user:1/hunter2@localhost:6379/0",
 		"query behind digits": "redis://user:1?hunter2@localhost:6379/0",
 		"no socket":           "unix://user:hunter2@",
+		"bad Sentinel":        "redis://user:hunter2@localhost:26379?master_name=m&addr=hunter2",
+		"no name of Sentinel": "redis://user:hunter2@localhost:26379?master_name=&addr=localhost:26380",
+		"replicas":            "redis://user:hunter2@localhost:26379?master_name=m&replica_only=true",
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
@@ -73,6 +76,16 @@ func TestOpenSaysWhichPartOfAURLIsWrong(t *testing.T) {
 		"unix://hunter2:hunter2@/hunter2?read-timeout=1s":                       "query parameter 1 is not known; is read_timeout meant?",
 		"redis://h/?idle_timeout=1s&conn_max_idle_time=hunter2":                 "query parameter conn_max_idle_time: not a duration",
 		"redis://h/?idle_timeout=1s&conn_max_idle_time=1s":                      "not a URL that goredis.ParseURL takes",
+		"redis://hunter2:hunter2@h?master_name=":                                "query parameter master_name is empty",
+		"redis://hunter2:hunter2@h?master_name=hunter2&addr=hunter2":            "query parameter addr: not host:port",
+		"redis://hunter2:hunter2@h?master_name=hunter2&adr=h:1":                 "query parameter 2 is not known; is addr meant?",
+		"redis://hunter2:hunter2@h?master_name=hunter2&idle_timeout=1s":         "query parameter 2 is not known",
+		"redis://hunter2:hunter2@h/hunter2?master_name=hunter2":                 "not the number of a database",
+		"redis://hunter2:hunter2@h?master_name=hunter2&replica_only=true":       "reads from replicas",
+		"redis://hunter2:hunter2@h?master_name=hunter2&route_randomly=true":     "reads from replicas",
+		"redis://hunter2:hunter2@h?master_name=hunter2&route_by_latency=true":   "reads from replicas",
+		"unix://hunter2:hunter2@/hunter2?master_name=hunter2":                   "query parameter master_name: only for redis and rediss",
+		"redis://hunter2:hunter2@h?dial_timeout=1s&addr=h:1":                    "query parameter 2 is not known",
 	} {
 		s, err := redis.Open(url, redis.Options{})
 		if err == nil {

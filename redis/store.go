@@ -34,7 +34,8 @@ import (
 // invalidations of other Stores.
 type Store struct {
 	client  goredis.UniversalClient
-	owned   bool // Open made client: client heeds contexts, and Close closes client
+	owned   bool // Open made client, for one server: client heeds contexts
+	closes  bool // Open made client: Close closes client
 	single  bool // one server holds every key
 	origin  origin
 	scripts scripts
@@ -75,6 +76,12 @@ var _ remote.Tier = (*Store)(nil)
 // client. rawURL has the form redis://user:password@host:port/db, rediss:// for TLS, or
 // unix:///path. The query parameters of goredis.ParseURL apply. Redis need not be up.
 //
+// With the query parameter master_name, rawURL has the address of a Sentinel, and the Store is
+// on the primary that the Sentinels call by that name, with another addr=host:port for each
+// further Sentinel: redis://host:26379/db?master_name=name&addr=host2:26379&addr=host3:26379.
+// The parameters username and password are for Redis, the user of the URL is for the Sentinels.
+// The parameters of goredis.ParseFailoverURL apply. To read from replicas is an error.
+//
 // Open returns an error if options are invalid, or if rawURL is. The error names the part
 // of the URL that is wrong, without quoting the URL.
 //
@@ -83,6 +90,9 @@ var _ remote.Tier = (*Store)(nil)
 // LogTimeout, or after the dial_timeout of the URL, and when the Store is closed. A failed
 // dial writes nothing to standard error.
 func Open(rawURL string, o Options) (*Store, error) {
+	if namesSentinels(rawURL) {
+		return openFailover(rawURL, o)
+	}
 	client, err := parseURL(rawURL)
 	o, optionsErr := o.complete()
 	if err := errors.Join(err, optionsErr); err != nil {
@@ -99,7 +109,7 @@ func Open(rawURL string, o Options) (*Store, error) {
 	client.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	s := newStore(o)
 	client.Dialer = s.quiet(netDialer(client.TLSConfig))
-	s.owned = true
+	s.owned, s.closes = true, true
 	s.use(goredis.NewClient(client))
 	s.inBackground(s.selfTest)
 	return s, nil
@@ -124,7 +134,8 @@ func Open(rawURL string, o Options) (*Store, error) {
 // error for each failed dial, and after some failed dials makes no attempt for a second.
 // Two kinds of connections have no hook: the connections to nodes that a ClusterClient has
 // used before, and the connections of a failover client to its Sentinels. While no Sentinel
-// answers, go-redis goes on writing lines. After Close the hook does nothing.
+// answers, go-redis goes on writing lines. It also writes a line for each failover and for each
+// Sentinel that it finds. goredis.SetLogger takes all of them elsewhere. After Close the hook does nothing.
 func New(client goredis.UniversalClient, o Options) (*Store, error) {
 	s, err := newBorrowing(client, o)
 	if err == nil {
@@ -206,7 +217,7 @@ func (s *Store) Close() error {
 		s.circuits.shut()
 		s.running.Wait()
 		s.outage.shut()
-		if s.owned {
+		if s.closes {
 			s.closeErr = s.client.Close()
 		}
 	})

@@ -3,6 +3,7 @@ package redis
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -21,7 +22,8 @@ func parseURL(rawURL string) (*goredis.Options, error) {
 	return o, nil
 }
 
-// urlProblem describes the part of a URL that goredis.ParseURL does not accept.
+// urlProblem describes the part of a URL that goredis.ParseURL does not accept, or
+// goredis.ParseFailoverURL.
 func urlProblem(rawURL string) string {
 	if rawURL == "" {
 		return "the URL is empty"
@@ -30,7 +32,10 @@ func urlProblem(rawURL string) string {
 	if err != nil {
 		return "the URL does not parse; in a user name and a password / ? # @ : and % are written as %2F %3F %23 %40 %3A and %25"
 	}
+	sentinels := u.Query().Has("master_name")
 	switch path := strings.FieldsFunc(u.Path, func(r rune) bool { return r == '/' }); {
+	case u.Scheme == "unix" && sentinels:
+		return "query parameter master_name: only for redis and rediss"
 	case u.Scheme == "unix" && strings.TrimSpace(u.Path) == "":
 		return "the URL has no path to a socket"
 	case u.Scheme == "unix":
@@ -41,13 +46,17 @@ func urlProblem(rawURL string) string {
 	case len(path) == 1 && !isNumber(path[0]):
 		return "the path of the URL is not the number of a database"
 	}
-	if problem := queryProblem(u); problem != "" {
+	known := parameters
+	if sentinels {
+		known = failoverParameters
+	}
+	if problem := queryProblem(u, known); problem != "" {
 		return problem
 	}
 	return "not a URL that goredis.ParseURL takes"
 }
 
-func queryProblem(u *url.URL) string {
+func queryProblem(u *url.URL, parameters map[string]kind) string {
 	for i, pair := range strings.Split(u.RawQuery, "&") {
 		name, value, _ := strings.Cut(pair, "=")
 		name, nameErr := url.QueryUnescape(name)
@@ -58,7 +67,7 @@ func queryProblem(u *url.URL) string {
 		kind, known := parameters[name]
 		switch {
 		case !known:
-			return fmt.Sprintf("query parameter %d is not known%s", i+1, meant(name))
+			return fmt.Sprintf("query parameter %d is not known%s", i+1, meant(name, parameters))
 		case name == "skip_verify" && u.Scheme != "rediss":
 			return "query parameter skip_verify: only for rediss"
 		case !kind.takes(value):
@@ -79,6 +88,7 @@ var (
 	duration = kind{"a duration", func(s string) bool { return s == "" || isNumber(s) || isDuration(s) }}
 	boolean  = kind{"true, false, 1 or 0", func(s string) bool { return strings.Contains(" true false 1 0  ", " "+s+" ") }}
 	text     = kind{"text", func(string) bool { return true }}
+	address  = kind{"host:port", isAddress}
 )
 
 // parameters are the query parameters of goredis.ParseURL.
@@ -97,14 +107,19 @@ func isNumber(s string) bool {
 	return err == nil
 }
 
+func isAddress(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	return err == nil && host != "" && port != ""
+}
+
 func isDuration(s string) bool {
 	_, err := time.ParseDuration(s)
 	return err == nil
 }
 
-// meant returns a question after the parameter that is spelled almost like name; "" if
+// meant returns a question after the one of parameters that is spelled almost like name; "" if
 // there is none.
-func meant(name string) string {
+func meant(name string, parameters map[string]kind) string {
 	const typos = 2
 	best, least := "", typos+1
 	for known := range parameters {

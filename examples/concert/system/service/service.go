@@ -50,8 +50,6 @@ type Service struct {
 	log   *slog.Logger
 	crash crash
 
-	closeRedis func() error
-
 	purger  edge.Purger // nil without an edge
 	purging sync.WaitGroup
 	ending  chan struct{} // closed when Close begins
@@ -107,7 +105,7 @@ func New(c Config) (*Service, error) {
 		return nil, err
 	}
 	if c.Redis != "" {
-		if s.redis, s.closeRedis, err = clients.Redis(c.Redis, redis.Options{Prefix: c.Prefix, Logger: s.log}); err != nil {
+		if s.redis, err = redis.Open(c.Redis, redis.Options{Prefix: c.Prefix, Logger: s.log}); err != nil {
 			return nil, err
 		}
 		remote = s.redis
@@ -162,7 +160,7 @@ func (s *Service) Close() error {
 	s.purging.Wait()
 	s.queue.Close()
 	if s.redis != nil {
-		errs[1] = s.closeRedis()
+		errs[1] = s.redis.Close()
 	}
 	errs[2] = s.db.Close()
 	return errors.Join(errs[:]...)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -145,13 +146,13 @@ func (n *node) do(f func(context.Context, *goredis.Client) error) error {
 	return f(ctx, c)
 }
 
-// URL returns the address for clients.Redis.
+// URL returns the address for redis.Open.
 func (g *Group) URL() string {
 	addrs := make([]string, len(g.sentinels))
 	for k, n := range g.sentinels {
 		addrs[k] = n.addr
 	}
-	return "redis+sentinel://" + strings.Join(addrs, ",") + "/" + master
+	return "redis://" + addrs[0] + "?" + url.Values{"master_name": {master}, "addr": addrs[1:]}.Encode()
 }
 
 // Kill kills the primary with SIGKILL.

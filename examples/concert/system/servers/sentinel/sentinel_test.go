@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/nearside-go/nearside/cache"
-	"github.com/nearside-go/nearside/examples/concert/system/clients"
 	"github.com/nearside-go/nearside/examples/concert/system/servers/sentinel"
 	"github.com/nearside-go/nearside/redis"
 )
@@ -28,7 +27,7 @@ func start(t *testing.T) *sentinel.Group {
 // join returns a cache on the Redis that the Sentinels name.
 func join(t *testing.T, g *sentinel.Group) *cache.Cache[string, string] {
 	t.Helper()
-	store, closeStore, err := clients.Redis(g.URL(), redis.Options{})
+	store, err := redis.Open(g.URL(), redis.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +37,7 @@ func join(t *testing.T, g *sentinel.Group) *cache.Cache[string, string] {
 	}
 	t.Cleanup(func() {
 		_ = c.Close() // what it could not deliver is of no interest
-		if err := closeStore(); err != nil {
+		if err := store.Close(); err != nil {
 			t.Error(err)
 		}
 	})

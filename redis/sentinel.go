@@ -1,0 +1,70 @@
+package redis
+
+import (
+	"errors"
+	"maps"
+	"net/url"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// openFailover is Open for a URL that names Sentinels.
+func openFailover(rawURL string, o Options) (*Store, error) {
+	client, err := parseFailoverURL(rawURL)
+	o, optionsErr := o.complete()
+	if err := errors.Join(err, optionsErr); err != nil {
+		return nil, err
+	}
+	client.ContextTimeoutEnabled = true
+	if client.MaxRetries == 0 {
+		client.MaxRetries = -1
+	}
+	if client.DialerRetries == 0 {
+		client.DialerRetries = 1
+	}
+	if client.DialTimeout == 0 {
+		client.DialTimeout = o.LogTimeout
+	}
+	s, err := newBorrowing(goredis.NewFailoverClient(client), o)
+	if err != nil {
+		return nil, err
+	}
+	s.closes = true
+	s.inBackground(s.selfTest)
+	return s, nil
+}
+
+// namesSentinels reports whether a URL is one of Sentinels.
+func namesSentinels(rawURL string) bool {
+	u, err := url.Parse(rawURL)
+	return err == nil && u.Query().Has("master_name")
+}
+
+// parseFailoverURL is goredis.ParseFailoverURL with errors that quote nothing of the URL. It
+// refuses to read from replicas, which lag.
+func parseFailoverURL(rawURL string) (*goredis.FailoverOptions, error) {
+	o, err := goredis.ParseFailoverURL(rawURL)
+	switch {
+	case err != nil:
+		return nil, errors.New("redis: open: " + urlProblem(rawURL))
+	case o.MasterName == "":
+		return nil, errors.New("redis: open: query parameter master_name is empty")
+	case o.ReplicaOnly, o.UseDisconnectedReplicas, o.RouteByLatency, o.RouteRandomly:
+		return nil, errors.New("redis: open: a client that reads from replicas may read what was invalidated")
+	}
+	return o, nil
+}
+
+// failoverParameters are the query parameters of goredis.ParseFailoverURL.
+var failoverParameters = func() map[string]kind {
+	all := maps.Clone(parameters)
+	delete(all, "idle_timeout")
+	delete(all, "max_conn_age")
+	maps.Copy(all, map[string]kind{
+		"master_name": text, "addr": address, "username": text, "password": text, "identitySuffix": text,
+		"dialer_retries": number, "dialer_retry_timeout": duration, "route_by_latency_tolerance": duration,
+		"route_by_latency": boolean, "route_randomly": boolean, "replica_only": boolean, "use_disconnected_replicas": boolean,
+		"context_timeout_enabled": boolean, "disableIdentity": boolean, "unstable_resp3": boolean,
+	})
+	return all
+}()
