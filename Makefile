@@ -13,7 +13,7 @@ rows     := # what make chaos or make bench-peers plays, as a regular expression
 
 .NOTPARALLEL:
 .PHONY: test redis lint unit examples concert concert-short concert-pods concert-page fuzz bench peers bench-peers hit-ratios scale race-fills sim consistency chaos outage soak mutants steady compat acl
-test: redis lint unit examples fuzz
+test: redis lint unit examples fuzz concert-short
 
 redis:
 	@scripts/redis-server
@@ -38,8 +38,8 @@ unit:
 examples:
 	go run ./examples/quickstart
 
-# The booking service of examples/concert: its tests, and a short run of its scenarios. It is
-# not part of make test: it downloads a load balancer, a queue and a database.
+# The booking service of examples/concert: its tests, and a short run of its scenarios, with a
+# load balancer, a queue and a database that are Go modules.
 concert-short: redis
 	cd examples/concert/system && GOWORK=off go vet ./... && GOWORK=off go test -shuffle=on -timeout $(timeout) $$(GOWORK=off go list ./... | grep -v -E '/($(debian))$$')
 	go run ./examples/concert -short

@@ -12,7 +12,7 @@ import (
 func TestCIRunsWhatSkipsWithoutItsFlags(t *testing.T) {
 	for file, commands := range map[string][]string{
 		"Makefile": {
-			`(?m)^test: .*\bunit\b`,
+			`(?m)^test: .*\bunit\b.*\bconcert-short\b`,
 			`(?m)^unit:\n(\t.*\n)*\tgo test -race .* \./redis$`,
 			`(?m)^unit:\n(\t.*\n)*\tgo test .*\./internal/consistency -args -for [1-9]\S* -plain [1-9]`,
 			`(?m)^unit:\n(\t.*\n)*\tgo test .*\./internal/chaos -args -brief\b`,
