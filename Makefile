@@ -12,7 +12,7 @@ fleet    := # -cluster, -local D, -seed N, -save FILE
 rows     := # what make chaos or make bench-peers plays, as a regular expression; all if empty
 
 .NOTPARALLEL:
-.PHONY: test redis lint unit examples concert concert-short concert-pods concert-page fuzz bench peers bench-peers hit-ratios scale race-fills sim consistency chaos outage soak mutants steady compat acl
+.PHONY: test redis lint unit examples concert concert-short concert-pods concert-page fuzz bench instructions peers bench-peers hit-ratios scale race-fills sim consistency chaos outage soak mutants steady compat acl
 test: redis lint unit examples fuzz concert-short
 
 redis:
@@ -29,7 +29,6 @@ unit:
 	packages=$$(go list $(modules)) && \
 		go test -race -shuffle=on -parallel 8 -timeout $(timeout) $$(echo "$$packages" | grep -v '/redis$$')
 	go test -race -shuffle=on -parallel 8 -timeout $(timeout) ./redis
-	go test -race -v -timeout $(timeout) -run Fill ./internal/racefills
 	go test -v -timeout $(timeout) ./internal/simulation -args -seeds 100
 	go test -v -timeout $(timeout) ./internal/consistency -args -for 10s -plain 5s
 	GOARCH=386 CGO_ENABLED=0 GOMAXPROCS=1 go test -timeout $(timeout) ./local ./loader ./cache/... ./codec/...
@@ -75,6 +74,10 @@ fuzz:
 
 bench: redis
 	go test -run '^$$' -bench . -benchtime 3s -timeout 30m ./bench
+
+# How many instructions a call takes, whatever else the machine does. It needs Debian's valgrind.
+instructions: redis
+	@scripts/instructions
 
 # The table of the README, measured on nearside and on other libraries in one run.
 peers: redis

@@ -43,7 +43,7 @@ func keys() []string {
 
 func load(context.Context, string) (user, error) { return sample, nil }
 
-func must(b *testing.B, err error) {
+func must(b testing.TB, err error) {
 	if err != nil {
 		b.Helper()
 		b.Fatal(err)
@@ -167,7 +167,7 @@ func BenchmarkMiss(b *testing.B) {
 }
 
 // twoTiers returns a cache on a Redis of its own, and a plain client for that.
-func twoTiers(b *testing.B, o cache.Options[string, user]) (*cache.Cache[string, user], *goredis.Client) {
+func twoTiers(b testing.TB, o cache.Options[string, user]) (*cache.Cache[string, user], *goredis.Client) {
 	b.Helper()
 	server := redistest.Start(b)
 	store, err := redis.Open(server.URL(), redis.Options{Timeout: time.Minute})
