@@ -117,7 +117,8 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 
 // Close waits for the loads and the background work that are under way, and empties the local
 // tier. Calls that start after Close has begun return ErrClosed, and calls that are under way
-// are served to their end. Close leaves the Remote open. Once Close has returned, another
+// are served to their end. A load that heeds its context ends within Options.LoadTimeout. Caches
+// may be closed at the same time. Close leaves the Remote open. Once Close has returned, another
 // Cache may use the name on that Remote.
 //
 // If the remote tier has not confirmed every invalidation, Close attempts the others once
