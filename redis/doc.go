@@ -14,7 +14,7 @@
 // The pool of go-redis writes a line to standard error for each failed dial, through a
 // logger of its own. So while Redis is away the Store dials without that pool. A client
 // passed to New may still cause such lines, for the commands that are under way when Redis
-// dies.
+// dies, and a failover client, also one that Open has made, writes lines of its own.
 //
 // A self-test in the background logs once what is wrong with the configuration of Redis: a
 // permission that is missing, an eviction policy, a replica. [Store.Health] returns the same

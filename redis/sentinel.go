@@ -25,11 +25,13 @@ func openFailover(rawURL string, o Options) (*Store, error) {
 	if client.DialTimeout == 0 {
 		client.DialTimeout = o.LogTimeout
 	}
-	s, err := newBorrowing(goredis.NewFailoverClient(client), o)
-	if err != nil {
-		return nil, err
+	if client.TLSConfig != nil {
+		client.TLSConfig.ServerName = "" // of each address that is dialled, not of the first Sentinel
 	}
+	s := newStore(o)
+	client.Dialer = s.quiet(netDialer(client.TLSConfig))
 	s.closes = true
+	s.borrow(goredis.NewFailoverClient(client))
 	s.inBackground(s.selfTest)
 	return s, nil
 }
@@ -40,6 +42,13 @@ func namesSentinels(rawURL string) bool {
 	return err == nil && u.Query().Has("master_name")
 }
 
+// hasPort reports whether a URL has a port. Without one, goredis.ParseFailoverURL takes that of
+// Redis, where no Sentinel is.
+func hasPort(rawURL string) bool {
+	u, err := url.Parse(rawURL)
+	return err == nil && u.Port() != ""
+}
+
 // parseFailoverURL is goredis.ParseFailoverURL with errors that quote nothing of the URL. It
 // refuses to read from replicas, which lag.
 func parseFailoverURL(rawURL string) (*goredis.FailoverOptions, error) {
@@ -47,6 +56,8 @@ func parseFailoverURL(rawURL string) (*goredis.FailoverOptions, error) {
 	switch {
 	case err != nil:
 		return nil, errors.New("redis: open: " + urlProblem(rawURL))
+	case !hasPort(rawURL):
+		return nil, errors.New("redis: open: the address of the Sentinel has no port")
 	case o.MasterName == "":
 		return nil, errors.New("redis: open: query parameter master_name is empty")
 	case o.ReplicaOnly, o.UseDisconnectedReplicas, o.RouteByLatency, o.RouteRandomly:

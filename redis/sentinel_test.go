@@ -75,5 +75,19 @@ func TestOpenWithASentinelThatIsSilent(t *testing.T) {
 			c.wantLoaded(t, "k", "v")
 			redistest.Eventually(t, soon, "the other Sentinel is asked", func() bool { return s.Stats().LogFollowing })
 		})
+		t.Run(name+", and no other", func(t *testing.T) {
+			t.Parallel()
+			const longest = 200 * time.Millisecond
+			s, err := redis.Open("redis://"+first+"?master_name=m", redis.Options{LogTimeout: longest, Prefix: prefix(t)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			suffer(t, s).wantLoaded(t, "k", "v")
+			start := time.Now()
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			within(t, start, longest+hiccup, "Close")
+		})
 	}
 }

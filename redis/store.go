@@ -80,7 +80,11 @@ var _ remote.Tier = (*Store)(nil)
 // on the primary that the Sentinels call by that name, with another addr=host:port for each
 // further Sentinel: redis://host:26379/db?master_name=name&addr=host2:26379&addr=host3:26379.
 // The parameters username and password are for Redis, the user of the URL is for the Sentinels.
-// The parameters of goredis.ParseFailoverURL apply. To read from replicas is an error.
+// The parameters of goredis.ParseFailoverURL apply. To read from replicas is an error. With
+// rediss the name in each certificate is that of its address. As with a failover client passed to
+// [New], go-redis writes lines to standard error for failovers, and while no Sentinel answers. If a
+// Sentinel accepts connections and does not answer, Close may wait for it, for as long as a dial
+// may take.
 //
 // Open returns an error if options are invalid, or if rawURL is. The error names the part
 // of the URL that is wrong, without quoting the URL.
@@ -151,6 +155,12 @@ func newBorrowing(client goredis.UniversalClient, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := newStore(o)
+	s.borrow(client)
+	return s, nil
+}
+
+// borrow makes s use a client that may ignore contexts, and dial by itself.
+func (s *Store) borrow(client goredis.UniversalClient) {
 	s.use(client)
 	switch c := client.(type) {
 	case *goredis.Client:
@@ -158,7 +168,6 @@ func newBorrowing(client goredis.UniversalClient, o Options) (*Store, error) {
 	case *goredis.ClusterClient:
 		c.OnNewNode(func(node *goredis.Client) { node.AddHook(quietDials{store: s.background}) })
 	}
-	return s, nil
 }
 
 var errNoClient = errors.New("redis: there is no client")

@@ -53,6 +53,9 @@ func urlProblem(rawURL string) string {
 	if problem := queryProblem(u, known); problem != "" {
 		return problem
 	}
+	if sentinels {
+		return "not a URL that goredis.ParseFailoverURL takes"
+	}
 	return "not a URL that goredis.ParseURL takes"
 }
 
