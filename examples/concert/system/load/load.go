@@ -69,7 +69,6 @@ type Report struct {
 	Longest  time.Duration
 	First    error // the first failure
 	Booked   int   // bookings that were confirmed
-	Took     time.Duration
 }
 
 // Running is a load under way. It is for one goroutine at a time.
@@ -78,7 +77,6 @@ type Running struct {
 	ctx    context.Context
 	stop   context.CancelFunc // ends the users that are there now
 	active sync.WaitGroup
-	begun  time.Time
 	parts  []*part
 }
 
@@ -92,7 +90,7 @@ type part struct {
 
 // Start starts a load of the usual users, which goes on until Stop.
 func (u *Users) Start(ctx context.Context) *Running {
-	r := &Running{users: u, ctx: ctx, stop: func() {}, begun: time.Now()}
+	r := &Running{users: u, ctx: ctx, stop: func() {}}
 	r.Usual()
 	return r
 }
@@ -152,7 +150,7 @@ func (u *Users) work(ctx context.Context, n int, p *part, pace time.Duration, re
 func (r *Running) Stop() Report {
 	r.stop()
 	r.active.Wait()
-	out := Report{Took: time.Since(r.begun)}
+	var out Report
 	var all []time.Duration
 	for _, p := range r.parts {
 		all = append(all, p.latencies...)
