@@ -32,13 +32,16 @@ const (
 type Users struct {
 	Ledger Ledger
 
-	url    string
-	client *http.Client
-	tokens []string
-	serial atomic.Int64
-	sent   atomic.Int64
-	failed atomic.Int64
+	url      string
+	client   *http.Client
+	accounts []account
+	serial   atomic.Int64
+	sent     atomic.Int64
+	failed   atomic.Int64
 }
+
+// account is the session of a user.
+type account struct{ email, token string }
 
 // Requests returns how many requests the users have sent.
 func (u *Users) Requests() int64 { return u.sent.Load() }
@@ -52,11 +55,12 @@ func NewUsers(ctx context.Context, url string) (*Users, error) {
 		Timeout: timeout, Transport: &http.Transport{MaxIdleConnsPerHost: most},
 	}}
 	for n := range users {
-		token, err := u.SignUp(ctx, fmt.Sprintf("user-%d@example.org", n))
+		email := fmt.Sprintf("user-%d@example.org", n)
+		token, err := u.SignUp(ctx, email)
 		if err != nil {
 			return nil, err
 		}
-		u.tokens = append(u.tokens, token)
+		u.accounts = append(u.accounts, account{email, token})
 	}
 	return u, nil
 }
@@ -128,7 +132,7 @@ func (u *Users) work(ctx context.Context, n int, p *part, pace time.Duration, re
 			return
 		case <-pause.C:
 		}
-		v := visit{Users: u, ctx: context.WithoutCancel(ctx), random: random, token: u.tokens[n%users], concert: 1 + int64(popular.Uint64())}
+		v := visit{Users: u, ctx: context.WithoutCancel(ctx), random: random, account: u.accounts[n%users], concert: 1 + int64(popular.Uint64())}
 		begun := time.Now()
 		err := request(&v)
 		p.latencies = append(p.latencies, time.Since(begun))
