@@ -63,18 +63,19 @@ func killRedis(ctx context.Context, w *World, s *Side) (string, error) {
 // failover is the time until the replica has taken over, in which all instances have to stay
 // ready, and the return of the old primary as a replica.
 func (s *Side) failover(ctx context.Context, w *World, r servers.Replicated, killed time.Time) (string, error) {
-	if err := s.stayReady(ctx, r.AwaitPromotion); err != nil {
-		return "", err
-	}
+	err := s.stayReady(ctx, r.AwaitPromotion)
 	promoted := time.Since(killed)
-	w.event("the replica of Redis is the primary")
-	_, err := s.redisIsBack(ctx)
-	used := time.Since(killed)
-	if err != nil {
+	var used time.Duration
+	if err == nil {
+		w.event("the replica of Redis is the primary")
+		_, err = s.redisIsBack(ctx)
+		used = time.Since(killed)
+	}
+	w.event("the old primary of Redis starts as a replica") // also after an error: later scenarios kill one again
+	if err = errors.Join(err, r.Start()); err != nil {
 		return "", err
 	}
-	w.event("the old primary of Redis starts as a replica")
-	return fmt.Sprintf("instances stayed ready; the replica promoted after %s, and used after %s", short(promoted), short(used)), r.Start()
+	return fmt.Sprintf("instances stayed ready; the replica promoted after %s, and used after %s", short(promoted), short(used)), nil
 }
 
 // hangRedis stops Redis for a while.
