@@ -39,8 +39,9 @@ type Fleet struct {
 	config   service.Config
 	balancer balancer.Balancer
 
-	mu        sync.Mutex // guards all below
-	instances []*Instance
+	mu        sync.Mutex  // guards all below
+	instances []*Instance // behind the load balancer
+	all       []*Instance // that run, those that are not behind the load balancer, too
 	started   int
 }
 
@@ -80,7 +81,11 @@ func (f *Fleet) Start(version int, change func(*service.Config)) (*Instance, err
 	if err != nil {
 		return nil, err
 	}
-	return &Instance{p, version}, nil
+	i := &Instance{p, version}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all = append(slices.DeleteFunc(f.all, func(i *Instance) bool { return !i.Alive() }), i)
+	return i, nil
 }
 
 // Ready waits until an instance says that it is ready.
@@ -243,9 +248,12 @@ func (f *Fleet) change(how func([]*Instance) []*Instance) error {
 	return nil
 }
 
-// Kill ends all instances at once.
+// Kill ends all instances at once, whether they are behind the load balancer or not. Start must
+// not be called any more.
 func (f *Fleet) Kill() {
-	for _, i := range f.Instances() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, i := range f.all {
 		i.Kill()
 	}
 }

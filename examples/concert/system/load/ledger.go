@@ -3,7 +3,6 @@ package load
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/nearside-go/nearside/examples/concert/system/store"
@@ -11,15 +10,9 @@ import (
 
 // Ledger has the bookings that were confirmed to their users. It is safe for concurrent use.
 type Ledger struct {
-	mu       sync.Mutex // guards all below
-	bookings map[string]entry
-	owner    map[place]string
-	twice    []string
-}
-
-type entry struct {
-	concert int64
-	seats   []int
+	mu    sync.Mutex // guards all below
+	owner map[place]string
+	twice []string
 }
 
 type place struct {
@@ -31,10 +24,9 @@ type place struct {
 func (l *Ledger) enter(name string, concert int64, seats []int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.bookings == nil {
-		l.bookings, l.owner = make(map[string]entry), make(map[place]string)
+	if l.owner == nil {
+		l.owner = make(map[place]string)
 	}
-	l.bookings[name] = entry{concert, slices.Sorted(slices.Values(seats))}
 	for _, seat := range seats {
 		p := place{concert, seat}
 		if other, ok := l.owner[p]; ok && other != name {

@@ -32,13 +32,16 @@ const (
 type Users struct {
 	Ledger Ledger
 
-	url    string
-	client *http.Client
-	tokens []string
-	serial atomic.Int64
-	sent   atomic.Int64
-	failed atomic.Int64
+	url      string
+	client   *http.Client
+	accounts []account
+	serial   atomic.Int64
+	sent     atomic.Int64
+	failed   atomic.Int64
 }
+
+// account is the session of a user.
+type account struct{ email, token string }
 
 // Requests returns how many requests the users have sent.
 func (u *Users) Requests() int64 { return u.sent.Load() }
@@ -52,11 +55,12 @@ func NewUsers(ctx context.Context, url string) (*Users, error) {
 		Timeout: timeout, Transport: &http.Transport{MaxIdleConnsPerHost: most},
 	}}
 	for n := range users {
-		token, err := u.SignUp(ctx, fmt.Sprintf("user-%d@example.org", n))
+		email := fmt.Sprintf("user-%d@example.org", n)
+		token, err := u.SignUp(ctx, email)
 		if err != nil {
 			return nil, err
 		}
-		u.tokens = append(u.tokens, token)
+		u.accounts = append(u.accounts, account{email, token})
 	}
 	return u, nil
 }
@@ -69,7 +73,6 @@ type Report struct {
 	Longest  time.Duration
 	First    error // the first failure
 	Booked   int   // bookings that were confirmed
-	Took     time.Duration
 }
 
 // Running is a load under way. It is for one goroutine at a time.
@@ -78,7 +81,6 @@ type Running struct {
 	ctx    context.Context
 	stop   context.CancelFunc // ends the users that are there now
 	active sync.WaitGroup
-	begun  time.Time
 	parts  []*part
 }
 
@@ -92,7 +94,7 @@ type part struct {
 
 // Start starts a load of the usual users, which goes on until Stop.
 func (u *Users) Start(ctx context.Context) *Running {
-	r := &Running{users: u, ctx: ctx, stop: func() {}, begun: time.Now()}
+	r := &Running{users: u, ctx: ctx, stop: func() {}}
 	r.Usual()
 	return r
 }
@@ -130,7 +132,7 @@ func (u *Users) work(ctx context.Context, n int, p *part, pace time.Duration, re
 			return
 		case <-pause.C:
 		}
-		v := visit{Users: u, ctx: context.WithoutCancel(ctx), random: random, token: u.tokens[n%users], concert: 1 + int64(popular.Uint64())}
+		v := visit{Users: u, ctx: context.WithoutCancel(ctx), random: random, account: u.accounts[n%users], concert: 1 + int64(popular.Uint64())}
 		begun := time.Now()
 		err := request(&v)
 		p.latencies = append(p.latencies, time.Since(begun))
@@ -152,7 +154,7 @@ func (u *Users) work(ctx context.Context, n int, p *part, pace time.Duration, re
 func (r *Running) Stop() Report {
 	r.stop()
 	r.active.Wait()
-	out := Report{Took: time.Since(r.begun)}
+	var out Report
 	var all []time.Duration
 	for _, p := range r.parts {
 		all = append(all, p.latencies...)

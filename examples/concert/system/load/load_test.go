@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,13 +31,13 @@ func TestPercentile(t *testing.T) {
 	}
 }
 
-// service answers sign-ups and bookings, lets watched answer those who watch the seats of a
-// concert, and fails all other requests.
-func service(t *testing.T, watched http.HandlerFunc) *load.Users {
+// service answers sign-ups and bookings, lets each of more answer the requests of its pattern, and
+// fails all other requests.
+func service(t *testing.T, more map[string]http.HandlerFunc) *load.Users {
 	t.Helper()
 	mux := http.NewServeMux()
-	if watched != nil {
-		mux.HandleFunc("GET /api/concerts/{id}/seats", watched)
+	for pattern, answer := range more {
+		mux.HandleFunc(pattern, answer)
 	}
 	mux.HandleFunc("PUT /api/signups/{email}", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(`{"token": "t-` + r.PathValue("email") + `"}`))
@@ -100,17 +101,56 @@ func TestFailuresAreCounted(t *testing.T) {
 	}
 }
 
+// TestTheSessionOfAnotherUserIsAFailure: all other answers are right.
+func TestTheSessionOfAnotherUserIsAFailure(t *testing.T) {
+	for whose, want := range map[string]string{
+		"user-1@example.org": `the session of user-0@example.org is that of "user-1@example.org"`,
+		"user-0@example.org": "",
+	} {
+		var asked atomic.Bool
+		u := service(t, map[string]http.HandlerFunc{
+			"GET /api/session": func(w http.ResponseWriter, r *http.Request) {
+				email := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer t-")
+				if email == "user-0@example.org" {
+					asked.Store(true)
+					email = whose
+				}
+				_, _ = w.Write([]byte(`{"email": "` + email + `"}`))
+			},
+			"GET /api/concerts/{id}": func(w http.ResponseWriter, r *http.Request) {
+				_, _ = w.Write([]byte(`{"id": ` + r.PathValue("id") + `, "cents": 1, "category_name": "opera"}`))
+			},
+			"GET /api/concerts/{id}/seats": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"seats": 500}`)) },
+			"GET /api/categories/{id}/concerts": func(w http.ResponseWriter, r *http.Request) {
+				_, _ = w.Write([]byte(`[{"category": ` + r.PathValue("id") + `}]`))
+			},
+			"PUT /api/concerts/{id}/price": func(http.ResponseWriter, *http.Request) {},
+		})
+		running := u.Start(t.Context())
+		for !asked.Load() {
+			<-time.After(time.Millisecond)
+		}
+		got := ""
+		if r := running.Stop(); r.First != nil {
+			got = r.First.Error()
+		}
+		if got != want {
+			t.Errorf("the first failure is %q, want %q", got, want)
+		}
+	}
+}
+
 // TestACrowdWatches: each of the users has one request in flight, and says what it knows.
 func TestACrowdWatches(t *testing.T) {
 	const crowd = 5
 	known, release := make(chan string), make(chan struct{})
-	u := service(t, func(w http.ResponseWriter, r *http.Request) {
+	u := service(t, map[string]http.HandlerFunc{"GET /api/concerts/{id}/seats": func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Has("sold") {
 			known <- r.FormValue("sold")
 			<-release
 		}
 		_, _ = w.Write([]byte(`{"seats": 500, "sold": [7]}`))
-	})
+	}})
 	running := u.Start(t.Context())
 	running.Watch(crowd)
 	for _, want := range []string{"", "1"} {

@@ -18,9 +18,9 @@ import (
 // visit is one request of a user.
 type visit struct {
 	*Users
+	account
 	ctx     context.Context
 	random  *rand.Rand
-	token   string
 	concert int64
 	booked  bool
 }
@@ -84,7 +84,13 @@ func (v *visit) list() error {
 
 func (v *visit) whoAmI() error {
 	var p service.Person
-	return v.Get(v.ctx, "/api/session", v.token, &p)
+	if err := v.Get(v.ctx, "/api/session", v.token, &p); err != nil {
+		return err
+	}
+	if p.Email != v.email {
+		return fmt.Errorf("the session of %s is that of %q", v.email, p.Email)
+	}
+	return nil
 }
 
 // Unbooked is how many of the last concerts the users book no seats in: scenarios do.
@@ -165,7 +171,7 @@ func (u *Users) SetPrice(ctx context.Context, concert, cents int64) error {
 }
 
 // Token returns the token of one of the users.
-func (u *Users) Token() string { return u.tokens[0] }
+func (u *Users) Token() string { return u.accounts[0].token }
 
 // Get reads a path as JSON.
 func (u *Users) Get(ctx context.Context, path, token string, into any) error {

@@ -3,10 +3,8 @@
 package page
 
 import (
-	"context"
 	_ "embed" // for the page's file
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -139,13 +137,7 @@ func Serve(addr string) (*Page, error) {
 func (p *Page) URL() string { return "http://" + p.addr + "/" }
 
 // Close ends the server, and the streams of its watchers.
-func (p *Page) Close() error {
-	err := p.web.Close()
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
-}
+func (p *Page) Close() error { return p.web.Close() }
 
 // Event shows an event.
 func (p *Page) Event(kind Kind, text string) {

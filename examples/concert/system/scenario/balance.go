@@ -25,11 +25,15 @@ func killOne(ctx context.Context, w *World, s *Side) (string, error) {
 	return fmt.Sprintf("%s killed, %s in its place", victim.Name, next[0].Name), nil
 }
 
+// hangFor is for how long an instance hangs, and briefHangFor in a short run. Both are more than
+// balancer.AnswerWithin, so that the load balancer sends requests of the instance to another one.
+const hangFor, briefHangFor = time.Second, 800 * time.Millisecond
+
 // hangOne stops an instance for a while.
 func hangOne(ctx context.Context, w *World, s *Side) (string, error) {
-	long := time.Second
+	long := hangFor
 	if w.brief {
-		long /= 2
+		long = briefHangFor
 	}
 	victim := s.Instances()[1]
 	w.event("%s is stopped, and answers nothing (SIGSTOP)", victim.Name)

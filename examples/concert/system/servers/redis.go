@@ -47,7 +47,7 @@ func startRedis() (*single, error) {
 	return r, nil
 }
 
-// URL returns the address for clients.Redis.
+// URL returns the address for redis.Open.
 func (r *single) URL() string { return "redis://" + r.addr + "/0" }
 
 // Start starts Redis, with nothing in it.

@@ -39,7 +39,7 @@ type Set struct {
 // Redis is a Redis that can be killed, hung and started again. Its methods are for one
 // goroutine.
 type Redis interface {
-	// URL returns the address for clients.Redis.
+	// URL returns the address for redis.Open.
 	URL() string
 
 	// Kill kills the server with SIGKILL: connections are refused.

@@ -11,7 +11,7 @@ type Config struct {
 	Listen   string // the address of the HTTP server; "" is a free port of the loopback interface
 	Version  int    // 1 or 2: version 2 caches concerts in another shape
 	Prefix   string // of the keys in Redis
-	Redis    string // its URL for clients.Redis; "" is a service without any cache
+	Redis    string // its URL for redis.Open; "" is a service without any cache
 	Database string // its URL or address, for clients.Database
 	Queue    string // its URL for clients.Queue
 	Mail     string // the URL of the mail provider

@@ -139,9 +139,10 @@ type Stats struct {
 	Stale       uint64
 	Corrupt     uint64 // records in Redis that could not be decoded
 	Gaps        uint64
-	Unconfirmed int  // invalidations that Redis has not confirmed
-	RedisAway   bool // the breaker is open
-	Following   bool // the log of invalidations is being read
+	Unanswered  uint64 // commands that Redis did not answer in time, or that were not sent because the breaker was open
+	Unconfirmed int    // invalidations that Redis has not confirmed
+	RedisAway   bool   // the breaker is open
+	Following   bool   // the log of invalidations is being read
 }
 
 // Stats returns the counts of the instance.
@@ -160,6 +161,7 @@ func (s *Service) Stats() Stats {
 		out.Stale += n.StaleHits
 		out.Corrupt += n.CorruptRecords
 		out.Gaps += n.Gaps
+		out.Unanswered += n.RemoteTimeouts + n.RemoteUnavailable
 		out.Unconfirmed += n.Unconfirmed
 	}
 	return out

@@ -57,8 +57,9 @@ func (f *front) add(addr string) error {
 	)
 }
 
-// remove takes an instance from the front. HAProxy forgets it once no request is under way
-// there; until then it stays, without new requests.
+// remove takes an instance from the front. HAProxy forgets the instance only if it has no
+// connection any more. Otherwise HAProxy refuses that, and the instance stays in HAProxy, in
+// maintenance: it gets no requests and no checks, and add makes it ready again.
 func (f *front) remove(addr string) error {
 	server := "front/" + addr
 	if err := f.expect("set server " + server + " state maint"); err != nil {
