@@ -33,6 +33,7 @@ func Run(t *testing.T, s Servers) {
 		"A hopeless message is tried once":                         s.aHopelessMessageIsTriedOnce,
 		"A message whose consumer does not ack is delivered again": s.aMessageWhoseConsumerDoesNotAckIsDeliveredAgain,
 		"The server need not be up":                                s.theServerNeedNotBeUp,
+		"A closed Queue takes no messages":                         s.aClosedQueueTakesNoMessages,
 	} {
 		t.Run(name, test)
 	}
@@ -227,4 +228,14 @@ func (s Servers) theServerNeedNotBeUp(t *testing.T) {
 		t.Error("a message was published without a server")
 	}
 	q.Close()
+}
+
+func (s Servers) aClosedQueueTakesNoMessages(t *testing.T) {
+	q := s.created(t)
+	q.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := q.Publish(ctx, kind, "a", nil); err == nil {
+		t.Error("a message was published after Close")
+	}
 }
