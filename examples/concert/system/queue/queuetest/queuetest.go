@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,9 +150,10 @@ func (s Servers) aFailureIsTriedAgain(t *testing.T) {
 func (s Servers) whatAlwaysFailsIsADeadLetterUntilItsReplay(t *testing.T) {
 	q := s.created(t)
 	got := newSeen()
-	broken := true
+	var broken atomic.Bool
+	broken.Store(true)
 	q.Handle(kind, 2, got.handler(func(queue.Message) error {
-		if broken {
+		if broken.Load() {
 			return errors.New("the recipient\nis unknown")
 		}
 		return nil
@@ -167,7 +169,7 @@ func (s Servers) whatAlwaysFailsIsADeadLetterUntilItsReplay(t *testing.T) {
 	if l.ID != "a" || l.Kind != "work" || l.Body != "body of a" || l.Reason != "the recipient is unknown" {
 		t.Errorf("the letter is %+v", l)
 	}
-	broken = false // the handler runs next after the Replay
+	broken.Store(false)
 	if err := q.Replay(t.Context(), l.Name); err != nil {
 		t.Fatal(err)
 	}
