@@ -61,8 +61,9 @@ func (s Servers) created(t *testing.T) queue.Queue {
 
 // seen are the deliveries that a handler has had.
 type seen struct {
-	mu  sync.Mutex // guards all
+	mu  sync.Mutex // guards all and at
 	all []queue.Message
+	at  []time.Time // when each delivery began
 	new chan struct{}
 }
 
@@ -71,8 +72,9 @@ func newSeen() *seen { return &seen{new: make(chan struct{}, 100)} }
 // handler notes each message, and returns what fail returns for it.
 func (s *seen) handler(fail func(queue.Message) error) queue.Handler {
 	return func(_ context.Context, m queue.Message) error {
+		now := time.Now()
 		s.mu.Lock()
-		s.all = append(s.all, m)
+		s.all, s.at = append(s.all, m), append(s.at, now)
 		s.mu.Unlock()
 		s.new <- struct{}{}
 		return fail(m)
@@ -136,15 +138,21 @@ func (s Servers) aMessageIsHandledOnce(t *testing.T) {
 func (s Servers) aFailureIsTriedAgain(t *testing.T) {
 	q := s.created(t)
 	got := newSeen()
-	q.Handle(kind, 3, got.handler(func(m queue.Message) error {
-		if m.Attempt < 3 {
+	const attempts = 4
+	q.Handle(kind, attempts, got.handler(func(m queue.Message) error {
+		if m.Attempt < attempts {
 			return errors.New("not yet")
 		}
 		return nil
 	}))
 	publish(t, q, "a")
-	got.next(t, 3)
+	got.next(t, attempts)
 	awaitDepth(t, q, queue.Depth{})
+	for k := 1; k < attempts; k++ {
+		if gap := got.at[k].Sub(got.at[k-1]); gap < queue.Pauses[k-1] {
+			t.Errorf("attempt %d came %v after the one before, want %v at least", k+1, gap, queue.Pauses[k-1])
+		}
+	}
 }
 
 func (s Servers) whatAlwaysFailsIsADeadLetterUntilItsReplay(t *testing.T) {
