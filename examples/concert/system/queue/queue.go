@@ -43,7 +43,7 @@ type Queue interface {
 	// Stop ends the handling of messages, and waits for the handlers that run.
 	Stop()
 
-	// Close stops, and ends the connection.
+	// Close stops, and ends the connection for good: later calls return an error.
 	Close()
 }
 

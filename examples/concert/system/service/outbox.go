@@ -71,6 +71,9 @@ func (s *Service) relay(ctx context.Context) {
 			continue // the database is away, and the next tick tries again
 		}
 		for _, o := range due {
+			if ctx.Err() != nil {
+				return
+			}
 			s.send(ctx, o)
 		}
 	}

@@ -82,7 +82,7 @@ func (s *Service) purgeOnce(ctx context.Context, tags ...string) error {
 func (s *Service) purgeOnceMore(first error, tags ...string) {
 	select {
 	case <-time.After(purgeAgain):
-	case <-s.ending:
+	case <-s.ending.Done():
 	}
 	if err := s.purgeOnce(context.Background(), tags...); err != nil {
 		s.log.Warn("the edge may show an old answer", "error", errors.Join(first, err))

@@ -52,7 +52,10 @@ type Service struct {
 
 	purger  edge.Purger // nil without an edge
 	purging sync.WaitGroup
-	ending  chan struct{} // closed when Close begins
+
+	working sync.WaitGroup  // start, and then relay
+	ending  context.Context // ends when Close begins
+	end     context.CancelFunc
 }
 
 // Run is Serve as the role of an instance. config is a Config in JSON.
@@ -79,9 +82,7 @@ func Serve(ctx context.Context, c Config, report func(addr string)) error {
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(listener) }()
 	report(listener.Addr().String())
-	work, stop := context.WithCancel(context.Background())
-	defer stop()
-	go s.start(work)
+	s.work()
 
 	select {
 	case err := <-served:
@@ -92,34 +93,47 @@ func Serve(ctx context.Context, c Config, report func(addr string)) error {
 	ending, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	err = web.Shutdown(ending)
-	stop()
 	return errors.Join(err, s.Close())
 }
 
 // New returns an instance that is starting. It connects to nothing that has to be up.
 func New(c Config) (*Service, error) {
-	s := &Service{config: c, crash: crash{place: c.Crash}, ending: make(chan struct{}), log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	s := &Service{config: c, crash: crash{place: c.Crash}, log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	s.ending, s.end = context.WithCancel(context.Background())
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// open opens what the instance uses. After an error Close closes what was opened by then.
+func (s *Service) open() error {
 	var remote cache.Remote
 	var err error
-	if s.purger, err = newPurger(c); err != nil {
-		return nil, err
+	if s.purger, err = newPurger(s.config); err != nil {
+		return err
 	}
-	if c.Redis != "" {
-		if s.redis, err = redis.Open(c.Redis, redis.Options{Prefix: c.Prefix, Logger: s.log}); err != nil {
-			return nil, err
+	if s.config.Redis != "" {
+		if s.redis, err = redis.Open(s.config.Redis, redis.Options{Prefix: s.config.Prefix, Logger: s.log}); err != nil {
+			return err
 		}
 		remote = s.redis
 	}
-	if s.db, err = clients.Database(c.Database); err != nil {
-		return nil, err
+	if s.db, err = clients.Database(s.config.Database); err != nil {
+		return err
 	}
 	s.store = store.New(s.db)
-	if s.queue, err = clients.Queue(c.Queue, c.Prefix); err != nil {
-		return nil, err
+	q, err := clients.Queue(s.config.Queue, s.config.Prefix)
+	if err != nil {
+		return err
 	}
-	s.read, err = newRepositories(s.store, c.Version, tier{remote, s.bury, s.purgeLate})
-	return s, err
+	s.queue = q
+	s.read, err = newRepositories(s.store, s.config.Version, tier{remote, s.bury, s.purgeLate})
+	return err
 }
+
+// work starts the instance's own work, which Close ends.
+func (s *Service) work() { s.working.Go(func() { s.start(s.ending) }) }
 
 // start makes the instance ready once the database answers. What comes later does not make it
 // unready: if all instances gave up with the database, even what the caches have could not be
@@ -142,7 +156,7 @@ func (s *Service) start(ctx context.Context) {
 		}
 	}
 	s.consume()
-	go s.relay(ctx)
+	s.working.Go(func() { s.relay(ctx) })
 	s.state.CompareAndSwap(int32(starting), int32(ready))
 }
 
@@ -154,14 +168,24 @@ func (s *Service) drain(d time.Duration) {
 
 // Close ends the instance: first its work, then the caches, then what these use.
 func (s *Service) Close() error {
-	close(s.ending)
-	s.queue.Stop()
-	errs := [3]error{s.read.close()}
-	s.purging.Wait()
-	s.queue.Close()
-	if s.redis != nil {
-		errs[1] = s.redis.Close()
+	s.end()
+	s.working.Wait()
+	var errs []error
+	if s.queue != nil {
+		s.queue.Stop()
 	}
-	errs[2] = s.db.Close()
-	return errors.Join(errs[:]...)
+	if s.read != nil {
+		errs = append(errs, s.read.close())
+	}
+	s.purging.Wait()
+	if s.queue != nil {
+		s.queue.Close()
+	}
+	if s.redis != nil {
+		errs = append(errs, s.redis.Close())
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	return errors.Join(errs...)
 }

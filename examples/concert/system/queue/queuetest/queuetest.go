@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ func Run(t *testing.T, s Servers) {
 		"A hopeless message is tried once":                         s.aHopelessMessageIsTriedOnce,
 		"A message whose consumer does not ack is delivered again": s.aMessageWhoseConsumerDoesNotAckIsDeliveredAgain,
 		"The server need not be up":                                s.theServerNeedNotBeUp,
+		"A closed Queue takes no messages":                         s.aClosedQueueTakesNoMessages,
 	} {
 		t.Run(name, test)
 	}
@@ -59,8 +61,9 @@ func (s Servers) created(t *testing.T) queue.Queue {
 
 // seen are the deliveries that a handler has had.
 type seen struct {
-	mu  sync.Mutex // guards all
+	mu  sync.Mutex // guards all and at
 	all []queue.Message
+	at  []time.Time // when each delivery began
 	new chan struct{}
 }
 
@@ -69,8 +72,9 @@ func newSeen() *seen { return &seen{new: make(chan struct{}, 100)} }
 // handler notes each message, and returns what fail returns for it.
 func (s *seen) handler(fail func(queue.Message) error) queue.Handler {
 	return func(_ context.Context, m queue.Message) error {
+		now := time.Now()
 		s.mu.Lock()
-		s.all = append(s.all, m)
+		s.all, s.at = append(s.all, m), append(s.at, now)
 		s.mu.Unlock()
 		s.new <- struct{}{}
 		return fail(m)
@@ -134,23 +138,30 @@ func (s Servers) aMessageIsHandledOnce(t *testing.T) {
 func (s Servers) aFailureIsTriedAgain(t *testing.T) {
 	q := s.created(t)
 	got := newSeen()
-	q.Handle(kind, 3, got.handler(func(m queue.Message) error {
-		if m.Attempt < 3 {
+	const attempts = 4
+	q.Handle(kind, attempts, got.handler(func(m queue.Message) error {
+		if m.Attempt < attempts {
 			return errors.New("not yet")
 		}
 		return nil
 	}))
 	publish(t, q, "a")
-	got.next(t, 3)
+	got.next(t, attempts)
 	awaitDepth(t, q, queue.Depth{})
+	for k := 1; k < attempts; k++ {
+		if gap := got.at[k].Sub(got.at[k-1]); gap < queue.Pauses[k-1] {
+			t.Errorf("attempt %d came %v after the one before, want %v at least", k+1, gap, queue.Pauses[k-1])
+		}
+	}
 }
 
 func (s Servers) whatAlwaysFailsIsADeadLetterUntilItsReplay(t *testing.T) {
 	q := s.created(t)
 	got := newSeen()
-	broken := true
+	var broken atomic.Bool
+	broken.Store(true)
 	q.Handle(kind, 2, got.handler(func(queue.Message) error {
-		if broken {
+		if broken.Load() {
 			return errors.New("the recipient\nis unknown")
 		}
 		return nil
@@ -166,7 +177,7 @@ func (s Servers) whatAlwaysFailsIsADeadLetterUntilItsReplay(t *testing.T) {
 	if l.ID != "a" || l.Kind != "work" || l.Body != "body of a" || l.Reason != "the recipient is unknown" {
 		t.Errorf("the letter is %+v", l)
 	}
-	broken = false // the handler runs next after the Replay
+	broken.Store(false)
 	if err := q.Replay(t.Context(), l.Name); err != nil {
 		t.Fatal(err)
 	}
@@ -227,4 +238,14 @@ func (s Servers) theServerNeedNotBeUp(t *testing.T) {
 		t.Error("a message was published without a server")
 	}
 	q.Close()
+}
+
+func (s Servers) aClosedQueueTakesNoMessages(t *testing.T) {
+	q := s.created(t)
+	q.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := q.Publish(ctx, kind, "a", nil); err == nil {
+		t.Error("a message was published after Close")
+	}
 }

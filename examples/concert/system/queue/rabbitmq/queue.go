@@ -40,6 +40,7 @@ type Queue struct {
 	conn      *amqp.Connection
 	publisher *amqp.Channel
 	kinds     []string // those that were declared
+	closed    bool     // Close was called
 }
 
 var _ queue.Queue = (*Queue)(nil)
@@ -73,6 +74,7 @@ func (q *Queue) Close() {
 	q.Stop()
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.closed = true
 	if q.conn != nil {
 		_ = q.conn.Close() // it may have ended before
 	}
@@ -85,7 +87,12 @@ func (q *Queue) channel() (*amqp.Channel, error) {
 	return q.channelLocked()
 }
 
+var errQueueClosed = errors.New("the message queue was closed by this process")
+
 func (q *Queue) channelLocked() (*amqp.Channel, error) {
+	if q.closed {
+		return nil, errQueueClosed
+	}
 	if q.conn == nil || q.conn.IsClosed() {
 		var err error
 		if q.conn, err = dial(q.url); err != nil {
