@@ -132,6 +132,7 @@ func TestServeEndsWithAllItsProcesses(t *testing.T) {
 		"Ctrl-C":  {func(p *exec.Cmd) error { return p.Process.Signal(os.Interrupt) }, 0},
 		"SIGTERM": {func(p *exec.Cmd) error { return p.Process.Signal(syscall.SIGTERM) }, 0},
 		"SIGKILL": {func(p *exec.Cmd) error { return p.Process.Kill() }, -1},
+		"a panic": {func(p *exec.Cmd) error { return p.Process.Signal(syscall.SIGQUIT) }, 2}, // ends like one, on any goroutine
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -140,7 +141,9 @@ func TestServeEndsWithAllItsProcesses(t *testing.T) {
 			}
 			p := exec.Command(self, "-serve", "-short", "-servers", *kind, "-page", "127.0.0.1:0")
 			p.Env = append(os.Environ(), "TMPDIR="+dir, mainEnv+"=1")
-			p.Stderr = os.Stderr
+			if c.code != 2 { // the stacks of all goroutines are of no interest
+				p.Stderr = os.Stderr
+			}
 			out, err := p.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)

@@ -87,7 +87,7 @@ func deadLetters(ctx context.Context, w *World, s *Side) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	attempts, err := w.attemptsEnd(ctx, before, len(people))
+	attempts, err := w.attemptsEnd(ctx, s, before, len(people))
 	if err != nil {
 		return "", err
 	}
@@ -109,15 +109,17 @@ func deadLetters(ctx context.Context, w *World, s *Side) (string, error) {
 	return fmt.Sprintf("%d attempts each, then dead letters; replayed and sent", service.MailAttempts), err
 }
 
-// attemptsEnd returns once there are no further attempts to send refused mails. A queue may have
+// attemptsEnd returns once there are no further attempts to send refused mails, and the queue has
+// none that waits for another one. A queue may have
 // a message twice, if the row of the outbox was published twice, and then there are twice as
 // many attempts.
-func (w *World) attemptsEnd(ctx context.Context, before, mails int) (attempts int, err error) {
+func (w *World) attemptsEnd(ctx context.Context, s *Side, before, mails int) (attempts int, err error) {
 	_, err = until(ctx, mailWithin, fmt.Sprintf("each refused mail had %d attempts, and no more", service.MailAttempts), func() (bool, error) {
 		attempts = w.Mail.Counts().Refused - before
 		pause(ctx, 300*time.Millisecond)
 		still := w.Mail.Counts().Refused-before == attempts
-		return still && attempts >= service.MailAttempts*mails && attempts%service.MailAttempts == 0, nil
+		depth, err := s.Queue.Depth(ctx)
+		return err == nil && depth.Live == 0 && still && attempts >= service.MailAttempts*mails && attempts%service.MailAttempts == 0, nil
 	})
 	return attempts, err
 }

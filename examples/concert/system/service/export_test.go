@@ -13,3 +13,6 @@ func (s *Service) WrapQueue(wrap func(ending context.Context, q queue.Queue) que
 
 // Work starts the work of an instance that serves no requests.
 var Work = (*Service).work
+
+// TTL is the TTL of the values.
+const TTL = ttl

@@ -136,6 +136,7 @@ type Stats struct {
 	Remote      uint64 // reads that Redis answered
 	Missed      uint64 // reads that neither tier answered
 	Loads       uint64 // queries for them; reads of one key share a load
+	Renewed     uint64 // TTLs in Redis that reads have renewed
 	Stale       uint64
 	Corrupt     uint64 // records in Redis that could not be decoded
 	Gaps        uint64
@@ -158,6 +159,7 @@ func (s *Service) Stats() Stats {
 		out.Remote += n.RemoteHits + n.RemoteNotFoundHits
 		out.Missed += n.Misses
 		out.Loads += n.Loads
+		out.Renewed += n.Touches
 		out.Stale += n.StaleHits
 		out.Corrupt += n.CorruptRecords
 		out.Gaps += n.Gaps
