@@ -27,6 +27,8 @@ const (
 // Large records are not joined either, and no read waits for a large record. Together such
 // reads would take longer than the budget, although each has enough time alone.
 type joined struct {
+	separate bool // Options.SeparateTrips
+
 	mu       sync.Mutex // guards all below
 	trips    int        // round trips under way
 	returned uint64     // round trips that brought replies
@@ -61,7 +63,7 @@ type joinedRead struct {
 func (j *joined) enter(r recordRead) (waits *joinedRead) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.trips < maxTrips || j.atOnceLocked() < 2 {
+	if j.separate || j.trips < maxTrips || j.atOnceLocked() < 2 {
 		j.trips++
 		return nil
 	}

@@ -35,7 +35,7 @@ type joinedEnd struct {
 // endLease ends a lease, with a fill or, if f is nil, with a release.
 func (s *Store) endLease(ctx context.Context, l *lease, f *remote.Fill) remote.Ended {
 	c := s.circuitOf(l.key)
-	if ctx.Done() != nil || f != nil && len(f.Payload) > maxJoinedValue {
+	if s.opts.SeparateTrips || ctx.Done() != nil || f != nil && len(f.Payload) > maxJoinedValue {
 		return l.endAlone(ctx, f)
 	}
 	waits, counts := c.ends.enter(l, f)

@@ -69,6 +69,28 @@ func TestMissesShareRoundTrips(t *testing.T) {
 	}
 }
 
+// With SeparateTrips neither reads nor fills wait for others.
+func TestSeparateTrips(t *testing.T) {
+	t.Parallel()
+	const keys = 8 // of which four would wait
+	s, g := joining(t, redis.Options{Timeout: patient.Timeout, SeparateTrips: true}, 1)
+	leases, read := expecting(t, s, 100, 100+keys)
+	redistest.Eventually(t, soon, "all reads are sent", func() bool { return len(g.trips()) == keys })
+	close(g.gate)
+	read()
+	if got, want := g.trips(), slices.Repeat([]int{4}, keys); !slices.Equal(got, want) {
+		t.Errorf("round trips with %v commands, want %v", got, want)
+	}
+	defer redis.HoldEnds(s, "c:0:100")()
+	for i, l := range leases {
+		fill := remote.Fill{Payload: fmt.Append(nil, 100+i), TTL: time.Minute, MaxAge: time.Minute}
+		if held, err := l.Fill(context.WithoutCancel(t.Context()), fill); err != nil || !held {
+			t.Errorf("Fill of %d: %v, %v", 100+i, held, err)
+		}
+		want(t, s, 100+i)
+	}
+}
+
 // A fill that its caller may end is not joined to others, nor is a large one.
 func TestAFillThatIsNotJoinedIsSentAtOnce(t *testing.T) {
 	t.Parallel()

@@ -107,6 +107,11 @@ type Options struct {
 	// the same round trip, while the log has no new entries.
 	LogTimeout time.Duration
 
+	// SeparateTrips gives each read and each fill a round trip of its own. Otherwise, on a single
+	// server, those that find four round trips under way share the next ones, up to 64 in each.
+	// Calls for many keys are in one round trip in any case.
+	SeparateTrips bool
+
 	// Trace has the functions that the Store calls on events; nil means none.
 	Trace *Trace
 

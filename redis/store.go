@@ -201,6 +201,7 @@ func unreliable(client goredis.UniversalClient) error {
 func newStore(o Options) *Store {
 	s := &Store{opts: o, origin: newOrigin(), inspecting: make(chan struct{}, 1)}
 	s.background, s.stop = context.WithCancel(context.Background())
+	s.joined.separate = o.SeparateTrips
 	s.logs = newPartitions(s)
 	s.outage = newOutage(s)
 	return s
