@@ -82,6 +82,7 @@ func TestSeparateTrips(t *testing.T) {
 		t.Errorf("round trips with %v commands, want %v", got, want)
 	}
 	defer redis.HoldEnds(s, "c:0:100")()
+	start := time.Now()
 	for i, l := range leases {
 		fill := remote.Fill{Payload: fmt.Append(nil, 100+i), TTL: time.Minute, MaxAge: time.Minute}
 		if held, err := l.Fill(context.WithoutCancel(t.Context()), fill); err != nil || !held {
@@ -89,6 +90,7 @@ func TestSeparateTrips(t *testing.T) {
 		}
 		want(t, s, 100+i)
 	}
+	within(t, start, patient.Timeout/2, "fills that nothing holds up") // after that a held one is sent alone
 }
 
 // A fill that its caller may end is not joined to others, nor is a large one.
