@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"net/url"
@@ -16,15 +17,9 @@ func openFailover(rawURL string, o Options) (*Store, error) {
 		return nil, err
 	}
 	client.ContextTimeoutEnabled = true
-	if client.MaxRetries == 0 {
-		client.MaxRetries = -1
-	}
-	if client.DialerRetries == 0 {
-		client.DialerRetries = 1
-	}
-	if client.DialTimeout == 0 {
-		client.DialTimeout = o.LogTimeout
-	}
+	client.MaxRetries = cmp.Or(client.MaxRetries, -1)
+	client.DialerRetries = cmp.Or(client.DialerRetries, 1)
+	client.DialTimeout = cmp.Or(client.DialTimeout, o.LogTimeout)
 	if client.TLSConfig != nil {
 		client.TLSConfig.ServerName = "" // of each address that is dialled, not of the first Sentinel
 	}

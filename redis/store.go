@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,13 +104,9 @@ func Open(rawURL string, o Options) (*Store, error) {
 		return nil, err
 	}
 	client.ContextTimeoutEnabled = true
-	if client.MaxRetries == 0 {
-		client.MaxRetries = -1
-	}
+	client.MaxRetries = cmp.Or(client.MaxRetries, -1)
 	client.DialerRetries = 1
-	if client.DialTimeout == 0 {
-		client.DialTimeout = o.LogTimeout
-	}
+	client.DialTimeout = cmp.Or(client.DialTimeout, o.LogTimeout)
 	client.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	s := newStore(o)
 	client.Dialer = s.quiet(netDialer(client.TLSConfig))
