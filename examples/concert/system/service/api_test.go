@@ -92,10 +92,24 @@ func TestAnAnswerThatHasNotChangedHasNoBody(t *testing.T) {
 			t.Errorf("%s after a change: status %d with the tag %s", path, got.status, got.header.Get("ETag"))
 		}
 	}
-	i.send(http.MethodPut, "/api/concerts/1/notice", "", map[string]any{"Text": "The doors open at 7."})
 	var page service.Page
-	got := i.send(http.MethodGet, "/api/concerts/1", "", nil)
-	got.decode(t, &page)
+	put := func(path, text string) int {
+		return i.send(http.MethodPut, "/api/concerts/"+path, "", map[string]any{"Text": text}).status
+	}
+	for _, c := range []struct {
+		path, text string
+		want       int
+	}{
+		{"1/notices/doors", "The doors open at 7.", 200},
+		{"1/notices/doors", "The doors open at 7.", 200}, // sent again by a load balancer
+		{"1/notices/doors", "The doors open at 8.", 409},
+		{"9/notices/doors", "The doors open at 7.", 404},
+	} {
+		if got := put(c.path, c.text); got != c.want {
+			t.Errorf("PUT %s %q: status %d, want %d", c.path, c.text, got, c.want)
+		}
+	}
+	i.send(http.MethodGet, "/api/concerts/1", "", nil).decode(t, &page)
 	if len(page.Notices) != 1 || page.Notices[0].Text != "The doors open at 7." {
 		t.Errorf("notices %v, want the new one", page.Notices)
 	}
@@ -170,9 +184,9 @@ func TestABadRequestIsRefused(t *testing.T) {
 		{http.MethodPut, "/api/concerts/1/price", map[string]any{"Cents": 0}},
 		{http.MethodPut, "/api/concerts/1/price", map[string]any{"Dollars": 1}},
 		{http.MethodPut, "/api/concerts/1/price", "cheap"},
-		{http.MethodPut, "/api/concerts/1/notice", map[string]any{"Text": ""}},
+		{http.MethodPut, "/api/concerts/1/notices/doors", map[string]any{"Text": ""}},
 		{http.MethodPut, "/api/signups/nobody", map[string]any{"Name": "A"}},
-		{http.MethodPut, "/api/concerts/1/notice", map[string]any{"Text": strings.Repeat("x", 20<<10)}},
+		{http.MethodPut, "/api/concerts/1/notices/doors", map[string]any{"Text": strings.Repeat("x", 20<<10)}},
 	} {
 		if got := i.send(c.method, c.path, "", c.body); got.status != http.StatusBadRequest {
 			t.Errorf("%s %s %v: status %d, %s, want 400", c.method, c.path, c.body, got.status, got.body)

@@ -84,14 +84,15 @@ func (s *Service) putPrice(r *http.Request) (reply, error) {
 	if body.Cents <= 0 {
 		return reply{}, errBadRequest("the price is not positive")
 	}
-	if err := s.store.SetPrice(r.Context(), id, body.Cents); err != nil {
-		return reply{}, err
-	}
+	err = s.store.SetPrice(r.Context(), id, body.Cents)
+	// After an error, too: the statement may have been carried out, and only its answer lost.
 	s.invalidated(s.read.concerts.changed(r.Context(), id))
 	s.purge(r.Context(), id)
-	return reply{body: body}, nil
+	return reply{body: body}, err
 }
 
+// putNotice adds a notice. Its name comes with the request, so that the notice is added once if
+// a load balancer sends the request again.
 func (s *Service) putNotice(r *http.Request) (reply, error) {
 	id, err := pathID(r)
 	if err != nil {
@@ -104,7 +105,7 @@ func (s *Service) putNotice(r *http.Request) (reply, error) {
 	if body.Text == "" {
 		return reply{}, errBadRequest("the notice has no text")
 	}
-	err = s.store.AddNotice(r.Context(), id, body.Text)
+	err = s.store.AddNotice(r.Context(), id, r.PathValue("name"), body.Text)
 	s.invalidated(s.read.notices.invalidate(r.Context(), id))
 	s.purge(r.Context(), id)
 	return reply{body: body}, err

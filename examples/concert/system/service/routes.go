@@ -26,7 +26,7 @@ func (s *Service) routes() http.Handler {
 	mux.HandleFunc("GET /api/categories/{id}/concerts", answer(s.getConcerts))
 	mux.HandleFunc("GET /api/concerts/{id}", answer(s.getConcert))
 	mux.HandleFunc("PUT /api/concerts/{id}/price", answer(s.putPrice))
-	mux.HandleFunc("PUT /api/concerts/{id}/notice", answer(s.putNotice))
+	mux.HandleFunc("PUT /api/concerts/{id}/notices/{name}", answer(s.putNotice))
 	mux.HandleFunc("GET /api/concerts/{id}/seats", answer(s.getSeats))
 	mux.HandleFunc("PUT /api/signups/{email}", answer(s.putSignUp))
 	mux.HandleFunc("GET /api/session", answer(s.getSession))
@@ -97,6 +97,8 @@ func fail(w http.ResponseWriter, err error) {
 		http.Error(w, "not found", http.StatusNotFound)
 	case errors.Is(err, store.ErrSold):
 		http.Error(w, "a seat is sold already", http.StatusConflict)
+	case errors.Is(err, store.ErrTaken):
+		http.Error(w, "the notice has another text already", http.StatusConflict)
 	case errors.Is(err, store.ErrNoSeat):
 		http.Error(w, "the hall has no such seat", http.StatusBadRequest)
 	case errors.Is(err, context.Canceled):

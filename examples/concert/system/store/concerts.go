@@ -83,10 +83,22 @@ func (s *Store) SetPrice(ctx context.Context, id, cents int64) error {
 	return affected(s.db.ExecContext(ctx, `UPDATE concerts SET cents = $1, version = version + 1 WHERE id = $2`, cents, id))
 }
 
-// AddNotice adds a notice to a concert.
-func (s *Store) AddNotice(ctx context.Context, concert int64, text string) error {
-	_, err := s.db.ExecContext(ctx, `INSERT INTO notices (concert, text) VALUES ($1, $2)`, concert, text)
-	return err
+// AddNotice adds a notice to a concert, or returns ErrNotFound. A notice is added once, however
+// often that is asked for: its name tells it from the others of the concert. With another text
+// it is ErrTaken.
+func (s *Store) AddNotice(ctx context.Context, concert int64, name, text string) error {
+	added, err := changed(s.db.ExecContext(ctx, `
+		INSERT INTO notices (concert, name, text) SELECT id, $2, $3 FROM concerts WHERE id = $1
+		ON CONFLICT DO NOTHING`, concert, name, text))
+	if err != nil || added {
+		return err
+	}
+	var there string
+	err = s.db.QueryRowContext(ctx, `SELECT text FROM notices WHERE concert = $1 AND name = $2`, concert, name).Scan(&there)
+	if err == nil && there != text {
+		err = ErrTaken
+	}
+	return notFound(err)
 }
 
 // collect reads all rows. The result is empty and not nil if there are none.

@@ -30,8 +30,8 @@ CREATE TABLE IF NOT EXISTS concerts (
 	seats INTEGER NOT NULL, cents INTEGER NOT NULL, version INTEGER NOT NULL DEFAULT 1);
 CREATE INDEX IF NOT EXISTS concerts_by_category ON concerts (category);
 CREATE TABLE IF NOT EXISTS notices (
-	id SERIAL, concert INTEGER NOT NULL, text TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS notices_by_concert ON notices (concert);
+	id SERIAL, concert INTEGER NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL,
+	UNIQUE (concert, name));
 CREATE TABLE IF NOT EXISTS bookings (
 	id TEXT PRIMARY KEY, concert INTEGER NOT NULL, person TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sold (
@@ -48,6 +48,7 @@ var (
 	ErrNotFound = errors.New("store: not found")
 	ErrSold     = errors.New("store: a seat is sold already")
 	ErrNoSeat   = errors.New("store: the hall has no such seat")
+	ErrTaken    = errors.New("store: the notice has another text already")
 )
 
 // Store reads and writes the tables.

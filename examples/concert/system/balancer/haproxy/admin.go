@@ -57,15 +57,24 @@ func (f *front) add(addr string) error {
 	)
 }
 
-// remove takes an instance from the front. HAProxy forgets the instance only if it has no
-// connection any more. Otherwise HAProxy refuses that, and the instance stays in HAProxy, in
-// maintenance: it gets no requests and no checks, and add makes it ready again.
+// remove takes an instance from the front: in maintenance, it gets no requests and no checks.
 func (f *front) remove(addr string) error {
-	server := "front/" + addr
-	if err := f.expect("set server " + server + " state maint"); err != nil {
-		return err
+	return f.expect("set server front/" + addr + " state maint")
+}
+
+// forget makes HAProxy forget instances in maintenance, and returns those that are left: HAProxy
+// refuses to forget an instance that still has a connection. add would make it ready again.
+func (f *front) forget(removed []string) (left []string, err error) {
+	for _, addr := range removed {
+		answer, err := f.command("del server front/" + addr)
+		if err != nil {
+			return removed, err
+		}
+		if answer != "Server deleted." {
+			left = append(left, addr)
+		}
 	}
-	return f.ignore("del server " + server)
+	return left, nil
 }
 
 func (f *front) expect(commands ...string) error {

@@ -59,6 +59,7 @@ type front struct {
 	proc      *process.Process
 	dir       string
 	instances []string
+	removed   []string // that HAProxy has not forgotten yet: each change tries it again
 }
 
 // Listen adds a front at addr, and returns its address. A port of 0 is a free one.
@@ -134,6 +135,7 @@ func (f *front) set(instances []string) error {
 			if err := f.add(addr); err != nil {
 				return err
 			}
+			f.removed = slices.DeleteFunc(f.removed, func(r string) bool { return r == addr })
 		}
 	}
 	for _, addr := range f.instances {
@@ -141,10 +143,13 @@ func (f *front) set(instances []string) error {
 			if err := f.remove(addr); err != nil {
 				return err
 			}
+			f.removed = append(f.removed, addr)
 		}
 	}
 	f.instances = slices.Clone(instances)
-	return nil
+	var err error
+	f.removed, err = f.forget(f.removed)
+	return err
 }
 
 // Close ends all HAProxies.

@@ -20,6 +20,9 @@ type Servers struct {
 
 	// Away returns a Queue whose server is not up.
 	Away func(*testing.T) queue.Queue
+
+	// Hung is the reason of a dead letter whose handlers have not returned in time.
+	Hung error
 }
 
 // kind is that of all messages of the tests.
@@ -33,6 +36,7 @@ func Run(t *testing.T, s Servers) {
 		"What always fails is a dead letter until its replay":      s.whatAlwaysFailsIsADeadLetterUntilItsReplay,
 		"A hopeless message is tried once":                         s.aHopelessMessageIsTriedOnce,
 		"A message whose consumer does not ack is delivered again": s.aMessageWhoseConsumerDoesNotAckIsDeliveredAgain,
+		"A message whose consumers all hang is a dead letter":      s.aMessageWhoseConsumersAllHangIsADeadLetter,
 		"The server need not be up":                                s.theServerNeedNotBeUp,
 		"A closed Queue takes no messages":                         s.aClosedQueueTakesNoMessages,
 	} {
@@ -210,23 +214,53 @@ func (s Servers) aMessageWhoseConsumerDoesNotAckIsDeliveredAgain(t *testing.T) {
 	if err := q.Create(t.Context(), kind); err != nil {
 		t.Fatal(err)
 	}
-	hung := make(chan struct{})
-	release := make(chan struct{})
-	q.Handle(kind, 3, func(context.Context, queue.Message) error {
-		close(hung)
-		<-release
-		return errors.New("too late")
-	})
-	defer close(release) // before the Close of q, which waits for the handler
 	publish(t, q, "a")
-	<-hung
+	hang(t, q)
 	got := newSeen()
-	another().Handle(kind, 3, got.handler(succeed))
+	another().Handle(kind, hangs, got.handler(succeed))
 	got.next(t, 1)
 	awaitDepth(t, q, queue.Depth{})
 	if got.all[0].Attempt != 2 {
 		t.Errorf("attempt %d, want the second", got.all[0].Attempt)
 	}
+}
+
+func (s Servers) aMessageWhoseConsumersAllHangIsADeadLetter(t *testing.T) {
+	another := s.connect(t)
+	q := another()
+	if err := q.Create(t.Context(), kind); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, q, "a")
+	hang(t, q)
+	hang(t, another())
+	got := newSeen()
+	another().Handle(kind, hangs, got.handler(succeed))
+	awaitDepth(t, q, queue.Depth{Dead: 1})
+	letters, err := q.DeadLetters(t.Context(), 10)
+	if err != nil || len(letters) != 1 || letters[0].ID != "a" || letters[0].Reason != s.Hung.Error() {
+		t.Errorf("dead letters %+v, error %v, want one of %q", letters, err, s.Hung)
+	}
+	if n := len(got.new); n != 0 {
+		t.Errorf("%d further deliveries, want none", n)
+	}
+}
+
+// hangs is how many attempts a message of hang has.
+const hangs = 2
+
+// hang makes a Queue take a message, and waits until it has. The handler returns at the end of
+// the test only, so the message is not settled before.
+func hang(t *testing.T, q queue.Queue) {
+	t.Helper()
+	got := newSeen()
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) }) // before the Close of q, which waits for the handler
+	q.Handle(kind, hangs, got.handler(func(queue.Message) error {
+		<-release
+		return errors.New("too late")
+	}))
+	got.next(t, 1)
 }
 
 func (s Servers) theServerNeedNotBeUp(t *testing.T) {

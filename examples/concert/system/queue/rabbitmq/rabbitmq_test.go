@@ -38,6 +38,7 @@ func TestRabbitMQ(t *testing.T) {
 			return func() queue.Queue { return connect(t, server.URL(), name) }
 		},
 		Away: func(t *testing.T) queue.Queue { return connect(t, "amqp://127.0.0.1:1/", "test") },
+		Hung: context.DeadlineExceeded,
 	})
 }
 

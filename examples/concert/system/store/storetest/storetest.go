@@ -25,6 +25,7 @@ func Run(t *testing.T, open func(*testing.T) *sql.DB) {
 		"A booking that is sent many times at once is made once": aBookingThatIsSentManyTimesAtOnceIsMadeOnce,
 		"A seat is sold once":                                    aSeatIsSoldOnce,
 		"The outbox keeps a row until it is forgotten":           theOutboxKeepsARowUntilItIsForgotten,
+		"A notice is added once":                                 aNoticeIsAddedOnce,
 		"Sessions and prices":                                    sessionsAndPrices,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -159,6 +160,33 @@ func theOutboxKeepsARowUntilItIsForgotten(t *testing.T, s *store.Store) {
 	}
 	if due, err := s.Due(t.Context(), time.Now().Add(time.Second)); err != nil || !slices.Equal(due, want[1:]) {
 		t.Errorf("due are %v, error %v, want %v", due, err, want[1:])
+	}
+}
+
+func aNoticeIsAddedOnce(t *testing.T, s *store.Store) {
+	for _, c := range []struct {
+		concert    int64
+		name, text string
+		want       error
+	}{
+		{2, "doors", "The doors open at 7.", nil},
+		{2, "doors", "The doors open at 7.", nil},
+		{2, "doors", "The doors open at 8.", store.ErrTaken},
+		{3, "doors", "The doors open at 8.", nil},
+		{2, "bags", "No large bags.", nil},
+		{9, "doors", "The doors open at 7.", store.ErrNotFound},
+	} {
+		if err := s.AddNotice(t.Context(), c.concert, c.name, c.text); !errors.Is(err, c.want) {
+			t.Errorf("notice %q of concert %d, %q: error %v, want %v", c.name, c.concert, c.text, err, c.want)
+		}
+	}
+	var texts []string
+	all, err := s.Notices(t.Context(), 2)
+	for _, n := range all {
+		texts = append(texts, n.Text)
+	}
+	if want := []string{"No large bags.", "The doors open at 7."}; err != nil || !slices.Equal(texts, want) {
+		t.Errorf("notices %q, error %v, want %q", texts, err, want)
 	}
 }
 
