@@ -77,6 +77,7 @@ func wantNoRefusal(t *testing.T, servers ...*redistest.Server) {
 }
 
 func TestConformsUnderTheDocumentedACL(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	t.Run("conformance", func(t *testing.T) {
 		cachetest.TestRemote(t, func(t *testing.T, check func(*testing.T, cachetest.Harness)) {

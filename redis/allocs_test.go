@@ -57,7 +57,7 @@ func TestAllocations(t *testing.T) {
 func allocations(t *testing.T, o cache.Options[string, string], store *redis.Store, extra float64) {
 	c := cacheOn(t, store, o)
 	follows(t, store)
-	const batch, runs, attempts = 100, 20, 8
+	const batch, attempts = 100, 8
 	next := 0
 	names := func(kind string, n int) (keys []string) {
 		for range n {
@@ -113,7 +113,7 @@ func allocations(t *testing.T, o cache.Options[string, string], store *redis.Sto
 		// On a slow machine more of the log's reader falls into the time of a measurement.
 		least := math.Inf(1)
 		for range attempts {
-			got := testing.AllocsPerRun(runs, func() {
+			got := testing.AllocsPerRun(max(4, 20/op.keys), func() {
 				if err := op.run(); err != nil {
 					t.Errorf("%s: %v", op.what, err)
 				}

@@ -53,6 +53,7 @@ func badInputs(t *testing.T) map[string]struct {
 }
 
 func TestBadInputIsServedFromTheSourceAndLoggedOnce(t *testing.T) {
+	t.Parallel()
 	for name, bad := range badInputs(t) {
 		for _, with := range []string{"Open", "New"} {
 			t.Run(name+"/"+with, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 // A load ends while the breaker is open, so that its lease can be neither filled nor
 // released. When Redis is back nobody must wait for it until it lapses.
 func TestALeaseThatOutlivesABlipIsGivenUp(t *testing.T) {
+	t.Parallel()
 	for name, failure := range map[string]error{"filled": nil, "released": errors.New("source down")} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -108,6 +108,7 @@ func TestDeadConnectionsAreLeftAtOnce(t *testing.T) {
 // Each third reply comes too late, and never two in a row: such a Redis is left alone until it
 // answers steadily.
 func TestARedisThatAnswersTooOftenTooLateIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	for with, store := range makers {
 		t.Run(with, func(t *testing.T) {
 			t.Parallel()

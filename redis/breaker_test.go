@@ -67,6 +67,7 @@ func TestAnOpenBreakerSendsNothing(t *testing.T) {
 }
 
 func TestAPausedRedisIsSentOnlyTheCommandsThatOpenedTheBreaker(t *testing.T) {
+	t.Parallel()
 	for with, store := range makers {
 		t.Run(with, func(t *testing.T) {
 			t.Parallel()
@@ -141,6 +142,7 @@ func TestCallersDeadlinesAreNoFailures(t *testing.T) {
 }
 
 func TestAnAnswerStartsTheCountOfFailuresAnew(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	// A Redis that is well answers in that time, so that no other command fails.
 	s := opened(t, server.Addr(), redis.Options{MaxFailures: 3, ProbeInterval: never, Timeout: 500 * time.Millisecond})
@@ -210,6 +212,7 @@ func TestAClusterThatIsDownDoesNotCloseTheBreaker(t *testing.T) {
 
 // The lease is granted, and its answer comes too late for whoever asked.
 func TestALeaseWhoseAnswerWasLateDoesNotStand(t *testing.T) {
+	t.Parallel()
 	for with, store := range makers {
 		t.Run(with, func(t *testing.T) {
 			t.Parallel()

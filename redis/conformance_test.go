@@ -40,6 +40,7 @@ func prefix(t *testing.T) string {
 }
 
 func TestConformsOnRedis(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	cachetest.TestRemote(t, func(t *testing.T, check func(*testing.T, cachetest.Harness)) {
 		t.Parallel()
@@ -61,6 +62,7 @@ func TestConformsOnRedis(t *testing.T) {
 // each check has a server of its own, with a clock that is driven here. On a machine that
 // stands still the clock does, too.
 func TestConformsOnMiniredis(t *testing.T) {
+	t.Parallel()
 	cachetest.TestRemote(t, func(t *testing.T, check func(*testing.T, cachetest.Harness)) {
 		t.Parallel()
 		server := miniredis.RunT(t)

@@ -83,6 +83,7 @@ func dieDuringTheLoad(t *testing.T, s *sufferer, server *redistest.Server, end f
 }
 
 func TestNothingWaitsForRedisOnceTheCallersContextEnds(t *testing.T) {
+	t.Parallel()
 	for with, store := range makers {
 		t.Run(with, func(t *testing.T) {
 			t.Parallel()

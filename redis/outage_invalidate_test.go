@@ -65,6 +65,7 @@ func TestInvalidateOfManyKeysTakesOneBudget(t *testing.T) {
 // reading it. When Redis serves again, the key is invalidated before the instance that called
 // Invalidate sends a command that reads.
 func TestAFailedInvalidateIsMadeBeforeReadsAreSentAgain(t *testing.T) {
+	t.Parallel()
 	for with, store := range makers {
 		for name, writesFail := range map[string]bool{with: false, with + ", with both breakers open": true} {
 			t.Run(name, func(t *testing.T) {

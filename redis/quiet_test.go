@@ -40,6 +40,7 @@ const (
 // TestADeadRedisIsQuiet counts what a process writes while it goes on reading and Redis
 // is away, and measures when hits are served again.
 func TestADeadRedisIsQuiet(t *testing.T) {
+	t.Parallel()
 	for _, client := range []string{"Open", "Client", "ClusterClient"} {
 		t.Run(client, func(t *testing.T) {
 			t.Parallel()
@@ -94,6 +95,7 @@ func TestADeadRedisIsQuiet(t *testing.T) {
 // TestAHandshakeThatFailsIsQuiet counts what a process writes while somebody listens who
 // is no Redis, or lets nobody in.
 func TestAHandshakeThatFailsIsQuiet(t *testing.T) {
+	t.Parallel()
 	web := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(web.Close)
 	server := redistest.Start(t)

@@ -243,6 +243,7 @@ func (s *secrets) use(ctx context.Context, store *redis.Store) error {
 }
 
 func TestNothingThatAServerQuotesIsSaid(t *testing.T) {
+	t.Parallel()
 	for name, reply := range quotes {
 		for with, store := range makers {
 			t.Run(name+"/"+with, func(t *testing.T) {
@@ -256,6 +257,7 @@ func TestNothingThatAServerQuotesIsSaid(t *testing.T) {
 }
 
 func TestNothingThatRedisQuotesIsSaid(t *testing.T) {
+	t.Parallel()
 	for _, command := range []string{"GET", "PTTL", "SET", "DEL", "UNLINK", "EVAL", "EVALSHA", "XADD", "XREAD", "XRANGE", "XREVRANGE", "XLEN", "TIME", "GETRANGE", "SETRANGE", "STRLEN", "PEXPIRE", "CLUSTER"} {
 		t.Run("renamed/"+command, func(t *testing.T) {
 			t.Parallel()
@@ -292,6 +294,7 @@ func allow(t *testing.T, server *redistest.Server, rights ...any) {
 // A command that the Store needs and the server refuses is logged once, by name: by the
 // self-test, or because a command was refused before.
 func TestARefusedCommandIsToldOnce(t *testing.T) {
+	t.Parallel()
 	count := func(s *secrets, text string) int {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -69,6 +69,7 @@ func stop(t *testing.T, i *instance) {
 // Invalidate has returned finds nothing that was loaded before, be it by its key, by a tag or
 // with the whole cache, and be the reader of the log slow or stuck.
 func TestRemoteOnlySeesWhatWasInvalidated(t *testing.T) {
+	t.Parallel()
 	for name, hold := range map[string]bool{"told": false, "not told": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

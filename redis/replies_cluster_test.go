@@ -13,6 +13,7 @@ import (
 )
 
 func TestRedirections(t *testing.T) {
+	t.Parallel()
 	cluster := redistest.StartCluster(t, 2)
 	t.Run("MOVED", func(t *testing.T) { checkMoved(t, cluster) })
 	t.Run("ASK", func(t *testing.T) { checkAsk(t, cluster) })

@@ -57,6 +57,7 @@ func fill(t *testing.T, server *redistest.Server, key string) {
 }
 
 func TestReadonly(t *testing.T) {
+	t.Parallel()
 	primary := redistest.Start(t)
 	fill(t, primary, "k")
 	replica := redistest.StartReplica(t, primary)
@@ -100,6 +101,7 @@ func TestLoading(t *testing.T) {
 }
 
 func TestClusterDown(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
 	for with, store := range makersToo {
 		t.Run(with, func(t *testing.T) {
