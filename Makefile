@@ -2,7 +2,7 @@
 # a redis-server where there is none.
 
 modules  := ./... ./codec/... ./bench/... ./examples/...
-fuzzruns := 40000
+fuzzruns := 20000
 fills    := 1000000
 seeds    := 5000
 time     := 60s

@@ -2,6 +2,7 @@ package local
 
 import (
 	"fmt"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -165,6 +166,7 @@ func readersSeeEachChange(t *testing.T, s *Store[string, int]) {
 					t.Errorf("read %d after %d was removed or replaced", v, least-1)
 					return
 				}
+				runtime.Gosched() // or the writer would wait for a processor at each lock
 			}
 		})
 	}

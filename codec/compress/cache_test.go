@@ -47,7 +47,7 @@ func TestInstancesShareCompressedValues(t *testing.T) {
 	mustGet(t, s2, "k", []byte("loaded again"), value)
 
 	unlimited := newCache(t, s, cache.Bytes{})
-	for name, bomb := range bombs(t, 64<<20) {
+	for name, bomb := range bombs(t, 16<<20) {
 		if err := unlimited.Set(t.Context(), name, bomb); err != nil {
 			t.Fatal(err)
 		}
