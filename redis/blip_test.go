@@ -28,12 +28,10 @@ func TestALeaseThatOutlivesABlipIsGivenUp(t *testing.T) {
 			first := start(t, a, load.load)
 			<-load.started
 			server.Pause()
-			for range redis.DefaultMaxFailures {
+			redistest.Eventually(t, soon, "the breaker opens", func() bool {
 				_, _ = a.Get(t.Context(), "other")
-			}
-			if !store.Stats().BreakerOpen {
-				t.Fatal("the breaker is closed")
-			}
+				return store.Stats().BreakerOpen
+			})
 			close(load.let)
 			if got := <-first; !errors.Is(got.err, failure) {
 				t.Fatalf("GetOrLoad: %v, want %v", got.err, failure)

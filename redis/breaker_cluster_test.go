@@ -148,7 +148,6 @@ func (c *illCluster) checkHeals(t *testing.T, limit time.Duration) {
 // One node of a Cluster hangs, or is dead: the keys of the others keep their remote tier, and
 // invalidations of them succeed.
 func TestAnIllNodeOfAClusterCostsTheKeysOfOthersNothing(t *testing.T) {
-	t.Parallel()
 	for name, do := range map[string]struct{ falls, rises func(*redistest.Server) }{
 		"hangs": {(*redistest.Server).Pause, (*redistest.Server).Resume},
 		"dead":  {(*redistest.Server).Kill, (*redistest.Server).Restart},
@@ -225,7 +224,6 @@ func TestAnInvalidateOfManyKeysFailsForThoseOfAnIllNode(t *testing.T) {
 // A replica takes over from a node that is dead or hangs: its keys are served by the replica,
 // and the circuit of the old node is forgotten.
 func TestAReplicaThatTakesOverServesTheKeysOfAnIllNode(t *testing.T) {
-	t.Parallel()
 	for name, falls := range map[string]func(*redistest.Server){
 		"hangs": (*redistest.Server).Pause,
 		"dead":  (*redistest.Server).Kill,

@@ -67,7 +67,6 @@ func TestAnOpenBreakerSendsNothing(t *testing.T) {
 }
 
 func TestAPausedRedisIsSentOnlyTheCommandsThatOpenedTheBreaker(t *testing.T) {
-	t.Parallel()
 	for with, store := range makers {
 		t.Run(with, func(t *testing.T) {
 			t.Parallel()
@@ -142,7 +141,6 @@ func TestCallersDeadlinesAreNoFailures(t *testing.T) {
 }
 
 func TestAnAnswerStartsTheCountOfFailuresAnew(t *testing.T) {
-	t.Parallel()
 	server := redistest.Start(t)
 	// A Redis that is well answers in that time, so that no other command fails.
 	s := opened(t, server.Addr(), redis.Options{MaxFailures: 3, ProbeInterval: never, Timeout: 500 * time.Millisecond})
