@@ -31,7 +31,7 @@ unit:
 	go test -race -shuffle=on -parallel 8 -timeout $(timeout) ./redis
 	go test -v -timeout $(timeout) ./internal/simulation -args -seeds 100
 	go test -v -timeout $(timeout) ./internal/consistency -args -for 10s -plain 5s
-	GOARCH=386 CGO_ENABLED=0 GOMAXPROCS=1 go test -timeout $(timeout) ./local ./loader ./cache/... ./codec/...
+	GOARCH=386 CGO_ENABLED=0 go test -cpu 1 -timeout $(timeout) ./local ./loader ./cache/... ./codec/...
 	go test -v -parallel 8 -timeout $(timeout) ./internal/chaos -args -brief
 
 examples:

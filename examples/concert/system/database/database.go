@@ -40,7 +40,7 @@ func Background(ctx context.Context) context.Context {
 // IsBackground reports whether Background has made ctx.
 func IsBackground(ctx context.Context) bool { return ctx.Value(backgroundKey{}) != nil }
 
-// Limit sets the size of a pool: one of each instance has to fit into what a server allows.
+// Limit sets the size of a pool: those of all instances have to fit into the limit of the server.
 func Limit(db *sql.DB) *sql.DB {
 	db.SetMaxOpenConns(16)
 	db.SetMaxIdleConns(16)

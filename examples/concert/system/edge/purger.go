@@ -1,5 +1,5 @@
-// Package edge has what the service and a cache at the edge, such as a CDN, have to do with each
-// other: purgers, and a stand-in for such a cache. Packages caddy and varnish are real ones.
+// Package edge has purgers for a cache at the edge, such as a CDN, and a stand-in for such a
+// cache. Packages caddy and varnish are real ones.
 package edge
 
 import (
@@ -53,7 +53,7 @@ func byTag(ctx context.Context, method, url string, tags []string) error {
 
 const tagHeader = "Surrogate-Key"
 
-// Bans is a Purger for an edge that is told which answers are banned, as Varnish is. The edge
+// Bans is a Purger for an edge with a list of banned answers, such as Varnish. The edge
 // compares each answer that it has with all bans that are younger, when the answer is asked for.
 type Bans struct {
 	URL string // receives a request with the method BAN

@@ -12,9 +12,9 @@ import (
 	"github.com/nearside-go/nearside/examples/concert/system/service"
 )
 
-// Autoscaler sets how many instances a Fleet has, by the requests that they have in flight. It
-// does what a HorizontalPodAutoscaler does in Kubernetes, as the sections "Algorithm details"
-// and "Stabilization window" of its documentation say:
+// Autoscaler sets the number of instances of a Fleet by the requests in flight. Its algorithm is
+// that of a HorizontalPodAutoscaler in Kubernetes. See the sections "Algorithm details" and
+// "Stabilization window" of the documentation:
 // https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/
 //
 // Requests in flight are a measure of the load: a slow machine does not make them fewer.

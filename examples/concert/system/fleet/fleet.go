@@ -1,6 +1,6 @@
-// Package fleet runs the instances of a service behind a load balancer. It does what an
-// orchestrator would: it starts instances, waits until they are ready, replaces them, and
-// lets them drain before they end.
+// Package fleet runs the instances of a service behind a load balancer, as an orchestrator
+// would: it starts instances, waits until they are ready, replaces them, and lets them drain
+// before they end.
 package fleet
 
 import (
@@ -24,7 +24,7 @@ const (
 	// Role is the name of the role service.Run.
 	Role = "instance"
 
-	// statsWithin is how long an instance may take to tell its counts.
+	// statsWithin is the timeout of a request for the counts of an instance.
 	statsWithin = 200 * time.Millisecond
 
 	readyWithin = 20 * time.Second
@@ -88,7 +88,7 @@ func (f *Fleet) Start(version int, change func(*service.Config)) (*Instance, err
 	return i, nil
 }
 
-// Ready waits until an instance says that it is ready.
+// Ready waits until an instance is ready, by its /readyz.
 func (i *Instance) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()

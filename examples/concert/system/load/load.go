@@ -104,11 +104,11 @@ func (r *Running) Usual() {
 	r.change(users, pace, func() func(*visit) error { return (*visit).any })
 }
 
-// Watch makes the load that of n users, each of whom watches the seats of a concert.
+// Watch replaces the load by n users that watch the seats of a concert each.
 func (r *Running) Watch(n int) { r.change(n, 0, watcher) }
 
-// change replaces the users by others, each of whom sends one request, waits for its answer,
-// pauses, and sends the next one. user returns what sends the requests of one of them.
+// change replaces the users by n others. A user sends one request, waits for the answer, pauses,
+// and sends the next one. user returns the function that sends the requests of one user.
 func (r *Running) change(n int, pause time.Duration, user func() func(*visit) error) {
 	r.stop()
 	ctx, stop := context.WithCancel(r.ctx)

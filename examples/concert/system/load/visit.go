@@ -126,8 +126,8 @@ func (v *visit) raise() error {
 	return v.SetPrice(v.ctx, v.concert, 1000+v.random.Int64N(9000))
 }
 
-// watcher returns the requests of a user who watches the seats of a concert: each waits until
-// another seat is sold, as long as the service lets it.
+// watcher returns the requests of a user that watches the seats of a concert. The answer to each
+// request comes when another seat is sold, or when the service waits no longer.
 func watcher() func(*visit) error {
 	concert, known := int64(0), ""
 	return func(v *visit) error {

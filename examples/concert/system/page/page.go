@@ -66,7 +66,7 @@ func pointOf(s Snapshot, at time.Time) point {
 	return p
 }
 
-// Kind says what an Event is about.
+// Kind is the subject of an Event.
 type Kind string
 
 // The kinds of events.

@@ -79,7 +79,7 @@ func Start(role, name string, config any, within time.Duration) (*Process, error
 
 var errEnded = errors.New("ended before it was ready")
 
-// readReport waits for the line in which the role says that it is ready, or why it is not.
+// readReport waits for the line that the role writes when it is ready, or when it fails.
 func (p *Process) readReport(stdout io.ReadCloser) error {
 	lines := bufio.NewReader(stdout)
 	line, err := lines.ReadString('\n')

@@ -78,7 +78,7 @@ func ids(name string) (uid, gid int, err error) {
 	return uid, gid, errors.Join(uidErr, gidErr)
 }
 
-// Await returns once ready returns nil, or an error that says why the process is not ready.
+// Await returns once ready returns nil, or an error with the reason why the process is not ready.
 func (p *Process) Await(within time.Duration, ready func() error) error {
 	for deadline := time.Now().Add(within); ; time.Sleep(5 * time.Millisecond) {
 		err := ready()

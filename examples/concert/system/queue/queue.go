@@ -17,8 +17,7 @@ import (
 // Queue is a connection to the queue of one name. The server need not be up. A Queue is safe
 // for concurrent use.
 type Queue interface {
-	// Create creates what the queue needs on the server for messages of kinds, if it is not
-	// there.
+	// Create creates the queues on the server for messages of kinds, if they are not there.
 	Create(ctx context.Context, kinds ...string) error
 
 	// Publish appends a message. A message with an id that was published in the last minute

@@ -73,7 +73,7 @@ func until(ctx context.Context, within time.Duration, what string, done func() (
 	}
 }
 
-// allReady is nil if each instance says that it is ready.
+// allReady is nil if each instance is ready.
 func (s *Side) allReady(ctx context.Context) error {
 	for _, i := range s.Instances() {
 		if err := call(ctx, i, http.MethodGet, "/readyz", "", nil, nil); err != nil {

@@ -31,7 +31,7 @@ func (w *World) scenarios() []scenario {
 }
 
 // Play plays all scenarios, each for at least a time, and prints the table as it comes. The
-// error says which rows are not as they should be.
+// error names the rows that are not as they should be.
 func (w *World) Play(ctx context.Context, out io.Writer, least time.Duration) error {
 	w.round++
 	PrintHeading(out)

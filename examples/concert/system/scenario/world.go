@@ -26,7 +26,7 @@ const (
 	// size is how many instances a fleet has between the scenarios.
 	size = 3
 
-	// drain is for how long an instance that ends says that it is not ready. The load balancer
+	// drain is for how long an instance is unready before it ends. The load balancer
 	// asks ten times a second.
 	drain = 300 * time.Millisecond
 )

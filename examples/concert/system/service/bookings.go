@@ -11,9 +11,9 @@ import (
 // maxSeats is how many seats one booking may have.
 const maxSeats = 8
 
-// putBooking books seats. Whether a seat is free is for the transaction to say, and not for a
-// cache. After the commit the cached seats are invalidated. If the process dies before that,
-// the row that the transaction has left in the outbox makes another instance do it.
+// putBooking books seats. The transaction decides whether a seat is free, and not a cache. After
+// the commit the cached seats are invalidated. If the process dies before that, the row that the
+// transaction has left in the outbox makes another instance do it.
 func (s *Service) putBooking(r *http.Request) (reply, error) {
 	person, err := s.session(r)
 	if err != nil {

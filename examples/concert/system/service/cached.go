@@ -9,8 +9,8 @@ import (
 	"github.com/nearside-go/nearside/examples/concert/system/store"
 )
 
-// cached reads values through a cache, or without one: an example of how to measure what a cache
-// is worth, or to turn it off.
+// cached reads values through a cache, or without one: an example of how to measure the worth
+// of a cache, or to turn it off.
 type cached[K comparable, V any] struct {
 	cacheName string
 	load      func(context.Context, K) (V, error)

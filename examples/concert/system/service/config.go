@@ -19,8 +19,8 @@ type Config struct {
 	Edge     string // the URL of the cache at the edge
 	Purger   string // how the edge is purged: one of the constants PurgeNothing and so on
 
-	// Drain is for how long the instance goes on serving after it was asked to end, while it
-	// says that it is not ready. A load balancer notices in that time.
+	// Drain is for how long the instance goes on serving after it was asked to end, while
+	// /readyz answers that it is not ready. A load balancer notices in that time.
 	Drain time.Duration
 
 	// Crash names the place where the process kills itself, once, to show what happens then:

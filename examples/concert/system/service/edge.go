@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// edgeHeaders are what an answer tells the caches between the service and its users. The zero
-// edgeHeaders keep the answer out of them.
+// edgeHeaders are the headers of an answer for the caches between the service and its users. The
+// zero edgeHeaders keep the answer out of these caches.
 type edgeHeaders struct {
 	tags    []string // of the values in the answer; the tags of nearside, too
 	version string   // changes whenever the answer does

@@ -51,9 +51,9 @@ func pathsOf(tag string) []string {
 	return []string{"/api/categories/*"}
 }
 
-// purge removes from the edge what depends on a concert. It comes after the invalidation, so
-// that the edge finds the new values. If the edge cannot be purged, it shows the old answer
-// until its s-maxage has passed.
+// purge removes the answers that depend on a concert from the edge. It comes after the
+// invalidation, so that the edge finds the new values. If the edge cannot be purged, it shows the
+// old answer until its s-maxage has passed.
 func (s *Service) purge(ctx context.Context, concert int64) {
 	if s.purger == nil {
 		return
@@ -78,7 +78,7 @@ func (s *Service) purgeOnce(ctx context.Context, tags ...string) error {
 	return s.purger.Purge(ctx, tags...)
 }
 
-// purgeOnceMore purges after a pause, whatever came of the first purge.
+// purgeOnceMore purges after a pause, also if the first purge has failed.
 func (s *Service) purgeOnceMore(first error, tags ...string) {
 	select {
 	case <-time.After(purgeAgain):

@@ -68,7 +68,7 @@ func Run(ctx context.Context, config []byte, report func(addr string)) error {
 }
 
 // Serve runs an instance until ctx ends, and lets it drain then. It reports its address as soon
-// as it listens; whether it is ready is for /readyz to say.
+// as it listens. It is ready once /readyz answers with 200.
 func Serve(ctx context.Context, c Config, report func(addr string)) error {
 	listener, err := net.Listen("tcp", cmp.Or(c.Listen, "127.0.0.1:0"))
 	if err != nil {
@@ -106,7 +106,8 @@ func New(c Config) (*Service, error) {
 	return s, nil
 }
 
-// open opens what the instance uses. After an error Close closes what was opened by then.
+// open connects to the servers of the instance, and makes its caches. After an error Close ends
+// those that were made by then.
 func (s *Service) open() error {
 	var remote cache.Remote
 	var err error
@@ -135,9 +136,9 @@ func (s *Service) open() error {
 // work starts the instance's own work, which Close ends.
 func (s *Service) work() { s.working.Go(func() { s.start(s.ending) }) }
 
-// start makes the instance ready once the database answers. What comes later does not make it
-// unready: if all instances gave up with the database, even what the caches have could not be
-// served. Redis is not asked at all, because without Redis an instance serves from the
+// start makes the instance ready once the database answers. Later it stays
+// ready without the database: if all instances gave up with the database, cached values could not
+// be served either. Redis is not asked at all, because without Redis an instance serves from the
 // database.
 func (s *Service) start(ctx context.Context) {
 	for {
@@ -160,13 +161,13 @@ func (s *Service) start(ctx context.Context) {
 	s.state.CompareAndSwap(int32(starting), int32(ready))
 }
 
-// drain says that the instance is not ready, and gives the load balancer the time to notice.
+// drain makes the instance unready, and gives the load balancer the time to notice.
 func (s *Service) drain(d time.Duration) {
 	s.state.Store(int32(draining))
 	time.Sleep(d)
 }
 
-// Close ends the instance: first its work, then the caches, then what these use.
+// Close ends the instance: first its work, then the caches, then their connections.
 func (s *Service) Close() error {
 	s.end()
 	s.working.Wait()

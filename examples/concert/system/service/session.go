@@ -16,9 +16,9 @@ import (
 	"github.com/nearside-go/nearside/examples/concert/system/store"
 )
 
-// A session has two halves. The token is signed, so any instance can tell whose it is, and
-// needs nothing for that. The session repository tells whether the session is still open: it
-// is read through Redis, so that a session which was closed on one instance is closed on all.
+// A session has two halves. The token is signed, so that any instance can check it without a
+// read. The session repository knows whether the session is still open. It is read through Redis,
+// so that a session that was closed on one instance is closed on all instances.
 
 // sessionLasts is for how long a token is valid.
 const sessionLasts = 24 * time.Hour

@@ -38,7 +38,7 @@ func (f *front) ignore(text string) error {
 	return err
 }
 
-// check says how the readiness of an instance is asked: after the first failure twice as often.
+// check are the settings of the health check, which comes twice as often after a failure.
 // An instance gets no more requests after three failures, and gets them again after one
 // success.
 var check = fmt.Sprintf("check inter %dms fastinter %dms fall 3 rise 1",

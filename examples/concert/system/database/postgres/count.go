@@ -9,7 +9,7 @@ import (
 )
 
 // statementLog reads the log of the server, which has a line for each statement, and counts the
-// statements of each database. A line begins as logPrefix says.
+// statements of each database. A line begins with logPrefix.
 type statementLog struct {
 	mu     sync.Mutex // guards all below
 	rest   []byte     // of a line that has not ended
@@ -27,7 +27,7 @@ func newStatementLog() *statementLog {
 	}
 }
 
-// Write reads what the server has written.
+// Write counts the statements in a part of the log.
 func (l *statementLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -14,7 +14,7 @@ func (q *Queue) Handle(kind string, attempts int, handler queue.Handler) {
 	q.work.Go(func() { queue.Keep(q.ctx, handling{q, kind, attempts, handler}.consume) })
 }
 
-// handling says how messages of one kind are handled.
+// handling is the handling of the messages of one kind.
 type handling struct {
 	*Queue
 	kind     string
