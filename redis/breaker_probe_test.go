@@ -68,7 +68,6 @@ func (c *changes) all() ([]redis.BreakerInfo, string) {
 }
 
 func TestAProbeInTheBackgroundClosesTheBreaker(t *testing.T) {
-	t.Parallel()
 	for with, store := range makers {
 		t.Run(with, func(t *testing.T) {
 			t.Parallel()

@@ -46,7 +46,6 @@ func TestTheBudgetHoldsForAClientOfLongTimeouts(t *testing.T) {
 
 // Reply after reply is late, none by more than the budget, all together are.
 func TestASlowRedisCostsAMissOneBudgetInAll(t *testing.T) {
-	t.Parallel()
 	const (
 		budget = 2500 * time.Millisecond
 		delay  = time.Second // three of them are more than the budget, two are not
@@ -114,7 +113,6 @@ func (c *inFlight) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis
 }
 
 func TestCommandsLeftBehindEndAtTheClientsOwnTime(t *testing.T) {
-	t.Parallel()
 	client := goredis.NewClient(&goredis.Options{Addr: redistest.Blackhole(t), ReadTimeout: 2 * time.Second})
 	var reads inFlight
 	client.AddHook(&reads)

@@ -15,7 +15,6 @@ import (
 // connection for longer than the budget. The breaker stays closed, and invalidations find a
 // connection.
 func TestWaitsForAConnectionAreNoFailures(t *testing.T) {
-	t.Parallel()
 	for with, store := range makers {
 		t.Run(with, func(t *testing.T) {
 			t.Parallel()

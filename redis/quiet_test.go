@@ -116,6 +116,7 @@ func TestAHandshakeThatFailsIsQuiet(t *testing.T) {
 			t.Run(name+", "+client, func(t *testing.T) {
 				t.Parallel()
 				p := startReaders(t, client, url)
+				redistest.Eventually(t, soon, "the process writes why", func() bool { return len(p.written()) > 0 })
 				<-time.After(3 * time.Second)
 				if lines := p.written(); len(lines) > 3 {
 					t.Errorf("%d lines, want at most 3:\n%s", len(lines), strings.Join(lines[:min(len(lines), 20)], "\n"))

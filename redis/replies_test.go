@@ -57,7 +57,6 @@ func fill(t *testing.T, server *redistest.Server, key string) {
 }
 
 func TestReadonly(t *testing.T) {
-	t.Parallel()
 	primary := redistest.Start(t)
 	fill(t, primary, "k")
 	replica := redistest.StartReplica(t, primary)

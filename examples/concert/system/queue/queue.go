@@ -76,7 +76,7 @@ type Depth struct {
 // message goes to the dead letters at once.
 var ErrHopeless = errors.New("queue: no attempt can help")
 
-// ErrDied is the reason of a dead letter whose handler's process died.
+// ErrDied is the reason of a dead letter whose handler's process died, or, with some queues, hung.
 var ErrDied = errors.New("the process died while it handled the message")
 
 // AckWithin is how long a handler may take.

@@ -185,6 +185,8 @@ func TestABadRequestIsRefused(t *testing.T) {
 		{http.MethodPut, "/api/concerts/1/price", map[string]any{"Dollars": 1}},
 		{http.MethodPut, "/api/concerts/1/price", "cheap"},
 		{http.MethodPut, "/api/concerts/1/notices/doors", map[string]any{"Text": ""}},
+		{http.MethodPut, "/api/concerts/1/notices/" + strings.Repeat("x", 300), map[string]any{"Text": "x"}},
+		{http.MethodPut, "/api/concerts/1/notices/%00", map[string]any{"Text": "x"}},
 		{http.MethodPut, "/api/signups/nobody", map[string]any{"Name": "A"}},
 		{http.MethodPut, "/api/concerts/1/notices/doors", map[string]any{"Text": strings.Repeat("x", 20<<10)}},
 	} {

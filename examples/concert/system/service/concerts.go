@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nearside-go/nearside/examples/concert/system/store"
@@ -105,7 +106,11 @@ func (s *Service) putNotice(r *http.Request) (reply, error) {
 	if body.Text == "" {
 		return reply{}, errBadRequest("the notice has no text")
 	}
-	err = s.store.AddNotice(r.Context(), id, r.PathValue("name"), body.Text)
+	name := r.PathValue("name")
+	if len(name) > 200 || strings.ContainsRune(name, 0) {
+		return reply{}, errBadRequest("the name of the notice has more than 200 bytes, or a zero byte")
+	}
+	err = s.store.AddNotice(r.Context(), id, name, body.Text)
 	s.invalidated(s.read.notices.invalidate(r.Context(), id))
 	s.purge(r.Context(), id)
 	return reply{body: body}, err

@@ -106,8 +106,8 @@ func New(c Config) (*Service, error) {
 	return s, nil
 }
 
-// open connects to the servers of the instance, and makes its caches. After an error Close ends
-// those that were made by then.
+// open makes the clients of the servers, and the caches. After an error Close closes the clients
+// that were made by then.
 func (s *Service) open() error {
 	var remote cache.Remote
 	var err error
@@ -136,10 +136,9 @@ func (s *Service) open() error {
 // work starts the instance's own work, which Close ends.
 func (s *Service) work() { s.working.Go(func() { s.start(s.ending) }) }
 
-// start makes the instance ready once the database answers. Later it stays
-// ready without the database: if all instances gave up with the database, cached values could not
-// be served either. Redis is not asked at all, because without Redis an instance serves from the
-// database.
+// start makes the instance ready once the database answers. Later it stays ready without the
+// database: if all instances gave up with the database, cached values could not be served either.
+// Redis is not asked at all, because without Redis an instance serves from the database.
 func (s *Service) start(ctx context.Context) {
 	for {
 		ping, cancel := context.WithTimeout(ctx, time.Second)

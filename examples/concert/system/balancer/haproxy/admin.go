@@ -50,31 +50,44 @@ var quiet = []string{"", "New server registered.", "Already exists a server with
 // add puts an instance behind the front. Its name is its address.
 func (f *front) add(addr string) error {
 	server := "front/" + addr
-	return f.expect(
+	err := f.expect(
 		"add server "+server+" "+addr+" "+check,
 		"enable health "+server,
 		"set server "+server+" state ready",
 	)
+	if err == nil {
+		f.instances, f.removed = append(f.instances, addr), without(f.removed, addr)
+	}
+	return err
 }
 
 // remove takes an instance from the front: in maintenance, it gets no requests and no checks.
 func (f *front) remove(addr string) error {
-	return f.expect("set server front/" + addr + " state maint")
+	err := f.expect("set server front/" + addr + " state maint")
+	if err == nil {
+		f.instances, f.removed = without(f.instances, addr), append(f.removed, addr)
+	}
+	return err
 }
 
-// forget makes HAProxy forget instances in maintenance, and returns those that are left: HAProxy
-// refuses to forget an instance that still has a connection. add would make it ready again.
-func (f *front) forget(removed []string) (left []string, err error) {
-	for _, addr := range removed {
+// forget makes HAProxy forget the instances in maintenance, but for those that still have a
+// connection: HAProxy refuses that. add would make them ready again.
+func (f *front) forget() error {
+	for _, addr := range slices.Clone(f.removed) {
 		answer, err := f.command("del server front/" + addr)
 		if err != nil {
-			return removed, err
+			return err
 		}
-		if answer != "Server deleted." {
-			left = append(left, addr)
+		if answer == "Server deleted." {
+			f.removed = without(f.removed, addr)
 		}
 	}
-	return left, nil
+	return nil
+}
+
+// without returns addrs without addr.
+func without(addrs []string, addr string) []string {
+	return slices.DeleteFunc(addrs, func(a string) bool { return a == addr })
 }
 
 func (f *front) expect(commands ...string) error {

@@ -135,21 +135,16 @@ func (f *front) set(instances []string) error {
 			if err := f.add(addr); err != nil {
 				return err
 			}
-			f.removed = slices.DeleteFunc(f.removed, func(r string) bool { return r == addr })
 		}
 	}
-	for _, addr := range f.instances {
+	for _, addr := range slices.Clone(f.instances) {
 		if !slices.Contains(instances, addr) {
 			if err := f.remove(addr); err != nil {
 				return err
 			}
-			f.removed = append(f.removed, addr)
 		}
 	}
-	f.instances = slices.Clone(instances)
-	var err error
-	f.removed, err = f.forget(f.removed)
-	return err
+	return f.forget()
 }
 
 // Close ends all HAProxies.

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -22,6 +23,7 @@ func TestAnInstanceThatIsRemovedIsForgotten(t *testing.T) {
 		t.Cleanup(server.Close)
 		return server.Listener.Addr().String()
 	}
+	free := sync.OnceFunc(func() { close(release) })
 	busy := ready(func(http.ResponseWriter, *http.Request) {
 		begun <- struct{}{}
 		<-release
@@ -51,12 +53,17 @@ func TestAnInstanceThatIsRemovedIsForgotten(t *testing.T) {
 		}
 		answered <- err
 	}()
-	<-begun
+	defer free() // before the server ends, which waits for the handler
+	select {
+	case <-begun:
+	case err := <-answered:
+		t.Fatalf("the request did not reach the instance, error %v", err)
+	}
 	set(other)
 	if f := b.fronts["test"]; !slices.Contains(f.removed, busy) {
 		t.Errorf("HAProxy has forgotten an instance that has a request; to be forgotten are %v", f.removed)
 	}
-	close(release)
+	free()
 	if err := <-answered; err != nil {
 		t.Error(err)
 	}

@@ -32,7 +32,7 @@ func TestJetStream(t *testing.T) {
 	queuetest.Run(t, queuetest.Servers{
 		Connect: serve,
 		Away:    func(t *testing.T) queue.Queue { return connect(t, "nats://127.0.0.1:1") },
-		Hung:    queue.ErrDied, // the server does not tell one from the other
+		Hung:    queue.ErrDied, // JetStream cannot tell a handler that hangs from a process that died
 	})
 }
 

@@ -249,8 +249,8 @@ func (s Servers) aMessageWhoseConsumersAllHangIsADeadLetter(t *testing.T) {
 // hangs is how many attempts a message of hang has.
 const hangs = 2
 
-// hang makes a Queue take a message, and waits until it has. The handler returns at the end of
-// the test only, so the message is not settled before.
+// hang makes a Queue take a message, and waits until it has. The handler ignores its context, and
+// returns at the end of the test only.
 func hang(t *testing.T, q queue.Queue) {
 	t.Helper()
 	got := newSeen()
