@@ -209,13 +209,7 @@ func (s Servers) aHopelessMessageIsTriedOnce(t *testing.T) {
 // aMessageWhoseConsumerDoesNotAckIsDeliveredAgain: the first consumer hangs, as one that
 // was killed would.
 func (s Servers) aMessageWhoseConsumerDoesNotAckIsDeliveredAgain(t *testing.T) {
-	another := s.connect(t)
-	q := another()
-	if err := q.Create(t.Context(), kind); err != nil {
-		t.Fatal(err)
-	}
-	publish(t, q, "a")
-	hang(t, q)
+	q, another := s.hung(t)
 	got := newSeen()
 	another().Handle(kind, hangs, got.handler(succeed))
 	got.next(t, 1)
@@ -226,13 +220,7 @@ func (s Servers) aMessageWhoseConsumerDoesNotAckIsDeliveredAgain(t *testing.T) {
 }
 
 func (s Servers) aMessageWhoseConsumersAllHangIsADeadLetter(t *testing.T) {
-	another := s.connect(t)
-	q := another()
-	if err := q.Create(t.Context(), kind); err != nil {
-		t.Fatal(err)
-	}
-	publish(t, q, "a")
-	hang(t, q)
+	q, another := s.hung(t)
 	hang(t, another())
 	got := newSeen()
 	another().Handle(kind, hangs, got.handler(succeed))
@@ -244,6 +232,20 @@ func (s Servers) aMessageWhoseConsumersAllHangIsADeadLetter(t *testing.T) {
 	if n := len(got.new); n != 0 {
 		t.Errorf("%d further deliveries, want none", n)
 	}
+}
+
+// hung returns a Queue that hangs with the message "a", and a function that returns Queues of the
+// same name.
+func (s Servers) hung(t *testing.T) (queue.Queue, func() queue.Queue) {
+	t.Helper()
+	another := s.connect(t)
+	q := another()
+	if err := q.Create(t.Context(), kind); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, q, "a")
+	hang(t, q)
+	return q, another
 }
 
 // hangs is how many attempts a message of hang has.
