@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// IdleInTransaction is how long a client may be silent within a transaction. Then the server
+// IdleInTransaction is how long a client may send nothing within a transaction. Then the server
 // rolls the transaction back, and ends the connection.
 const IdleInTransaction = 250 * time.Millisecond
 
-// ErrBroken is wrapped by the error of a statement or a commit whose connection broke. It may
-// have been carried out.
+// ErrBroken is wrapped by the error of a statement or a commit that has lost the connection. It
+// may have been carried out.
 var ErrBroken = errors.New("the connection to the database broke")
 
 // Counts are the statements that a server has carried out.
@@ -31,8 +31,8 @@ func (c Counts) Sub(earlier Counts) Counts {
 
 type backgroundKey struct{}
 
-// Background returns a context whose statements count as background work, and not as
-// statements of requests.
+// Background returns a context for background work. Its statements do not count as those of
+// requests.
 func Background(ctx context.Context) context.Context {
 	return context.WithValue(ctx, backgroundKey{}, true)
 }

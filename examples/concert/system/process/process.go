@@ -1,9 +1,9 @@
 // Package process starts other processes of the system, and ends them with their parent.
 //
 // A role is a process of the same program: an environment variable names the role, and
-// Main runs it in place of the program. A role reports its address on its standard output.
-// It ends when its standard input ends, so it does not outlive its parent, however the
-// parent ends. On Linux the kernel ends it, too, even while it is stopped.
+// Main runs the role in place of the program. A role reports its address on its standard output.
+// A role ends when its standard input ends, so no role outlives its parent, however the parent
+// ends. On Linux the kernel ends a role, too, even a stopped one.
 package process
 
 import (
@@ -25,7 +25,7 @@ const (
 	configEnv = "CONCERT_CONFIG"
 )
 
-// Process is a process that this one has started. Its methods are safe for concurrent use.
+// Process is a process that this process has started. Its methods are safe for concurrent use.
 type Process struct {
 	Name string // for messages
 	Addr string // the address that the role has reported; "" for a program
@@ -163,7 +163,7 @@ func (p *Process) Hang() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
 // Resume ends a Hang.
 func (p *Process) Resume() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
 
-// End asks the process to end with SIGTERM, and kills it if it does not end within a time.
+// End sends SIGTERM to the process, and kills it if it has not ended within a time.
 func (p *Process) End(within time.Duration) error { return p.EndBy(syscall.SIGTERM, within) }
 
 // EndBy is End with another signal.

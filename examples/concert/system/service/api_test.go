@@ -240,3 +240,27 @@ func TestAHallIsWatched(t *testing.T) {
 		t.Errorf("a number that is none: status %d, want 400", got.status)
 	}
 }
+
+// TestAWriteThatFailsInvalidates: the database may have carried it out all the same.
+func TestAWriteThatFailsInvalidates(t *testing.T) {
+	s := newSystem(t)
+	i := s.start(t, nil)
+	t.Run("the database runs", func(t *testing.T) {
+		s.startDatabase(t)
+		i.ready()
+		for range 2 {
+			if got := i.send(http.MethodGet, "/api/concerts/1", "", nil); got.status != http.StatusOK {
+				t.Fatalf("status %d, %s", got.status, got.body)
+			}
+		}
+	})
+	if got := i.send(http.MethodGet, "/api/concerts/1", "", nil); got.status != http.StatusOK {
+		t.Fatalf("without the database a cached concert is answered with %d, %s", got.status, got.body)
+	}
+	if got := i.send(http.MethodPut, "/api/concerts/1/price", "", map[string]any{"Cents": 77}); got.status != http.StatusServiceUnavailable {
+		t.Errorf("the price of a concert without the database: status %d, %s, want 503", got.status, got.body)
+	}
+	if got := i.send(http.MethodGet, "/api/concerts/1", "", nil); got.status != http.StatusServiceUnavailable {
+		t.Errorf("after a write that failed: status %d, %s, want 503", got.status, got.body)
+	}
+}

@@ -83,9 +83,9 @@ func (s *Store) SetPrice(ctx context.Context, id, cents int64) error {
 	return affected(s.db.ExecContext(ctx, `UPDATE concerts SET cents = $1, version = version + 1 WHERE id = $2`, cents, id))
 }
 
-// AddNotice adds a notice to a concert, or returns ErrNotFound. A notice is added once, however
-// often that is asked for: its name tells it from the others of the concert. With another text
-// it is ErrTaken.
+// AddNotice adds a notice to a concert, or returns ErrNotFound. Calls with the same name and text
+// add one notice. If the concert has a notice with the name and another text, AddNotice returns
+// ErrTaken.
 func (s *Store) AddNotice(ctx context.Context, concert int64, name, text string) error {
 	added, err := changed(s.db.ExecContext(ctx, `
 		INSERT INTO notices (concert, name, text) SELECT id, $2, $3 FROM concerts WHERE id = $1

@@ -12,7 +12,7 @@ import (
 	"github.com/nearside-go/nearside/examples/concert/system/balancer"
 )
 
-// commandTimeout bounds a command, on a busy machine.
+// commandTimeout bounds a command. It is long for the sake of busy machines.
 const commandTimeout = 10 * time.Second
 
 func (f *front) admin() string { return filepath.Join(f.dir, "admin") }
@@ -39,8 +39,7 @@ func (f *front) ignore(text string) error {
 }
 
 // check are the settings of the health check, which comes twice as often after a failure.
-// An instance gets no more requests after three failures, and gets them again after one
-// success.
+// After three failures the instance gets no requests. One success ends that.
 var check = fmt.Sprintf("check inter %dms fastinter %dms fall 3 rise 1",
 	balancer.CheckEvery.Milliseconds(), balancer.CheckEvery.Milliseconds()/2)
 
@@ -70,8 +69,8 @@ func (f *front) remove(addr string) error {
 	return err
 }
 
-// forget makes HAProxy forget the instances in maintenance, but for those that still have a
-// connection: HAProxy refuses that. add would make them ready again.
+// forget deletes the removed instances in HAProxy. HAProxy refuses to delete an instance that still
+// has a connection: it stays in removed, and add can make it ready again.
 func (f *front) forget() error {
 	for _, addr := range slices.Clone(f.removed) {
 		answer, err := f.command("del server front/" + addr)

@@ -1,5 +1,5 @@
-// Package haproxy is a load balancer: HAProxy, a process of its own for each front. Instances
-// come and go through the admin socket of the process, whose configuration stays.
+// Package haproxy is a load balancer: HAProxy, one process for each front. Instances are
+// added and removed through the admin socket of the process. The configuration file stays the same.
 package haproxy
 
 import (
@@ -82,8 +82,8 @@ func (b *Balancer) Listen(name, addr string) (string, error) {
 //go:embed haproxy.cfg
 var config []byte
 
-// start starts a HAProxy that inherits the socket of a front, so that nobody else can take its
-// port first.
+// start starts a HAProxy that inherits the socket of a front, so that no other process can take
+// the port first.
 func (b *Balancer) start(name string, listener *net.TCPListener) (f *front, err error) {
 	socket, err := listener.File()
 	if err != nil {
