@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -183,7 +184,10 @@ func exercise(t *testing.T, client goredis.UniversalClient, prefix string) {
 	t.Helper()
 	var stores []*redis.Store
 	instance := func() *cache.Cache[int, string] {
-		s, err := redis.New(client, redis.Options{Timeout: patient.Timeout, LeaseTTL: time.Minute, Prefix: prefix})
+		s, err := redis.New(client, redis.Options{
+			Timeout: patient.Timeout, LeaseTTL: time.Minute, Prefix: prefix,
+			Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

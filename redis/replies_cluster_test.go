@@ -26,7 +26,7 @@ func checkMoved(t *testing.T, cluster *redistest.Cluster) {
 	fill(t, holder, "k")
 	for with, store := range makers {
 		t.Run(with, func(t *testing.T) {
-			s := suffer(t, store(t, notThis(cluster, holder).Addr(), redis.Options{}))
+			s := suffer(t, store(t, notThis(cluster, holder).Addr(), redis.Options{Timeout: sendable}))
 			s.wantLoaded(t, "k", "v")
 			if err := checkInvalidate(t, s, holder, "k"); err == nil {
 				t.Error("Invalidate: no error, though the key is on another node")
