@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/nearside-go/nearside/cache"
 	"github.com/nearside-go/nearside/internal/redistest"
 	"github.com/nearside-go/nearside/local"
@@ -62,7 +64,8 @@ func readFromThePast(t *testing.T, busy bool) {
 	})
 }
 
-// keepBusy makes others append to the log of the primary, until stop is called.
+// keepBusy makes others append to the log of the primary, until stop is called. That their
+// connection may be closed is part of the test.
 func (p *pair) keepBusy(t *testing.T, i *instance) (stop func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -73,7 +76,9 @@ func (p *pair) keepBusy(t *testing.T, i *instance) (stop func()) {
 			case <-done:
 				return
 			case <-time.After(20 * time.Millisecond):
-				i.add(t, p.primary, "*", "e", logEntry("c:0:another"))
+				_ = p.primary.Client().XAdd(t.Context(), &goredis.XAddArgs{
+					Stream: i.logKey(), Values: []any{"e", logEntry("c:0:another")},
+				}).Err()
 			}
 		}
 	})
@@ -89,10 +94,16 @@ func killAllButReaders(t *testing.T, server *redistest.Server) {
 	redistest.Eventually(t, soon, "both logs are being read", func() bool {
 		return strings.Count(clientList(t, server), "cmd=xread ") >= 2
 	})
-	for line := range strings.Lines(clientList(t, server)) {
+	conn := server.Client().Conn() // not one of those that are closed
+	defer conn.Close()
+	list, err := conn.ClientList(t.Context()).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(list) {
 		id, _, _ := strings.Cut(strings.TrimPrefix(line, "id="), " ")
 		if !strings.Contains(line, "cmd=xread ") && !strings.Contains(line, "cmd=client|list") {
-			if err := server.Client().Do(t.Context(), "client", "kill", "id", id).Err(); err != nil {
+			if err := conn.Do(t.Context(), "client", "kill", "id", id).Err(); err != nil {
 				t.Error(err)
 			}
 		}
