@@ -192,7 +192,9 @@ func exercise(t *testing.T, client goredis.UniversalClient, prefix string) {
 			t.Fatal(err)
 		}
 		stores = append(stores, s)
-		return cacheOn(t, s, cache.Options[int, string]{})
+		c := cacheOn(t, s, cache.Options[int, string]{})
+		follows(t, s)
+		return c
 	}
 	a, b, late := instance(), instance(), instance()
 	keys := make([]int, 100)
