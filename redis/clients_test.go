@@ -191,12 +191,13 @@ func exercise(t *testing.T, client goredis.UniversalClient, prefix string) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { _ = s.Close() })
 		stores = append(stores, s)
 		c := cacheOn(t, s, cache.Options[int, string]{})
 		follows(t, s)
 		return c
 	}
-	a, b, late := instance(), instance(), instance()
+	a, b := instance(), instance()
 	keys := make([]int, 100)
 	for i := range keys {
 		keys[i] = i
@@ -206,6 +207,7 @@ func exercise(t *testing.T, client goredis.UniversalClient, prefix string) {
 	if err := b.Invalidate(t.Context(), keys...); err != nil {
 		t.Error("Invalidate:", err)
 	}
+	late := instance()
 	for i := range keys {
 		wantMiss(t, late, i)
 		if err := b.Set(t.Context(), i, fmt.Sprint("set ", i)); err != nil {
@@ -258,6 +260,7 @@ func TestBorrowedFailoverClient(t *testing.T) {
 	}
 	defer s.Close()
 	survivor := cacheOn(t, s, cache.Options[int, string]{})
+	follows(t, s)
 	wantLoad(t, survivor, 1, "before")
 	if promoted := sentinel.Failover(); promoted != replica.Addr() {
 		t.Fatalf("promoted %s, not the replica %s", promoted, replica.Addr())

@@ -208,22 +208,23 @@ func TestARedisThatIsFarAwayServesHitsAndIsFilled(t *testing.T) {
 	s.wantLoaded(t, fmt.Sprint("hit", n), "old") // and it has asked about the cache
 	idle(t, s)
 	link.delay.Store(int64(delay))
+	start := time.Now()
 	for i := range n {
 		s.wantLoaded(t, fmt.Sprint("hit", i), "old")
 	}
-	if s.Stats().Loads != 1 {
+	if s.Stats().Loads != 1 && calm(t, start, away) {
 		t.Errorf("%d loads of %d hits", s.Stats().Loads-1, n)
 	}
 	arrived := false
-	// A fill may be late on a busy machine, so there are two misses. After more of them the lease
-	// is taken with the read from any Redis.
-	for n := range 2 {
-		key := fmt.Sprint("miss", n)
+	// There are two misses, because a fill may be late on a busy machine, and not more: after four
+	// in a row the lease is taken with the read from a near Redis, too.
+	for i := range 2 {
+		key := fmt.Sprint("miss", i)
 		s.wantLoaded(t, key, "v")
 		idle(t, s)
 		arrived = arrived || server.Client().GetRange(t.Context(), stored(key), 0, 0).Val() == "V"
 	}
-	if !arrived {
+	if !arrived && calm(t, start, away) {
 		t.Error("the value is not in Redis")
 	}
 }

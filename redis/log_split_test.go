@@ -64,19 +64,20 @@ func readFromThePast(t *testing.T, busy bool) {
 	})
 }
 
-// keepBusy makes others append to the log of the primary, until stop is called. That their
-// connection may be closed is part of the test.
+// keepBusy makes others append to the log of the primary, until stop is called. An append fails
+// whose connection is closed meanwhile; stop wants the last one to have arrived.
 func (p *pair) keepBusy(t *testing.T, i *instance) (stop func()) {
 	t.Helper()
 	done := make(chan struct{})
 	var running sync.WaitGroup
+	var last error
 	running.Go(func() {
 		for {
 			select {
 			case <-done:
 				return
 			case <-time.After(20 * time.Millisecond):
-				_ = p.primary.Client().XAdd(t.Context(), &goredis.XAddArgs{
+				last = p.primary.Client().XAdd(t.Context(), &goredis.XAddArgs{
 					Stream: i.logKey(), Values: []any{"e", logEntry("c:0:another")},
 				}).Err()
 			}
@@ -85,6 +86,9 @@ func (p *pair) keepBusy(t *testing.T, i *instance) (stop func()) {
 	return func() {
 		close(done)
 		running.Wait()
+		if last != nil {
+			t.Error("nobody appends to the log of the primary:", last)
+		}
 	}
 }
 

@@ -101,7 +101,8 @@ func TestFailuresAreCounted(t *testing.T) {
 	}
 }
 
-// rightAnswers returns, for service, the answers to all requests of the users.
+// rightAnswers returns the right answers to all requests of the users that service does not
+// answer itself.
 func rightAnswers() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
 		"GET /api/session": func(w http.ResponseWriter, r *http.Request) {
@@ -180,6 +181,6 @@ func TestACrowdWatches(t *testing.T) {
 		}
 	}()
 	if r := running.Stop(); r.Requests < 2*crowd || r.Failures > 0 {
-		t.Errorf("the report is %+v, want no failure", r)
+		t.Errorf("the report is %+v, want at least %d requests, and no failure", r, 2*crowd)
 	}
 }
