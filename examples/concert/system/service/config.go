@@ -19,6 +19,9 @@ type Config struct {
 	Edge     string // the URL of the cache at the edge
 	Purger   string // how the edge is purged: one of the constants PurgeNothing and so on
 
+	// RedisTimeout bounds a call's wait for Redis; 0 is the default of redis.Options.Timeout.
+	RedisTimeout time.Duration
+
 	// Drain is for how long the instance goes on serving after it was asked to end, while
 	// /readyz answers that it is not ready. A load balancer notices in that time.
 	Drain time.Duration

@@ -115,7 +115,7 @@ func (s *Service) open() error {
 		return err
 	}
 	if s.config.Redis != "" {
-		if s.redis, err = redis.Open(s.config.Redis, redis.Options{Prefix: s.config.Prefix, Logger: s.log}); err != nil {
+		if s.redis, err = redis.Open(s.config.Redis, redis.Options{Prefix: s.config.Prefix, Timeout: s.config.RedisTimeout, Logger: s.log}); err != nil {
 			return err
 		}
 		remote = s.redis

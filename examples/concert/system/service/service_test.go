@@ -66,6 +66,7 @@ func newSystem(t *testing.T) *system {
 		config: service.Config{
 			Name: "test", Version: 1, Prefix: "test", Secret: "secret",
 			Redis: "redis://" + m.Addr(), Queue: broker.URL(), Mail: post.URL(), Database: free.Addr().String(),
+			RedisTimeout: within, // on a busy machine a late reply would be a load, or a TTL that is not renewed
 		},
 	}
 }

@@ -23,6 +23,12 @@ func TestReadsRenewTheTTL(t *testing.T) {
 	if n := stats(first).Loads; n != 5 { // two concerts and their notices, and the categories
 		t.Errorf("%d loads, want 5", n)
 	}
+	first.await("the values are in Redis", func() bool {
+		another := s.start(t, nil).ready()
+		another.send(http.MethodGet, read, "", nil)
+		another.send(http.MethodGet, unread, "", nil)
+		return stats(another).Loads == 0
+	})
 	var last *instance
 	for range 4 {
 		s.redis.FastForward(service.TTL / 2)
