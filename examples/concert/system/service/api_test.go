@@ -10,7 +10,9 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/nearside-go/nearside/examples/concert/system/database/sqlite"
 	"github.com/nearside-go/nearside/examples/concert/system/service"
+	"github.com/nearside-go/nearside/examples/concert/system/store"
 )
 
 func TestASessionIsOpenAndClosedOnAllInstances(t *testing.T) {
@@ -30,6 +32,35 @@ func TestASessionIsOpenAndClosedOnAllInstances(t *testing.T) {
 	if got := b.send(http.MethodGet, "/api/session", token, nil); got.status != http.StatusUnauthorized {
 		t.Errorf("a closed session: status %d, %s, want 401", got.status, got.body)
 	}
+	if got := b.send(http.MethodDelete, "/api/session", token, nil); got.status != http.StatusOK { // sent again by a load balancer
+		t.Errorf("close again: status %d, %s", got.status, got.body)
+	}
+	if got := a.send(http.MethodDelete, "/api/session", "guessed", nil); got.status != http.StatusUnauthorized {
+		t.Errorf("close of no session: status %d, %s, want 401", got.status, got.body)
+	}
+}
+
+// TestASessionWhoseCloserDiedIsClosed: the closer died after its commit, so the row of the outbox
+// is all that the others have.
+func TestASessionWhoseCloserDiedIsClosed(t *testing.T) {
+	s := newSystem(t)
+	s.startDatabase(t)
+	i := s.start(t, nil).ready()
+	token := i.signUp("ada@example.org")
+	var session jwt.RegisteredClaims
+	if _, _, err := jwt.NewParser().ParseUnverified(token, &session); err != nil {
+		t.Fatal(err)
+	}
+	status := func() int { return i.send(http.MethodGet, "/api/session", token, nil).status }
+	if got := status(); got != http.StatusOK { // Redis has it now
+		t.Fatalf("an open session: status %d", got)
+	}
+	db := sqlite.Open(s.config.Database)
+	defer db.Close()
+	if _, err := store.New(db).CloseSession(t.Context(), session.ID); err != nil {
+		t.Fatal(err)
+	}
+	i.await("the session is closed", func() bool { return status() == http.StatusUnauthorized })
 }
 
 func TestAForgedTokenIsNoSession(t *testing.T) {

@@ -35,11 +35,7 @@ func (s *Service) putBooking(r *http.Request) (reply, error) {
 		return reply{}, err
 	}
 	s.crash.at(CrashAfterCommit)
-	failed := s.read.seats.invalidate(r.Context(), b.Concert)
-	s.invalidated(failed)
-	if outgoing != 0 && failed == nil {
-		s.done(r.Context(), outgoing)
-	}
+	s.committed(r.Context(), outgoing, s.read.seats.invalidate(r.Context(), b.Concert))
 	return reply{status: http.StatusCreated, body: b}, nil
 }
 

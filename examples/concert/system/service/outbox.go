@@ -23,6 +23,9 @@ const (
 	// relayAfter is the age from which a row counts as left behind.
 	relayAfter = 300 * time.Millisecond
 
+	// forgetWithin is how long a row may take to be removed, while a request waits.
+	forgetWithin = 2 * time.Second
+
 	// buryWithin is how long an instance that ends tries to reach the queue.
 	buryWithin = 2 * time.Second
 
@@ -42,10 +45,21 @@ func (s *Service) send(ctx context.Context, o store.Outgoing) {
 	s.done(ctx, o.ID)
 }
 
+// committed handles the error of the invalidation that follows a commit, which has left a row in
+// the outbox; 0 is no row.
+func (s *Service) committed(ctx context.Context, outgoing int64, failed error) {
+	s.invalidated(failed)
+	if outgoing != 0 && failed == nil {
+		s.done(ctx, outgoing)
+	}
+}
+
 // done removes a row of the outbox whose work is done. If that fails, the work is done twice,
 // which is harmless.
 func (s *Service) done(ctx context.Context, outgoing int64) {
-	if err := s.store.Forget(database.Background(context.WithoutCancel(ctx)), outgoing); err != nil {
+	ctx, cancel := context.WithTimeout(database.Background(context.WithoutCancel(ctx)), forgetWithin)
+	defer cancel()
+	if err := s.store.Forget(ctx, outgoing); err != nil {
 		s.log.Warn("a row stays in the outbox", "error", err)
 	}
 }
@@ -83,11 +97,12 @@ func (s *Service) relay(ctx context.Context) {
 func (s *Service) consume() {
 	s.queue.Handle(store.KindWelcome, MailAttempts, s.welcome)
 	s.queue.Handle(store.KindSeats, 0, s.seatsChanged) // for as long as Redis is away
+	s.queue.Handle(store.KindSession, 0, s.sessionClosed)
 	s.queue.Handle(kindUndelivered, 0, s.redeliver)
 }
 
 // Kinds are the kinds of messages of the service.
-var Kinds = [...]string{store.KindWelcome, store.KindSeats, kindUndelivered}
+var Kinds = [...]string{store.KindWelcome, store.KindSeats, store.KindSession, kindUndelivered}
 
 // kindUndelivered is a message whose body is a cache.Undelivered in JSON.
 const kindUndelivered = "undelivered"
@@ -122,6 +137,11 @@ func (s *Service) seatsChanged(ctx context.Context, m queue.Message) error {
 		return fmt.Errorf("%w: the message names no concert: %w", queue.ErrHopeless, err)
 	}
 	return s.read.seats.invalidate(ctx, concert)
+}
+
+// sessionClosed handles a message of KindSession.
+func (s *Service) sessionClosed(ctx context.Context, m queue.Message) error {
+	return s.read.sessions.invalidate(ctx, string(m.Body))
 }
 
 func (s *Service) sendMail(ctx context.Context, name, to string) error {

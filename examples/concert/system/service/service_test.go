@@ -84,8 +84,9 @@ func (s *system) startDatabase(t *testing.T) {
 
 // instance is a running instance.
 type instance struct {
-	t   *testing.T
-	url string
+	t    *testing.T
+	url  string
+	stop context.CancelFunc // asks it to end
 }
 
 // start starts an instance, which need not be ready yet.
@@ -110,7 +111,7 @@ func (s *system) start(t *testing.T, change func(*service.Config)) *instance {
 	})
 	select {
 	case a := <-addr:
-		return &instance{t, "http://" + a}
+		return &instance{t, "http://" + a, stop}
 	case err := <-ended:
 		ended <- nil
 		t.Fatalf("the instance ended before it was ready: %v", err)
@@ -207,6 +208,21 @@ func TestAnInstanceWaitsForItsDatabase(t *testing.T) {
 	}
 	s.startDatabase(t)
 	i.ready()
+}
+
+// TestAnInstanceDrains: one that was asked to end says that it is not ready, and goes on serving.
+func TestAnInstanceDrains(t *testing.T) {
+	s := newSystem(t)
+	s.startDatabase(t)
+	i := s.start(t, func(c *service.Config) { c.Drain = 3 * time.Second }).ready()
+	i.stop()
+	i.await("it drains", func() bool {
+		a := i.send(http.MethodGet, "/readyz", "", nil)
+		return a.status == http.StatusServiceUnavailable && string(a.body) == "draining"
+	})
+	if a := i.send(http.MethodGet, "/api/concerts/1", "", nil); a.status != http.StatusOK {
+		t.Errorf("an instance that drains: status %d, %s", a.status, a.body)
+	}
 }
 
 func TestAnInstanceNeedsNoRedis(t *testing.T) {

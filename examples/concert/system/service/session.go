@@ -36,8 +36,8 @@ func (s *Service) sign(email, session string) (string, error) {
 	}}).SignedString([]byte(s.config.Secret))
 }
 
-// session returns the claims of the request's token, if its session is open.
-func (s *Service) session(r *http.Request) (claims, error) {
+// token returns the claims of the request's token.
+func (s *Service) token(r *http.Request) (claims, error) {
 	text, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
 		return claims{}, errNoSession
@@ -47,6 +47,15 @@ func (s *Service) session(r *http.Request) (claims, error) {
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithExpirationRequired())
 	if err != nil {
 		return claims{}, errNoSession
+	}
+	return c, nil
+}
+
+// session returns the claims of the request's token, if its session is open.
+func (s *Service) session(r *http.Request) (claims, error) {
+	c, err := s.token(r)
+	if err != nil {
+		return claims{}, err
 	}
 	email, err := s.read.sessions.get(r.Context(), c.ID)
 	if errors.Is(err, cache.ErrNotFound) || err == nil && email != c.Subject {
@@ -87,15 +96,18 @@ func (s *Service) getSession(r *http.Request) (reply, error) {
 	return reply{body: Person{Email: c.Subject}}, err
 }
 
+// deleteSession closes a session. One that is closed already is no error: a load balancer may send
+// the request again. For the outbox see putBooking.
 func (s *Service) deleteSession(r *http.Request) (reply, error) {
-	c, err := s.session(r)
+	c, err := s.token(r)
 	if err != nil {
 		return reply{}, err
 	}
-	if err := s.store.CloseSession(r.Context(), c.ID); err != nil {
+	outgoing, err := s.store.CloseSession(r.Context(), c.ID)
+	if err != nil {
 		return reply{}, err
 	}
-	s.invalidated(s.read.sessions.invalidate(r.Context(), c.ID))
+	s.committed(r.Context(), outgoing, s.read.sessions.invalidate(r.Context(), c.ID))
 	return reply{body: Person{Email: c.Subject}}, nil
 }
 

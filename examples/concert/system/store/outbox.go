@@ -17,6 +17,7 @@ type Outgoing struct {
 // The kinds of Outgoing, and their subjects.
 const (
 	KindSeats   = "seats"   // the id of a concert whose sold seats have changed
+	KindSession = "session" // the id of a session that was closed
 	KindWelcome = "welcome" // the email of a person who has signed up
 )
 

@@ -32,8 +32,17 @@ func (s *Store) Session(ctx context.Context, id string) (string, error) {
 	return email, notFound(err)
 }
 
-// CloseSession removes a session. A session that is not open is no error.
-func (s *Store) CloseSession(ctx context.Context, id string) error {
-	_, err := s.db.ExecContext(ctx, `DELETE FROM sessions WHERE id = $1`, id)
-	return err
+// CloseSession removes a session. In the same transaction it writes an Outgoing of KindSession,
+// whose id it returns. For a session that is not open CloseSession changes nothing, and returns 0.
+func (s *Store) CloseSession(ctx context.Context, id string) (outgoing int64, err error) {
+	err = s.within(ctx, func(tx *sql.Tx) error {
+		outgoing = 0
+		r, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE id = $1`, id)
+		open, err := changed(r, err)
+		if err == nil && open {
+			outgoing, err = writeOutgoing(ctx, tx, KindSession, id)
+		}
+		return err
+	})
+	return outgoing, err
 }

@@ -197,8 +197,16 @@ func sessionsAndPrices(t *testing.T, s *store.Store) {
 	if email, err := s.Session(t.Context(), "s1"); err != nil || email != "ada@example.org" {
 		t.Errorf("session of %q, error %v", email, err)
 	}
-	if err := s.CloseSession(t.Context(), "s1"); err != nil {
-		t.Error(err)
+	closed, err := s.CloseSession(t.Context(), "s1")
+	if err != nil || closed == 0 {
+		t.Errorf("close: outgoing %d, error %v", closed, err)
+	}
+	if again, err := s.CloseSession(t.Context(), "s1"); err != nil || again != 0 {
+		t.Errorf("the second time: outgoing %d, error %v, want none", again, err)
+	}
+	due, err := s.Due(t.Context(), time.Now().Add(time.Second))
+	if want := (store.Outgoing{ID: closed, Kind: store.KindSession, Subject: "s1"}); err != nil || !slices.Contains(due, want) {
+		t.Errorf("due are %v, error %v, want %v", due, err, want)
 	}
 	if _, err := s.Session(t.Context(), "s1"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a closed session: error %v, want ErrNotFound", err)
