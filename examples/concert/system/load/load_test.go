@@ -90,14 +90,14 @@ func TestFailuresAreCounted(t *testing.T) {
 	}
 	cancel()
 	r := running.Stop()
-	if r.Failures == 0 || r.Failures >= r.Requests || r.Booked == 0 || r.First == nil {
+	if r.Failures == 0 || int64(r.Failures) >= u.Requests() || r.Booked == 0 || r.First == nil {
 		t.Errorf("the report is %+v, want some failures, and not of bookings", r)
 	}
 	if n := u.Failures(); n != int64(r.Failures) {
 		t.Errorf("the users count %d failures, and the report has %d", n, r.Failures)
 	}
-	if r.P50 <= 0 || r.P50 > r.P99 || r.P99 > r.Longest {
-		t.Errorf("the latencies are %v, %v, %v", r.P50, r.P99, r.Longest)
+	if r.P50 <= 0 || r.P50 > r.P99 {
+		t.Errorf("the latencies are %v and %v", r.P50, r.P99)
 	}
 }
 
@@ -115,7 +115,8 @@ func rightAnswers() map[string]http.HandlerFunc {
 		"GET /api/categories/{id}/concerts": func(w http.ResponseWriter, r *http.Request) {
 			_, _ = w.Write([]byte(`[{"category": ` + r.PathValue("id") + `}]`))
 		},
-		"PUT /api/concerts/{id}/price": func(http.ResponseWriter, *http.Request) {},
+		"PUT /api/concerts/{id}/price":          func(http.ResponseWriter, *http.Request) {},
+		"PUT /api/concerts/{id}/notices/{name}": func(http.ResponseWriter, *http.Request) {},
 	}
 }
 
@@ -180,7 +181,7 @@ func TestACrowdWatches(t *testing.T) {
 		for range known {
 		}
 	}()
-	if r := running.Stop(); r.Requests < 2*crowd || r.Failures > 0 {
-		t.Errorf("the report is %+v, want at least %d requests, and no failure", r, 2*crowd)
+	if r := running.Stop(); r.Failures > 0 {
+		t.Errorf("the report is %+v, want no failure", r)
 	}
 }

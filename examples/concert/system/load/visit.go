@@ -25,20 +25,22 @@ type visit struct {
 	booked  bool
 }
 
-// any sends one of the requests, and checks the answer. Of 100 requests 80 are reads of
-// concerts, and 9 are bookings.
+// any sends one of the requests, and checks the answer. Of 1000 requests 800 are reads of
+// concerts, 90 are bookings, and 10 change a price or add a notice.
 func (v *visit) any() error {
-	switch n := v.random.IntN(100); {
-	case n < 55:
+	switch n := v.random.IntN(1000); {
+	case n < 550:
 		return v.page()
-	case n < 70:
+	case n < 700:
 		return v.hall()
-	case n < 80:
+	case n < 800:
 		return v.list()
-	case n < 90:
+	case n < 900:
 		return v.whoAmI()
-	case n < 99:
+	case n < 990:
 		return v.book()
+	case n < 995:
+		return v.notify()
 	}
 	return v.raise()
 }
@@ -98,15 +100,13 @@ const Unbooked = 100
 
 // book books one or two seats. That they are sold already is an answer like any other.
 func (v *visit) book() error {
-	if v.concert > Concerts-Unbooked {
-		return nil
-	}
-	name := fmt.Sprintf("b-%d-%x", v.serial.Add(1), v.random.Uint64())
+	concert := 1 + (v.concert-1)%(Concerts-Unbooked)
+	name := v.name("b")
 	seats := []int{1 + v.random.IntN(Seats)}
 	if next := seats[0] + 1; v.random.IntN(2) == 0 && next <= Seats {
 		seats = append(seats, next)
 	}
-	err := v.Book(v.ctx, v.token, name, v.concert, seats)
+	err := v.Book(v.ctx, v.token, name, concert, seats)
 	if errors.Is(err, ErrSold) {
 		return nil
 	}
@@ -114,16 +114,33 @@ func (v *visit) book() error {
 	return err
 }
 
-// Watched are the concerts whose prices the users leave alone: scenarios change them, and wait
-// until all instances show the new price.
+// name returns a name that nothing else has.
+func (v *visit) name(kind string) string {
+	return fmt.Sprintf("%s-%d-%x", kind, v.serial.Add(1), v.random.Uint64())
+}
+
+// Watched are the concerts which the users do not change: scenarios change their prices, and wait
+// until all instances show the new one.
 var Watched = [...]int64{2, 3, Concerts - 120, Concerts - 140}
+
+// unwatched is the concert of the visit, or the next one that scenarios do not watch.
+func (v *visit) unwatched() int64 {
+	concert := v.concert
+	for slices.Contains(Watched[:], concert) {
+		concert++
+	}
+	return concert
+}
 
 // raise changes a price.
 func (v *visit) raise() error {
-	if slices.Contains(Watched[:], v.concert) {
-		return nil
-	}
-	return v.SetPrice(v.ctx, v.concert, 1000+v.random.Int64N(9000))
+	return v.SetPrice(v.ctx, v.unwatched(), 1000+v.random.Int64N(9000))
+}
+
+// notify adds a notice.
+func (v *visit) notify() error {
+	path := "/api/concerts/" + id(v.unwatched()) + "/notices/" + v.name("n")
+	return v.send(v.ctx, http.MethodPut, path, "", map[string]any{"Text": "The doors open later."}, nil)
 }
 
 // watcher returns the requests of a user that watches the seats of a concert. The answer to each

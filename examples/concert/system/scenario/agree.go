@@ -20,7 +20,7 @@ const (
 	agreeAfterOutage = 7 * time.Second
 )
 
-// agree is nil once every instance shows the prices and the sold seats of the database, if that is
+// agree is nil once every instance shows the prices, the notices and the sold seats of the database, if that is
 // soon enough.
 func (s *Side) agree(ctx context.Context, within time.Duration) error {
 	deadline := time.Now().Add(within)
@@ -43,6 +43,10 @@ func (s *Side) agreeNow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		notices, err := s.Store.Notices(ctx, id)
+		if err != nil {
+			return err
+		}
 		for _, i := range s.Instances() {
 			var page service.Page
 			if err := ask(ctx, i, fmt.Sprintf("/api/concerts/%d", id), &page); err != nil {
@@ -50,6 +54,9 @@ func (s *Side) agreeNow(ctx context.Context) error {
 			}
 			if page.Cents != concert.Cents {
 				return fmt.Errorf("%s shows the price %d of concert %d, and the database has %d", i.Name, page.Cents, id, concert.Cents)
+			}
+			if !slices.Equal(page.Notices, notices) {
+				return fmt.Errorf("%s shows the notices %v of concert %d, and the database has %v", i.Name, page.Notices, id, notices)
 			}
 			var hall service.Hall
 			if err := ask(ctx, i, fmt.Sprintf("/api/concerts/%d/seats", id), &hall); err != nil {

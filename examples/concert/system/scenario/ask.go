@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nearside-go/nearside/examples/concert/system/fleet"
@@ -94,7 +96,7 @@ func read(ctx context.Context, url string, into any) error {
 
 // send sends a request, and decodes the answer as JSON, unless into is nil.
 func send(req *http.Request, into any) error {
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := do(req)
 	if err != nil {
 		return err
 	}
@@ -107,6 +109,18 @@ func send(req *http.Request, into any) error {
 		return err
 	}
 	return json.NewDecoder(resp.Body).Decode(into)
+}
+
+// asked is the key of the context's *atomic.Int64 that counts the requests which a scenario itself
+// sends to the service.
+type asked struct{}
+
+// do sends a request, and counts it.
+func do(req *http.Request) (*http.Response, error) {
+	if n, ok := req.Context().Value(asked{}).(*atomic.Int64); ok && strings.HasPrefix(req.URL.Path, "/api/") {
+		n.Add(1)
+	}
+	return http.DefaultClient.Do(req)
 }
 
 // stats returns the counts of an instance.

@@ -2,8 +2,12 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
+
+	"github.com/nearside-go/nearside/examples/concert/system/load"
 )
 
 // quiet is a load, and nothing else.
@@ -29,6 +33,20 @@ func killOne(ctx context.Context, w *World, s *Side) (string, error) {
 // balancer.AnswerWithin, so that the load balancer sends requests of the instance to another one.
 const hangFor, briefHangFor = time.Second, 800 * time.Millisecond
 
+// answers is nil if users who come at once are all answered. What hangs at that time goes on only
+// after it, so a load balancer that waits for a hung instance fails the row.
+func (s *Side) answers(ctx context.Context) error {
+	errs := make([]error, 20)
+	var users sync.WaitGroup
+	for k := range errs {
+		users.Go(func() {
+			errs[k] = s.Users.Get(ctx, fmt.Sprintf("/api/concerts/%d", load.Concerts-k), s.Users.Token(), nil)
+		})
+	}
+	users.Wait()
+	return errors.Join(errs...)
+}
+
 // hangOne stops an instance for a while.
 func hangOne(ctx context.Context, w *World, s *Side) (string, error) {
 	long := hangFor
@@ -40,7 +58,12 @@ func hangOne(ctx context.Context, w *World, s *Side) (string, error) {
 	if err := victim.Hang(); err != nil {
 		return "", err
 	}
-	pause(ctx, long)
+	over := time.After(long)
+	answered := s.answers(ctx)
+	select {
+	case <-over:
+	case <-ctx.Done():
+	}
 	w.event("%s goes on (SIGCONT)", victim.Name)
-	return fmt.Sprintf("%s stopped for %v", victim.Name, long), victim.Resume()
+	return fmt.Sprintf("%s stopped for %v", victim.Name, long), errors.Join(answered, victim.Resume())
 }

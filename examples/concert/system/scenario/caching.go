@@ -74,7 +74,9 @@ func killRedis(ctx context.Context, w *World, s *Side) (string, error) {
 // failover is the time until the replica has taken over, in which all instances have to stay
 // ready, and the return of the old primary as a replica.
 func (s *Side) failover(ctx context.Context, w *World, r servers.Replicated, killed time.Time) (string, error) {
-	err := s.stayReady(ctx, r.AwaitPromotion)
+	err := s.stayReady(ctx, func() error {
+		return errors.Join(s.answersFromDatabase(ctx), r.AwaitPromotion())
+	})
 	promoted := time.Since(killed)
 	var used time.Duration
 	if err == nil {
@@ -105,14 +107,44 @@ func hangRedis(ctx context.Context, w *World, s *Side) (string, error) {
 // of Redis.
 func (s *Side) without(ctx context.Context, lasts time.Duration, restore func() error) (string, error) {
 	ready := s.stayReady(ctx, func() error {
+		err := s.answersFromDatabase(ctx)
 		pause(ctx, lasts)
-		return nil
+		return err
 	})
 	if err := errors.Join(restore(), ready); err != nil {
 		return "", err
 	}
 	took, err := s.redisIsBack(ctx)
 	return fmt.Sprintf("instances stayed ready; Redis used again %s after its return", short(took)), err
+}
+
+// answersFromDatabase is nil if users are answered while Redis is away, and instances have loaded
+// values from the database for that.
+func (s *Side) answersFromDatabase(ctx context.Context) error {
+	before, err := s.loads(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.answers(ctx); err != nil {
+		return err
+	}
+	after, err := s.loads(ctx)
+	if err == nil && after == before {
+		err = errors.New("while Redis was away no value was loaded from the database")
+	}
+	return err
+}
+
+// loads returns how many values the instances have loaded.
+func (s *Side) loads(ctx context.Context) (all uint64, err error) {
+	for _, i := range s.Instances() {
+		now, err := stats(ctx, i)
+		if err != nil {
+			return 0, err
+		}
+		all += now.Loads
+	}
+	return all, nil
 }
 
 // stayReady returns the error of f, or another one if an instance was not ready while f ran.
@@ -155,8 +187,9 @@ func usesRedis(ctx context.Context, i *fleet.Instance) error {
 	return err
 }
 
-// newcomer sends a crowd to an instance that has just started. Another new instance has read all of
-// it before, so that Redis has it: the others may have copies from the time when Redis was away.
+// newcomer sends a crowd to an instance that has just started, and puts the instance behind the load
+// balancer then. Another new instance has read all of it before, so that Redis has it: the others may
+// have copies from the time when Redis was away.
 func newcomer(ctx context.Context, w *World, s *Side) (string, error) {
 	const crowd, each = 25, 8
 	started, err := s.StartReady(ctx, s.Instances()[0].Version, 2)
@@ -199,6 +232,15 @@ func newcomer(ctx context.Context, w *World, s *Side) (string, error) {
 	if err == nil && s == w.Cached {
 		err = fromRedis(now)
 	}
+	if err != nil {
+		return "", err
+	}
+	w.event("%s joins the others, and leaves them", cold.Name)
+	if _, err := s.Switch(append(s.Instances(), cold)); err != nil {
+		return "", err
+	}
+	pause(ctx, 200*time.Millisecond)
+	err = s.End(cold)
 	return fmt.Sprintf("its first %d requests caused %d loads, and %d reads from Redis", crowd*each, now.Loads, now.Remote), err
 }
 

@@ -110,9 +110,8 @@ func deadLetters(ctx context.Context, w *World, s *Side) (string, error) {
 }
 
 // attemptsEnd returns once there are no further attempts to send refused mails, and the queue has
-// none that waits for another one. A queue may have
-// a message twice, if the row of the outbox was published twice, and then there are twice as
-// many attempts.
+// none that waits for another one. A queue may have a message twice, if the row of the outbox was
+// published twice, and then there are twice as many attempts.
 func (w *World) attemptsEnd(ctx context.Context, s *Side, before, mails int) (attempts int, err error) {
 	_, err = until(ctx, mailWithin, fmt.Sprintf("each refused mail had %d attempts, and no more", service.MailAttempts), func() (bool, error) {
 		attempts = w.Mail.Counts().Refused - before
@@ -135,23 +134,23 @@ func killConsumer(ctx context.Context, w *World, s *Side) (string, error) {
 		return "", err
 	}
 	before := w.Mail.Counts()
-	people := s.people("once", 60)
-	signed := 0
-	for ; victim.Alive(); signed++ {
-		if signed == len(people) {
-			return "", fmt.Errorf("%s got none of %d messages", victim.Name, signed)
-		}
-		if err := s.signUp(ctx, people[signed:signed+1]); err != nil {
-			return "", err
-		}
+	var people []string
+	_, err = until(ctx, diesWithin, victim.Name+" dies after it has sent a mail", func() (bool, error) {
+		next := s.people("once", 1)
+		people = append(people, next...)
+		err := s.signUp(ctx, next)
 		pause(ctx, 10*time.Millisecond)
+		return !victim.Alive(), err
+	})
+	if err != nil {
+		return "", err
 	}
 	w.event("%s has died between its work and its ack", victim.Name)
-	if err := w.mailed(ctx, people[:signed]); err != nil {
+	if err := w.mailed(ctx, people); err != nil {
 		return "", err
 	}
 	_, err = until(ctx, mailWithin, "the message was delivered again", func() (bool, error) {
 		return w.Mail.Counts().Repeated > before.Repeated, nil
 	})
-	return fmt.Sprintf("%d mails, each sent once; the message was delivered twice", signed), err
+	return fmt.Sprintf("%d mails, each sent once; the message was delivered twice", len(people)), err
 }

@@ -37,6 +37,9 @@ func (w *World) crashAfterCommit(ctx context.Context, _ *World, s *Side) (string
 	if w.brief {
 		n = briefCrashes
 	}
+	if w.round*n > load.Unbooked*load.Seats {
+		return "not played: all seats that it books are sold", nil
+	}
 	w.event("%d processes die after the commit of a booking", n)
 	var longest time.Duration
 	var mu sync.Mutex // guards longest
@@ -50,7 +53,7 @@ func (w *World) crashAfterCommit(ctx context.Context, _ *World, s *Side) (string
 			if ctx.Err() != nil {
 				return
 			}
-			took, err := s.crashOnce(ctx, k, w.round)
+			took, err := s.crashOnce(ctx, (w.round-1)*n+k)
 			mu.Lock()
 			defer mu.Unlock()
 			longest, errs[k] = max(longest, took), err
@@ -61,9 +64,9 @@ func (w *World) crashAfterCommit(ctx context.Context, _ *World, s *Side) (string
 }
 
 // crashOnce books a seat on an instance that dies after the commit, and waits until the
-// others show the seat as sold. It returns how long that took.
-func (s *Side) crashOnce(ctx context.Context, k, round int) (time.Duration, error) {
-	concert := int64(load.Concerts - k) // the users do not book these
+// others show the seat as sold. It returns how long that took. Each number books another seat.
+func (s *Side) crashOnce(ctx context.Context, number int) (time.Duration, error) {
+	concert := int64(load.Concerts - number%load.Unbooked) // the users do not book these
 	seats := fmt.Sprintf("/api/concerts/%d/seats", concert)
 	victim, err := s.Start(s.Instances()[0].Version, func(c *service.Config) { c.Crash = service.CrashAfterCommit })
 	if err != nil {
@@ -79,8 +82,8 @@ func (s *Side) crashOnce(ctx context.Context, k, round int) (time.Duration, erro
 			return 0, err
 		}
 	}
-	seat := load.Seats - round
-	name := fmt.Sprintf("crash-%d-%d", round, k)
+	seat := 1 + number/load.Unbooked
+	name := fmt.Sprintf("crash-%d", number)
 	body := map[string]any{"Concert": concert, "Seats": []int{seat}}
 	var answer error
 	_, err = until(ctx, diesWithin, victim.Name+" dies after its commit", func() (bool, error) {

@@ -13,7 +13,8 @@ import (
 // different shapes.
 func (s *Side) otherVersion() int { return 3 - s.Instances()[0].Version }
 
-// roll takes the fleet to the other version. While both versions serve, a price that one of them changes is seen by the other.
+// roll takes the fleet to the other version. While both versions serve, a price that one of them
+// changes is seen by the other.
 func roll(ctx context.Context, w *World, s *Side) (string, error) {
 	concert := load.Watched[1]
 	err := s.Roll(ctx, s.otherVersion(), func(old, next *fleet.Instance) error {
@@ -34,8 +35,7 @@ func roll(ctx context.Context, w *World, s *Side) (string, error) {
 // pricePasses is nil if a price that is changed on one instance is soon seen on another, which
 // has the old one in its local tier.
 func pricePasses(ctx context.Context, from, to *fleet.Instance, concert, cents int64) error {
-	var page struct{}
-	if err := ask(ctx, to, fmt.Sprintf("/api/concerts/%d", concert), &page); err != nil {
+	if err := ask(ctx, to, fmt.Sprintf("/api/concerts/%d", concert), nil); err != nil {
 		return err
 	}
 	if err := setPrice(ctx, from, concert, cents); err != nil {

@@ -3,6 +3,7 @@ package scenario
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/nearside-go/nearside/examples/concert/system/load"
@@ -35,9 +36,10 @@ func (sc scenario) agreesWithin() time.Duration {
 // Cell is the result of a load on one side.
 type Cell struct {
 	load.Report
-	Queries int64 // that reached the database, outside of transactions
-	Remark  string
-	Err     error // why the row is not as it should be
+	Requests int64 // of the users and of the scenario itself
+	Queries  int64 // that reached the database, outside of transactions
+	Remark   string
+	Err      error // why the row is not as it should be
 }
 
 // Row is a scenario on both sides.
@@ -99,6 +101,9 @@ func (w *World) playOn(ctx context.Context, s *Side, act func(context.Context, *
 	if err != nil {
 		return Cell{Err: err}
 	}
+	sent := s.Users.Requests()
+	var own atomic.Int64
+	ctx = context.WithValue(ctx, asked{}, &own)
 	s.busy.Store(true)
 	s.load = s.Users.Start(ctx)
 	over := time.After(least)
@@ -110,13 +115,14 @@ func (w *World) playOn(ctx context.Context, s *Side, act func(context.Context, *
 	case <-ctx.Done():
 	}
 	c.Report = s.load.Stop()
+	c.Requests = s.Users.Requests() - sent + own.Load()
 	s.busy.Store(false)
 	after, err := s.counts(ctx)
 	if c.Err == nil {
 		c.Err = err
 	}
 	c.Queries = after.Sub(before).Reads
-	s.requests.Add(int64(c.Requests))
+	s.requests.Add(c.Requests)
 	s.queries.Add(c.Queries)
 	if c.Err == nil {
 		c.Err = s.Users.Ledger.Check(ctx, s.Store)

@@ -11,7 +11,7 @@ import (
 
 func TestARowSaysWhatIsWrong(t *testing.T) {
 	refused := errors.New("refused")
-	good := Cell{Report: load.Report{Requests: 10, P50: 1234567, P99: 98 * time.Millisecond}, Queries: 5, Remark: "well"}
+	good := Cell{Report: load.Report{P50: 1234567, P99: 98 * time.Millisecond}, Requests: 10, Queries: 5, Remark: "well"}
 	failed := good
 	failed.Failures, failed.First = 2, refused
 	wrong := good
@@ -38,7 +38,7 @@ func TestARowSaysWhatIsWrong(t *testing.T) {
 func TestTheTable(t *testing.T) {
 	var out strings.Builder
 	PrintHeading(&out)
-	cell := Cell{Report: load.Report{Requests: 10, P50: 1234567, P99: 98 * time.Millisecond}, Queries: 5, Remark: "well"}
+	cell := Cell{Report: load.Report{P50: 1234567, P99: 98 * time.Millisecond}, Requests: 10, Queries: 5, Remark: "well"}
 	Row{"kill", cell, cell}.Print(&out)
 	lines := strings.Split(out.String(), "\n")
 	if got, want := strings.Join(strings.Fields(lines[2]), " "), "kill 10 0 1.23ms 98ms 5 10 0 1.23ms 98ms 5 well"; got != want {

@@ -139,9 +139,7 @@ type Stats struct {
 	Missed      uint64 // reads that neither tier answered
 	Loads       uint64 // queries for them; reads of one key share a load
 	Renewed     uint64 // TTLs in Redis that reads have renewed
-	Stale       uint64
 	Corrupt     uint64 // records in Redis that could not be decoded
-	Gaps        uint64
 	Unanswered  uint64 // commands that Redis did not answer in time, or that were not sent because the breaker was open
 	Unconfirmed int    // invalidations that Redis has not confirmed
 	RedisAway   bool   // the breaker is open
@@ -162,9 +160,7 @@ func (s *Service) Stats() Stats {
 		out.Missed += n.Misses
 		out.Loads += n.Loads
 		out.Renewed += n.Touches
-		out.Stale += n.StaleHits
 		out.Corrupt += n.CorruptRecords
-		out.Gaps += n.Gaps
 		out.Unanswered += n.RemoteTimeouts + n.RemoteUnavailable
 		out.Unconfirmed += n.Unconfirmed
 	}
