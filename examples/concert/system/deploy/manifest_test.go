@@ -67,11 +67,14 @@ func (m *manifest) complete() bool {
 		return false
 	}
 	c := m.container()
-	return len(c.Ports) == 1 && asksHTTP(c.ReadinessProbe) && asksHTTP(c.LivenessProbe) && m.ingress.Spec.Rules[0].HTTP != nil &&
+	return len(c.Ports) == 1 && asksHTTP(c.ReadinessProbe) && asksHTTP(c.LivenessProbe) && waits(c.Lifecycle) && m.ingress.Spec.Rules[0].HTTP != nil &&
 		m.pod().SecurityContext != nil && c.SecurityContext != nil && c.SecurityContext.Capabilities != nil
 }
 
 func asksHTTP(p *corev1.Probe) bool { return p != nil && p.HTTPGet != nil }
+
+// waits reports whether a container waits before it is asked to end.
+func waits(l *corev1.Lifecycle) bool { return l != nil && l.PreStop != nil && l.PreStop.Sleep != nil }
 
 // take keeps an object. It returns false if there was one of its kind, or none is expected.
 func (m *manifest) take(object runtime.Object) bool {

@@ -39,7 +39,8 @@ const (
 
 // TestPod builds the image, and has podman play the manifest. The pod answers, and is up again
 // by itself after its process was killed, and after it was asked to end. It ends within its
-// grace period even while Redis hangs and has not confirmed an invalidation.
+// grace period even while Redis hangs and has not confirmed an invalidation, which is in the queue
+// then.
 func TestPod(t *testing.T) {
 	if !*pods {
 		t.Skip("no pod without -pods")
@@ -59,7 +60,7 @@ func TestPod(t *testing.T) {
 		t.Errorf("the image has %d bytes, error %v, want at most %d", size, err, maxImage)
 	}
 
-	cache, settings := startServers(t, m.config.Data["CONCERT_PREFIX"])
+	cache, q, settings := startServers(t, m.config.Data["CONCERT_PREFIX"])
 	i := &instance{podman, "http://" + settings["CONCERT_LISTEN"], m.container().Name}
 	podman.play(m, settings)
 	t.Cleanup(i.showLog)
@@ -94,6 +95,9 @@ func TestPod(t *testing.T) {
 	t.Logf("stopped while Redis hangs: ended after %v", time.Since(begun).Round(10*time.Millisecond))
 	if code := i.run("podman", "inspect", "--format", "{{.State.ExitCode}}", i.id()); code != "0" {
 		t.Errorf("stopped while Redis hangs: exit status %s, want 0, without a SIGKILL after the grace period", code)
+	}
+	if depth, err := q.Depth(t.Context()); err != nil || depth.Live == 0 {
+		t.Errorf("the queue has %d messages, error %v, want the invalidation that Redis has not confirmed", depth.Live, err)
 	}
 }
 

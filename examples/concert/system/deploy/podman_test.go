@@ -105,7 +105,8 @@ func (p *podman) write(name string, text []byte) string {
 
 // play plays the part of a manifest that podman understands, with some other settings. The
 // pod has the network of this machine, because the servers listen on its loopback interface.
-// podman would run curl in the container for the probes, so they are left out.
+// podman would run curl in the container for the probes, so they are left out. It has no
+// lifecycle.preStop.
 func (p *podman) play(m *manifest, settings map[string]string) {
 	p.t.Helper()
 	for name, value := range settings {
@@ -114,7 +115,7 @@ func (p *podman) play(m *manifest, settings map[string]string) {
 	m.pod().HostNetwork = true
 	c := m.container()
 	c.ImagePullPolicy = corev1.PullNever
-	c.Ports, c.ReadinessProbe, c.LivenessProbe = nil, nil, nil
+	c.Ports, c.ReadinessProbe, c.LivenessProbe, c.Lifecycle = nil, nil, nil, nil
 	data := make(map[string][]byte) // podman 4.3 has only the data of a Secret
 	for key, text := range m.secret.StringData {
 		data[key] = []byte(text)

@@ -109,8 +109,9 @@ func (m *manifest) settingProblems() error {
 		return err
 	}
 	var errs []error
-	if grace := m.pod().TerminationGracePeriodSeconds; grace == nil || config.Drain <= 0 || time.Duration(*grace)*time.Second < config.Drain+endWithin {
-		errs = append(errs, fmt.Errorf("the instance drains for %v, and needs %v after that, which is more than the grace period", config.Drain, endWithin))
+	before := time.Duration(m.container().Lifecycle.PreStop.Sleep.Seconds) * time.Second
+	if grace := m.pod().TerminationGracePeriodSeconds; grace == nil || config.Drain <= 0 || before <= 0 || time.Duration(*grace)*time.Second < before+config.Drain+endWithin {
+		errs = append(errs, fmt.Errorf("the pod waits for %v, drains for %v, and needs %v after that, which is more than the grace period", before, config.Drain, endWithin))
 	}
 	if links := m.pod().EnableServiceLinks; links == nil || *links {
 		errs = append(errs, errors.New("the pod has variables such as CONCERT_PORT, which the instance refuses"))

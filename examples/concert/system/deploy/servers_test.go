@@ -7,14 +7,16 @@ import (
 
 	"github.com/nearside-go/nearside/examples/concert/system/database/sqlite"
 	"github.com/nearside-go/nearside/examples/concert/system/mail"
+	"github.com/nearside-go/nearside/examples/concert/system/queue"
 	"github.com/nearside-go/nearside/examples/concert/system/queue/jetstream"
 	"github.com/nearside-go/nearside/examples/concert/system/servers"
+	"github.com/nearside-go/nearside/examples/concert/system/service"
 	"github.com/nearside-go/nearside/examples/concert/system/store"
 )
 
 // startServers starts the servers that a pod with a prefix needs, on the loopback interface. It
-// returns Redis, and the settings of the pod: where the servers are, and a free address.
-func startServers(t *testing.T, prefix string) (servers.Redis, map[string]string) {
+// returns Redis, the queue, and the settings of the pod: where the servers are, and a free address.
+func startServers(t *testing.T, prefix string) (servers.Redis, queue.Queue, map[string]string) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -36,15 +38,15 @@ func startServers(t *testing.T, prefix string) (servers.Redis, map[string]string
 	t.Cleanup(broker.Close)
 	q, err := jetstream.Connect(broker.URL(), prefix)
 	must(err)
-	defer q.Close()
-	must(q.Create(t.Context()))
+	t.Cleanup(q.Close)
+	must(q.Create(t.Context(), service.Kinds[:]...))
 	post, err := mail.Serve()
 	must(err)
 	t.Cleanup(func() { _ = post.Close() })
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	must(err)
 	must(free.Close())
-	return cache, map[string]string{
+	return cache, q, map[string]string{
 		"CONCERT_LISTEN": free.Addr().String(), "CONCERT_REDIS": cache.URL(), "CONCERT_DATABASE": source.Addr,
 		"CONCERT_QUEUE": broker.URL(), "CONCERT_MAIL": post.URL(),
 	}
