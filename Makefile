@@ -40,6 +40,7 @@ examples:
 # The booking service of examples/concert: its tests, and a short run of its scenarios, with a
 # load balancer, a queue and a database that are Go modules.
 concert-short: redis
+	cd examples/concert/browser && GOWORK=off go vet .
 	cd examples/concert/system && GOWORK=off go vet ./... && GOWORK=off go test -shuffle=on -timeout $(timeout) $$(GOWORK=off go list ./... | grep -v -E '/($(debian))$$')
 	go run ./examples/concert -short
 
@@ -51,6 +52,7 @@ concert:
 	cd examples/concert/system && GOWORK=off go test -shuffle=on -p 1 -timeout $(timeout) $$(GOWORK=off go list ./... | grep -E '/($(debian))$$')
 	cd examples/concert/system && GOWORK=off go test -count=1 -timeout $(timeout) -run TestServeEnds . -args -servers debian
 	go run ./examples/concert -servers debian
+	@if [ "$$(id -u)" = 0 ]; then $(MAKE) concert-pods; else echo "The image and its pod need root: make concert-pods"; fi
 
 # The image of an instance, and its pod, which is killed and comes back.
 concert-pods: redis
