@@ -40,9 +40,9 @@ examples:
 # The booking service of examples/concert: its tests, and a short run of its scenarios, with a
 # load balancer, a queue and a database that are Go modules.
 concert-short: redis
-	cd examples/concert/browser && GOWORK=off go vet .
 	cd examples/concert/system && GOWORK=off go vet ./... && GOWORK=off go test -shuffle=on -timeout $(timeout) $$(GOWORK=off go list ./... | grep -v -E '/($(debian))$$')
 	go run ./examples/concert -short
+	cd examples/concert/browser && GOWORK=off go vet .
 
 # The same service on the servers that people run, which it installs: the tests of the packages
 # that drive these servers, one after the other, and all scenarios.
