@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 
+	"github.com/nearside-go/nearside/examples/concert/system/database"
 	"github.com/nearside-go/nearside/examples/concert/system/database/sqlite"
 	"github.com/nearside-go/nearside/examples/concert/system/process"
 	"github.com/nearside-go/nearside/examples/concert/system/store"
@@ -34,7 +35,7 @@ func RunDatabase(ctx context.Context, config []byte, ready func(addr string)) er
 		return fmt.Errorf("the database cannot listen at %s: %w", c.Addr, err)
 	}
 	defer listener.Close()
-	server, err := sqlite.Create(c.File, store.Schema(store.SerialSQLite))
+	server, err := sqlite.Create(c.File, store.Schema(store.SerialSQLite), database.IdleInTransaction)
 	if err != nil {
 		return err
 	}

@@ -1,35 +1,63 @@
 package store_test
 
 import (
+	"context"
 	"database/sql"
+	"database/sql/driver"
 	"path/filepath"
 	"testing"
-	"time"
 
-	"github.com/nearside-go/nearside/examples/concert/system/database"
 	"github.com/nearside-go/nearside/examples/concert/system/database/sqlite"
 	"github.com/nearside-go/nearside/examples/concert/system/database/sqlite/sqlitetest"
 	"github.com/nearside-go/nearside/examples/concert/system/store"
 	"github.com/nearside-go/nearside/examples/concert/system/store/storetest"
 )
 
+// serve serves a database, and returns its address.
+func serve(t *testing.T) string {
+	t.Helper()
+	return sqlitetest.Serve(t, filepath.Join(t.TempDir(), "test.db"), sqlitetest.AnyPort, store.Schema(store.SerialSQLite))
+}
+
 func open(t *testing.T) *sql.DB {
 	t.Helper()
-	db := sqlite.Open(sqlitetest.Serve(t, filepath.Join(t.TempDir(), "test.db"), sqlitetest.AnyPort, store.Schema(store.SerialSQLite)))
+	db := sqlite.Open(serve(t))
 	t.Cleanup(func() { _ = db.Close() })
 	return db
 }
 
 func TestOnSQLite(t *testing.T) { storetest.Run(t, open) }
 
-// TestATransactionSurvivesAPause: the server rolls a silent transaction back, and the store runs
-// it again.
-func TestATransactionSurvivesAPause(t *testing.T) {
-	s := store.New(open(t))
+// breakable connects to a database. The test can break the newest connection.
+type breakable struct {
+	driver driver.Driver
+	addr   string
+	newest driver.Conn
+}
+
+func (b *breakable) Connect(context.Context) (conn driver.Conn, err error) {
+	b.newest, err = b.driver.Open(b.addr)
+	return b.newest, err
+}
+
+func (b *breakable) Driver() driver.Driver { return b.driver }
+
+// TestATransactionSurvivesABrokenConnection: the store runs it again. A connection breaks if this
+// process pauses in a transaction: the server rolls the transaction back.
+func TestATransactionSurvivesABrokenConnection(t *testing.T) {
+	addr := serve(t)
+	plain := sqlite.Open(addr) // only its driver is used
+	defer plain.Close()
+	network := &breakable{driver: plain.Driver(), addr: addr}
+	db := sql.OpenDB(network)
+	defer db.Close()
+	s := store.New(db)
 	runs := 0
 	err := store.Within(s, t.Context(), func(tx *sql.Tx) error {
 		if runs++; runs == 1 {
-			<-time.After(database.IdleInTransaction + 50*time.Millisecond) // this is the pause
+			if err := network.newest.Close(); err != nil {
+				t.Error(err)
+			}
 		}
 		_, err := tx.ExecContext(t.Context(), `INSERT INTO people (email, name) VALUES ('ada@example.org', 'Ada')`)
 		return err

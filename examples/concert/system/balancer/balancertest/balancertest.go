@@ -209,33 +209,47 @@ func (s suite) instancesChangeUnderLoad(t *testing.T) {
 // aRequestOutlivesItsConfiguration: an instance hangs, and the configuration changes before
 // the balancer sends its requests to another instance.
 func (s suite) aRequestOutlivesItsConfiguration(t *testing.T) {
-	begun := make(chan struct{}, 100)
+	begun := make(chan struct{})
+	begin := sync.OnceFunc(func() { close(begun) })
 	hung := newBackend(t, "hung", func(_ http.ResponseWriter, r *http.Request) {
-		begun <- struct{}{}
+		begin()
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
 	})
 	good := newBackend(t, "good", nil)
 	lb, url := s.front(t, hung.addr(), good.addr())
 	var requests sync.WaitGroup
-	for range 10 {
-		requests.Go(func() {
-			resp, err := http.Get(url)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer resp.Body.Close()
-			if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK {
-				t.Errorf("status %d, %q, error %v", resp.StatusCode, text, err)
-			}
-		})
+	defer requests.Wait()
+	ask := func() {
+		resp, err := http.Get(url)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer resp.Body.Close()
+		if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+			t.Errorf("status %d, %q, error %v", resp.StatusCode, text, err)
+		}
 	}
-	<-begun
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(20 * time.Second)
+	for range 10 {
+		requests.Go(ask)
+	}
+	for hangs := false; !hangs; {
+		select {
+		case <-begun:
+			hangs = true
+		case <-tick.C: // the balancer may have drawn the other instance for all requests
+			requests.Go(ask)
+		case <-end:
+			t.Fatal("no request was sent to the instance that hangs")
+		}
+	}
 	if err := lb.Set("test", []string{good.addr()}); err != nil {
 		t.Error(err)
 	}
-	requests.Wait()
 }
 
 func (s suite) aPortThatIsTaken(t *testing.T) {

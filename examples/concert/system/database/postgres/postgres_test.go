@@ -24,14 +24,21 @@ func TestMain(m *testing.M) { processtest.Main(m, &server, postgres.Start) }
 
 var serial atomic.Int64
 
-// open returns a pool of connections to a new database with a schema, and its name.
+// open returns a pool of connections to a new database with a schema, and its name. The limit of
+// silence within a transaction is so long that no test reaches it on a busy machine.
 func open(t *testing.T, schema string) (db *sql.DB, name string) {
+	t.Helper()
+	return openWith(t, schema, "&idle_in_transaction_session_timeout=1min")
+}
+
+// openWith is open with settings in place of the long limit, in the form of a URL's parameters.
+func openWith(t *testing.T, schema, settings string) (db *sql.DB, name string) {
 	t.Helper()
 	name = fmt.Sprintf("test %d", serial.Add(1))
 	if err := server.Create(t.Context(), name, schema); err != nil {
 		t.Fatal(err)
 	}
-	db, err := postgres.Open(server.URL(name))
+	db, err := postgres.Open(server.URL(name) + settings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,20 +58,21 @@ const schema = `CREATE TABLE t (id INTEGER PRIMARY KEY)`
 // TestASilentTransactionIsRolledBack: a client that hangs in a transaction does not keep the
 // others from writing, and is told that its connection broke.
 func TestASilentTransactionIsRolledBack(t *testing.T) {
-	db, _ := open(t, schema)
+	db, _ := openWith(t, schema, "") // with the limit of the server
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
 	silent, err := db.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const insert = `INSERT INTO t (id) VALUES (1)`
-	if _, err := silent.ExecContext(t.Context(), insert); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := db.ExecContext(t.Context(), insert); err != nil { // waits until the silent one is rolled back
+	// A stall of the test before a statement is a silence too, so the insert may fail already.
+	_, inserted := silent.ExecContext(t.Context(), insert)
+	if _, err := db.ExecContext(ctx, insert); err != nil { // waits until the silent one is rolled back
 		t.Error(err)
 	}
-	if err := silent.Commit(); !errors.Is(err, database.ErrBroken) {
-		t.Errorf("the commit of the silent one: error %v, want ErrBroken", err)
+	if err := errors.Join(inserted, silent.Commit()); !errors.Is(err, database.ErrBroken) {
+		t.Errorf("the silent transaction: error %v, want ErrBroken", err)
 	}
 	if _, err := db.ExecContext(t.Context(), insert); err == nil || errors.Is(err, database.ErrBroken) {
 		t.Errorf("an insert of a row that exists: error %v, want another one", err)
@@ -73,6 +81,9 @@ func TestASilentTransactionIsRolledBack(t *testing.T) {
 
 func TestAContextEndsAWait(t *testing.T) {
 	db, _ := open(t, schema)
+	if err := db.PingContext(t.Context()); err != nil { // the wait is not one for a connection
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := db.ExecContext(ctx, `SELECT pg_sleep(60)`); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, database.ErrBroken) {

@@ -4,5 +4,5 @@
 // file.
 //
 // As other database servers do, the server rolls back a transaction whose client has gone,
-// or has been silent for database.IdleInTransaction.
+// or has been silent for too long.
 package sqlite

@@ -19,13 +19,15 @@ import (
 // Server serves a SQLite file.
 type Server struct {
 	db      *sql.DB
+	idle    time.Duration // how long a client may send nothing within a transaction
 	writing chan struct{} // holds a token while a transaction is open
 
 	reads, others, background atomic.Int64
 }
 
-// Create opens the file, which may be new, runs schema, and returns a Server.
-func Create(file, schema string) (*Server, error) {
+// Create opens the file, which may be new, runs schema, and returns a Server. idle is how long a
+// client may send nothing within a transaction. Outside of tests it is database.IdleInTransaction.
+func Create(file, schema string, idle time.Duration) (*Server, error) {
 	db, err := sql.Open("sqlite", file+"?_pragma=journal_mode(wal)&_pragma=synchronous(normal)&_pragma=busy_timeout(5000)")
 	if err == nil {
 		_, err = db.Exec(schema)
@@ -33,7 +35,7 @@ func Create(file, schema string) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database file: %w", err), closeAny(db))
 	}
-	return &Server{db: db, writing: make(chan struct{}, 1)}, nil
+	return &Server{db: db, idle: idle, writing: make(chan struct{}, 1)}, nil
 }
 
 func closeAny(db *sql.DB) error {
@@ -86,7 +88,7 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 	for {
 		var deadline time.Time
 		if client.open {
-			deadline = time.Now().Add(database.IdleInTransaction)
+			deadline = time.Now().Add(client.server.idle)
 		}
 		_ = conn.SetReadDeadline(deadline)
 		var req request

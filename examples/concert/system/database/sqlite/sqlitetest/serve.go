@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nearside-go/nearside/examples/concert/system/database/sqlite"
 )
@@ -13,10 +14,18 @@ import (
 // AnyPort is the address of a free port.
 const AnyPort = "127.0.0.1:0"
 
-// Serve serves a file at an address until the test ends, and returns the address.
+// Serve serves a file at an address until the test ends, and returns the address. The limit of
+// silence within a transaction is so long that no test reaches it on a busy machine.
 func Serve(t testing.TB, file, addr, schema string) string {
 	t.Helper()
-	server, err := sqlite.Create(file, schema)
+	return ServeIdle(t, file, addr, schema, time.Minute)
+}
+
+// ServeIdle is Serve with another limit of silence. A test that stalls for so long is silent, so
+// only tests of silence have a short limit.
+func ServeIdle(t testing.TB, file, addr, schema string, idle time.Duration) string {
+	t.Helper()
+	server, err := sqlite.Create(file, schema, idle)
 	if err != nil {
 		t.Fatal(err)
 	}
