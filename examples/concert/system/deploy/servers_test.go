@@ -25,7 +25,7 @@ func startServers(t *testing.T, prefix string) (servers.Redis, queue.Queue, map[
 		}
 	}
 	dir := t.TempDir()
-	cache, err := servers.StartRedis()
+	cache, err := servers.StartRedis(t.Context())
 	must(err)
 	t.Cleanup(func() { _ = cache.Kill() })
 	source, err := servers.StartDatabase("pods", dir, "127.0.0.1:0")

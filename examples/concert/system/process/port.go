@@ -6,14 +6,14 @@ import (
 	"net"
 )
 
-// OnFreeAddr calls start with an address of the loopback interface whose port is free.
+// OnFreeAddr is OnFreeAddrs with one address.
 func OnFreeAddr(start func(addr string) error) error {
 	return OnFreeAddrs(1, func(addrs []string) error { return start(addrs[0]) })
 }
 
 // OnFreeAddrs calls start with n addresses of the loopback interface whose ports are free. If
 // start fails because another process was the first to take a port, it is called again with
-// others.
+// others. A start that fails has to end its own processes, which hold the ports like any other.
 func OnFreeAddrs(n int, start func(addrs []string) error) error {
 	for tries := 1; ; tries++ {
 		addrs, err := freeAddrs(n)

@@ -8,6 +8,7 @@ package process
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,9 +37,14 @@ type Process struct {
 	done   chan struct{} // closed when the process has been waited for
 }
 
-// Start starts a process in a role, and returns when the process is ready. config is encoded
-// as JSON. within bounds the wait.
+// Start is StartContext without a context.
 func Start(role, name string, config any, within time.Duration) (*Process, error) {
+	return StartContext(context.Background(), role, name, config, within)
+}
+
+// StartContext starts a process in a role, and returns when the process is ready. config is
+// encoded as JSON. within and ctx bound the wait, not the life of the process.
+func StartContext(ctx context.Context, role, name string, config any, within time.Duration) (*Process, error) {
 	text, err := json.Marshal(config)
 	if err != nil {
 		return nil, err
@@ -66,6 +72,8 @@ func Start(role, name string, config any, within time.Duration) (*Process, error
 	case err = <-report:
 	case <-time.After(within):
 		err = fmt.Errorf("%s is not ready after %v", name, within)
+	case <-ctx.Done():
+		err = fmt.Errorf("%s is not ready: %w", name, context.Cause(ctx))
 	}
 	if err != nil {
 		p.Kill()
@@ -158,6 +166,7 @@ func (p *Process) Kill() {
 }
 
 // Hang stops the process with SIGSTOP: its connections stay, and nothing answers.
+// On a busy machine the process stops a moment after Hang has returned.
 func (p *Process) Hang() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
 
 // Resume ends a Hang.

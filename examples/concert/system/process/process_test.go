@@ -23,7 +23,15 @@ func TestMain(m *testing.M) {
 			return nil
 		},
 		"fail": func(context.Context, []byte, func(string)) error { return errors.New("there is no paper") },
-		"mute": func(ctx context.Context, _ []byte, _ func(string)) error { <-ctx.Done(); return nil },
+		"mute": func(ctx context.Context, config []byte, _ func(string)) error {
+			if file := strings.Trim(string(config), `"`); file != "null" {
+				if err := os.WriteFile(file, []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
+					return err
+				}
+			}
+			<-ctx.Done()
+			return nil
+		},
 		"deaf": func(_ context.Context, _ []byte, ready func(string)) error { ready(""); select {} },
 		"panic": func(context.Context, []byte, func(string)) error {
 			panic("out of ink")

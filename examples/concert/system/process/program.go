@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -78,13 +79,27 @@ func ids(name string) (uid, gid int, err error) {
 	return uid, gid, errors.Join(uidErr, gidErr)
 }
 
-// Await returns once ready returns nil, or an error with the reason why the process is not ready.
+// Await is AwaitContext without a context.
 func (p *Process) Await(within time.Duration, ready func() error) error {
-	for deadline := time.Now().Add(within); ; time.Sleep(5 * time.Millisecond) {
+	return p.AwaitContext(context.Background(), within, ready)
+}
+
+// AwaitContext returns once ready returns nil, or an error with the reason why the process is not
+// ready. After an error the process has ended. The end of ctx kills the process, so that a ready
+// that waits for an answer returns.
+func (p *Process) AwaitContext(ctx context.Context, within time.Duration, ready func() error) error {
+	stop := context.AfterFunc(ctx, p.Kill)
+	defer stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(within); ; <-tick.C {
 		err := ready()
 		switch {
-		case err == nil:
+		case err == nil && stop():
 			return nil
+		case ctx.Err() != nil:
+			p.Kill()
+			return fmt.Errorf("%s is not ready: %w", p.Name, context.Cause(ctx))
 		case !p.Alive():
 			return fmt.Errorf("%s %w: %s", p.Name, errEnded, p.Output())
 		case time.Now().After(deadline):

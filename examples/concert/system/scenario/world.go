@@ -86,7 +86,7 @@ func Open(ctx context.Context, o Options) (*World, error) {
 }
 
 func (w *World) open(ctx context.Context, o Options) (err error) {
-	if w.Set, err = servers.Start(o.Kind); err != nil {
+	if w.Set, err = servers.Start(ctx, o.Kind); err != nil {
 		return err
 	}
 	w.closing = append(w.closing, w.Set.Close)

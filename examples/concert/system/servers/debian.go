@@ -18,7 +18,7 @@ import (
 )
 
 // Debian starts the servers of Debian's packages, which have to be installed.
-func Debian() (*Set, error) {
+func Debian(ctx context.Context) (*Set, error) {
 	s := &Set{
 		Heading: "Redis: a primary, a replica and three Sentinels. Database: PostgreSQL. Queue: RabbitMQ. Edge: Varnish. Load balancer: HAProxy",
 		Purgers: [2]string{service.PurgeKeys, service.PurgeBans},
@@ -27,7 +27,7 @@ func Debian() (*Set, error) {
 	if err := missing(); err != nil {
 		return nil, err
 	}
-	if err := s.debian(); err != nil {
+	if err := s.debian(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -47,7 +47,7 @@ func missing() error {
 }
 
 // debian starts the servers side by side, because most of them need some seconds.
-func (s *Set) debian() (err error) {
+func (s *Set) debian(ctx context.Context) (err error) {
 	if s.Balancer, err = haproxy.New(); err != nil {
 		return err
 	}
@@ -57,9 +57,9 @@ func (s *Set) debian() (err error) {
 	var source *postgres.Server
 	var errs [3]error
 	var starts sync.WaitGroup
-	starts.Go(func() { redis, errs[0] = sentinel.Start() })
-	starts.Go(func() { broker, errs[1] = rabbitmq.Start() })
-	starts.Go(func() { source, errs[2] = postgres.Start() })
+	starts.Go(func() { redis, errs[0] = sentinel.Start(ctx) })
+	starts.Go(func() { broker, errs[1] = rabbitmq.Start(ctx) })
+	starts.Go(func() { source, errs[2] = postgres.Start(ctx) })
 	starts.Wait()
 	if errs[0] == nil {
 		s.onClose(redis.Close)

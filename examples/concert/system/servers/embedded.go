@@ -17,21 +17,21 @@ import (
 
 // Embedded starts servers that are libraries, within this process and in roles of it. Redis is
 // the redis-server that is on the PATH, if there is one.
-func Embedded() (*Set, error) {
+func Embedded(ctx context.Context) (*Set, error) {
 	s := &Set{Purgers: [2]string{service.PurgeKeys, service.PurgeCloudFront}}
-	if err := s.embedded(); err != nil {
+	if err := s.embedded(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *Set) embedded() error {
+func (s *Set) embedded(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "nearside-concert-")
 	if err != nil {
 		return err
 	}
 	s.onClose(func() error { return os.RemoveAll(dir) })
-	redis, err := startRedis()
+	redis, err := startRedis(ctx)
 	if err != nil {
 		return err
 	}

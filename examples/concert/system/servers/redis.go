@@ -22,18 +22,20 @@ const RedisRole = "redis"
 
 // single is one Redis on a port of the loopback interface.
 type single struct {
-	kind string // for the heading
+	ctx  context.Context // ends the wait of Start
+	kind string          // for the heading
 	addr string
-	bin  string // the file of redis-server; "" is miniredis
-	proc *process.Process
+	bin  string           // the file of redis-server; "" is miniredis
+	proc *process.Process // the last that was ready; nil before
 }
 
 // StartRedis starts the redis-server that is on the PATH, or miniredis. A redis-server is only
-// used on Linux, where the kernel ends it with this process.
-func StartRedis() (Redis, error) { return startRedis() }
+// used on Linux, where the kernel ends it with this process. When ctx ends, so does StartRedis, and
+// later the wait of the Redis' Start; the Redis runs on until Kill.
+func StartRedis(ctx context.Context) (Redis, error) { return startRedis(ctx) }
 
-func startRedis() (*single, error) {
-	r := &single{kind: "miniredis"}
+func startRedis(ctx context.Context) (*single, error) {
+	r := &single{ctx: ctx, kind: "miniredis"}
 	if bin, err := exec.LookPath("redis-server"); err == nil && runtime.GOOS == "linux" {
 		r.bin, r.kind = bin, "redis-server"
 	}
@@ -50,22 +52,30 @@ func startRedis() (*single, error) {
 // URL returns the address for redis.Open.
 func (r *single) URL() string { return "redis://" + r.addr + "/0" }
 
-// Start starts Redis, with nothing in it.
+// Start starts Redis, with nothing in it. After an error no Redis runs.
 func (r *single) Start() error {
-	var err error
-	if r.bin == "" {
-		r.proc, err = process.Start(RedisRole, "miniredis", redisConfig{r.addr}, startWithin)
+	proc, err := r.launch()
+	if err != nil {
 		return err
+	}
+	r.proc = proc
+	return nil
+}
+
+// launch returns a process that answers.
+func (r *single) launch() (*process.Process, error) {
+	if r.bin == "" {
+		return process.StartContext(r.ctx, RedisRole, "miniredis", redisConfig{r.addr}, startWithin)
 	}
 	_, port, err := net.SplitHostPort(r.addr)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r.proc, err = process.Program{Name: "redis-server", File: r.bin, Args: []string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"}}.Start()
+	p, err := process.Program{Name: "redis-server", File: r.bin, Args: []string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"}}.Start()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return r.proc.Await(startWithin, func() error { return ping(r.addr) })
+	return p, p.AwaitContext(r.ctx, startWithin, func() error { return ping(r.addr) })
 }
 
 func ping(addr string) error {
@@ -83,9 +93,12 @@ func ping(addr string) error {
 	return err
 }
 
-// Kill kills Redis with SIGKILL: connections are refused until Start.
+// Kill kills Redis with SIGKILL: connections are refused until Start. Without a Redis that runs
+// it does nothing.
 func (r *single) Kill() error {
-	r.proc.Kill()
+	if r.proc != nil {
+		r.proc.Kill()
+	}
 	return nil
 }
 

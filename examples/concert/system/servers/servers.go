@@ -45,7 +45,8 @@ type Redis interface {
 	// Kill kills the server with SIGKILL: connections are refused.
 	Kill() error
 
-	// Start starts the server that was killed, with nothing in it.
+	// Start starts the server that was killed, with nothing in it. The wait for the server ends
+	// with the context of the Set.
 	Start() error
 
 	// Hang stops the server with SIGSTOP: connections are accepted, and nothing is answered.
@@ -60,7 +61,8 @@ type Redis interface {
 type Replicated interface {
 	Redis
 
-	// AwaitPromotion returns when the replica has become the primary.
+	// AwaitPromotion returns when the replica has become the primary, or with an error when the
+	// context of the Set ends.
 	AwaitPromotion() error
 }
 
@@ -73,15 +75,16 @@ type Database struct {
 }
 
 // Kinds are the functions that start a Set, by name.
-var Kinds = map[string]func() (*Set, error){"embedded": Embedded, "debian": Debian}
+var Kinds = map[string]func(context.Context) (*Set, error){"embedded": Embedded, "debian": Debian}
 
-// Start starts a Set. After an error nothing is left running.
-func Start(kind string) (*Set, error) {
+// Start starts a Set. After an error nothing is left running. When ctx ends, so does Start, and
+// later each wait for a server of the Set; the servers run on until Close.
+func Start(ctx context.Context, kind string) (*Set, error) {
 	start, ok := Kinds[kind]
 	if !ok {
 		return nil, fmt.Errorf("there are no servers %q: they are embedded or debian", kind)
 	}
-	return start()
+	return start(ctx)
 }
 
 // Close ends all servers, the last started first.

@@ -52,8 +52,8 @@ type Server struct {
 	proc     *process.Process
 }
 
-// Start starts a Server.
-func Start() (*Server, error) {
+// Start starts a Server. ctx bounds the start, not the life of the Server.
+func Start(ctx context.Context) (*Server, error) {
 	program, err := Program()
 	if err != nil {
 		return nil, err
@@ -62,8 +62,8 @@ func Start() (*Server, error) {
 	if s.dir, err = process.Folder(owner); err != nil {
 		return nil, err
 	}
-	if err = s.create(program); err == nil {
-		err = process.OnFreeAddr(func(addr string) error { return s.start(program, addr) })
+	if err = s.create(ctx, program); err == nil {
+		err = process.OnFreeAddr(func(addr string) error { return s.start(ctx, program, addr) })
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -72,7 +72,7 @@ func Start() (*Server, error) {
 }
 
 // create fills the folder with an empty database.
-func (s *Server) create(program string) error {
+func (s *Server) create(ctx context.Context, program string) error {
 	password := filepath.Join(s.dir, "password") // for initdb, in a folder that others cannot enter
 	if err := os.WriteFile(password, []byte(s.password), 0o644); err != nil {
 		return err
@@ -88,7 +88,11 @@ func (s *Server) create(program string) error {
 	if err != nil {
 		return err
 	}
-	<-initdb.Done()
+	select {
+	case <-initdb.Done():
+	case <-ctx.Done():
+		return errors.Join(context.Cause(ctx), initdb.End(endWithin))
+	}
 	if _, err := os.Stat(filepath.Join(s.data(), "PG_VERSION")); err != nil {
 		return fmt.Errorf("initdb made no database: %s", initdb.Output())
 	}
@@ -97,7 +101,7 @@ func (s *Server) create(program string) error {
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-func (s *Server) start(program, addr string) error {
+func (s *Server) start(ctx context.Context, program, addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return err
@@ -116,7 +120,7 @@ func (s *Server) start(program, addr string) error {
 	if err != nil {
 		return err
 	}
-	return s.proc.Await(startWithin, func() error {
+	return s.proc.AwaitContext(ctx, startWithin, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		db, err := pgx.Connect(ctx, s.URL(superuserDatabase))

@@ -2,6 +2,7 @@
 package processtest
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -10,9 +11,9 @@ import (
 
 // Main is the TestMain of a package whose tests share a server. It starts the server, runs the
 // tests, and closes the server.
-func Main[S io.Closer](m *testing.M, server *S, start func() (S, error)) {
+func Main[S io.Closer](m *testing.M, server *S, start func(context.Context) (S, error)) {
 	var err error
-	if *server, err = start(); err != nil {
+	if *server, err = start(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

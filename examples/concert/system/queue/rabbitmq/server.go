@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -42,8 +43,8 @@ type Server struct {
 	node, epmd     *process.Process
 }
 
-// Start starts a Server.
-func Start() (*Server, error) {
+// Start starts a Server. ctx bounds the start, not the life of the Server.
+func Start(ctx context.Context) (*Server, error) {
 	rabbit, epmd, err := Programs()
 	if err != nil {
 		return nil, err
@@ -52,16 +53,21 @@ func Start() (*Server, error) {
 	if s.dir, err = process.Folder(owner); err != nil {
 		return nil, err
 	}
-	err = process.OnFreeAddrs(3, func(addrs []string) error { return s.start(rabbit, epmd, addrs[0], addrs[1], addrs[2]) })
+	err = process.OnFreeAddrs(3, func(addrs []string) error { return s.start(ctx, rabbit, epmd, addrs[0], addrs[1], addrs[2]) })
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-// start starts the node at addr. At its own address the node waits for other nodes.
-func (s *Server) start(rabbit, epmd, addr, nodeAddr, epmdAddr string) error {
-	s.stop()
+// start starts the node at addr. At its own address the node waits for other nodes. After an
+// error neither the node nor its epmd runs.
+func (s *Server) start(ctx context.Context, rabbit, epmd, addr, nodeAddr, epmdAddr string) (err error) {
+	defer func() {
+		if err != nil {
+			s.stop()
+		}
+	}()
 	s.addr = addr
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -99,7 +105,7 @@ func (s *Server) start(rabbit, epmd, addr, nodeAddr, epmdAddr string) error {
 	if err != nil {
 		return err
 	}
-	return s.node.Await(startWithin, func() error {
+	return s.node.AwaitContext(ctx, startWithin, func() error {
 		conn, err := dial(s.URL())
 		if err != nil {
 			return err

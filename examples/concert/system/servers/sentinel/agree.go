@@ -45,7 +45,7 @@ func (g *Group) primary() (*node, error) {
 // settle returns when all Sentinels know each other, agree on a primary and know its replica,
 // which has all of it.
 func (g *Group) settle() error {
-	return await("the Sentinels agree on a primary and its replica", func() error {
+	return g.await("the Sentinels agree on a primary and its replica", func() error {
 		primary, err := g.primary()
 		if err != nil {
 			return err
@@ -96,14 +96,21 @@ func (n *node) watches(others int) error {
 	})
 }
 
-func await(what string, done func() error) error {
-	for deadline := time.Now().Add(agreeWithin); ; time.Sleep(10 * time.Millisecond) {
+func (g *Group) await(what string, done func() error) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(agreeWithin); ; {
 		err := done()
 		if err == nil {
 			return nil
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("not so after %v: %s: %w", agreeWithin, what, err)
+		}
+		select {
+		case <-tick.C:
+		case <-g.ctx.Done():
+			return fmt.Errorf("not awaited: %s: %w", what, context.Cause(g.ctx))
 		}
 	}
 }

@@ -50,6 +50,7 @@ func Program() (string, error) {
 // Group is a primary, a replica and three Sentinels, on ports of the loopback interface. Its
 // methods are for one goroutine.
 type Group struct {
+	ctx          context.Context // ends the waits
 	program, dir string
 	servers      [2]*node
 	sentinels    [3]*node
@@ -59,12 +60,13 @@ type Group struct {
 // node is a process of a Group.
 type node struct {
 	addr string
-	proc *process.Process
+	proc *process.Process // the last that was ready; nil before
 }
 
-// Start starts a Group, and returns when the Sentinels know all of it.
-func Start() (g *Group, err error) {
-	g = &Group{}
+// Start starts a Group, and returns when the Sentinels know all of it. When ctx ends, so does Start,
+// and later each wait of the Group's methods; the processes run on until Close.
+func Start(ctx context.Context) (g *Group, err error) {
+	g = &Group{ctx: ctx}
 	if g.program, err = Program(); err != nil {
 		return nil, err
 	}
@@ -77,8 +79,13 @@ func Start() (g *Group, err error) {
 	return g, nil
 }
 
-func (g *Group) start(addrs []string) error {
-	g.kill()
+// start starts all processes. After an error none runs.
+func (g *Group) start(addrs []string) (err error) {
+	defer func() {
+		if err != nil {
+			g.kill()
+		}
+	}()
 	for k := range g.servers {
 		g.servers[k] = &node{addr: addrs[k]}
 		primary := ""
@@ -127,14 +134,18 @@ func (g *Group) startSentinel(n *node, primary string) error {
 	return g.run(n, "Sentinel", file, "--sentinel")
 }
 
-func (g *Group) run(n *node, name string, args ...string) (err error) {
-	n.proc, err = process.Program{Name: name, File: g.program, Args: args, User: owner}.Start()
+func (g *Group) run(n *node, name string, args ...string) error {
+	p, err := process.Program{Name: name, File: g.program, Args: args, User: owner}.Start()
 	if err != nil {
 		return err
 	}
-	return n.proc.Await(startWithin, func() error {
+	err = p.AwaitContext(g.ctx, startWithin, func() error {
 		return n.do(func(ctx context.Context, c *goredis.Client) error { return c.Ping(ctx).Err() })
 	})
+	if err == nil {
+		n.proc = p
+	}
+	return err
 }
 
 // do calls f with a client of the node.
@@ -174,7 +185,7 @@ func (g *Group) choose() (err error) {
 
 // AwaitPromotion returns when the replica of the primary that was killed is the primary.
 func (g *Group) AwaitPromotion() error {
-	return await("a Sentinel has promoted the replica", func() error {
+	return g.await("a Sentinel has promoted the replica", func() error {
 		now, err := g.primary()
 		if err != nil {
 			return err

@@ -12,7 +12,7 @@ import (
 
 func start(t *testing.T) *sentinel.Group {
 	t.Helper()
-	g, err := sentinel.Start()
+	g, err := sentinel.Start(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
