@@ -45,9 +45,10 @@ func TestAStartEndsWithItsContext(t *testing.T) {
 			ended := make(chan error, 1)
 			go func() { ended <- start(ctx, pidFile) }()
 			pid := awaitPid(t, pidFile)
+			begun := time.Now()
 			stop(stopped)
-			if err := <-ended; !errors.Is(err, stopped) {
-				t.Errorf("error %v, want one that wraps %q", err, stopped)
+			if err := <-ended; !errors.Is(err, stopped) || time.Since(begun) > within {
+				t.Errorf("error %v after %v, want one at once that wraps %q", err, time.Since(begun), stopped)
 			}
 			if runs(pid) {
 				t.Error("it lives on")

@@ -91,7 +91,7 @@ func (s *Server) create(ctx context.Context, program string) error {
 	select {
 	case <-initdb.Done():
 	case <-ctx.Done():
-		return errors.Join(context.Cause(ctx), initdb.End(endWithin))
+		return errors.Join(fmt.Errorf("initdb has not ended: %w", context.Cause(ctx)), initdb.End(endWithin))
 	}
 	if _, err := os.Stat(filepath.Join(s.data(), "PG_VERSION")); err != nil {
 		return fmt.Errorf("initdb made no database: %s", initdb.Output())
