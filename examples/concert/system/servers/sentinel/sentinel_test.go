@@ -27,7 +27,7 @@ func start(t *testing.T) *sentinel.Group {
 // join returns a cache on the Redis that the Sentinels name.
 func join(t *testing.T, g *sentinel.Group) *cache.Cache[string, string] {
 	t.Helper()
-	store, err := redis.Open(g.URL(), redis.Options{})
+	store, err := redis.Open(g.URL(), redis.Options{Timeout: time.Second}) // the machine may be busy
 	if err != nil {
 		t.Fatal(err)
 	}
