@@ -22,7 +22,7 @@ func TestCIRunsWhatSkipsWithoutItsFlags(t *testing.T) {
 			`(?m)^bench-peers: redis\n\tcd bench/peers && .* -run TestSpeed \. -args -speed\b`,
 			`(?m)^scale: redis\n\tgo test .*-run TestScale \./bench -args -scale\b`,
 			`(?m)^hit-ratios:\n\tcd bench/peers && .* -run TestHitRatios \. -args -hits\b`,
-			`(?m)^concert-short: redis\n\tcd examples/concert/system && .* go test .* grep -v .*\$\(debian\).*\n\tgo run \./examples/concert -short$`,
+			`(?m)^concert-short: redis\n\tcd examples/concert/system && .* grep -v .*\$\(debian\).*\n\t\t.* go test -race .* grep -v .*\$\(caddys\).*\n\t\t.* go test .* grep -E .*\$\(caddys\).*\n\tgo run \./examples/concert -short$`,
 			`(?m)^concert:\n\tscripts/concert-servers\n\tcd examples/concert/system && .* go test .* grep -E .*\$\(debian\).*\n\tcd examples/concert/system && .* go test .* -run TestServeEnds \. -args -servers debian\n\tgo run \./examples/concert -servers debian$`,
 			`(?m)^concert-pods: redis\n\t@scripts/podman\n\tcd examples/concert/system && .* go test .*-run TestPod \./deploy -args -pods$`,
 			`(?m)^concert-page: redis\n\tchromium=.* cd examples/concert/browser && .* \\\n\t\t.* go test .* -chromium "\$\$chromium"`,
