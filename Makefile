@@ -23,6 +23,7 @@ lint:
 	@unformatted=$$(gofmt -l .); echo "$$unformatted" | sed '/^$$/d'; test -z "$$unformatted"
 	GOWORK=off go build -C tools -o $(CURDIR)/bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	bin/staticcheck $(modules)
+	cd examples/concert/system && GOWORK=off $(CURDIR)/bin/staticcheck ./...
 
 # ./redis comes by itself: its tests have the most processes, and judge times.
 unit:
