@@ -236,7 +236,7 @@ func TestWithoutInfoNothingIsSaid(t *testing.T) {
 	server := redistest.Start(t, "--maxmemory", "1gb", "--maxmemory-policy", "allkeys-lru")
 	l := &lines{}
 	letIn(t, "nearside", documentedRights(t, "nearside"), server)
-	s := open(t, "redis://nearside:secret@"+server.Addr(), redis.Options{Logger: l.logger()})
+	s := open(t, "redis://nearside:secret@"+server.Addr(), redis.Options{Timeout: patient.Timeout, Logger: l.logger()})
 	for range 5 {
 		wantFindings(t, reachable(t, s))
 	}

@@ -59,7 +59,7 @@ func TestBadInputIsServedFromTheSourceAndLoggedOnce(t *testing.T) {
 			t.Run(name+"/"+with, func(t *testing.T) {
 				t.Parallel()
 				l := &lines{}
-				store := openOrNew(t, with, bad.url, redis.Options{Logger: l.logger()})
+				store := openOrNew(t, with, bad.url, redis.Options{Timeout: sendable, Logger: l.logger()})
 				c := cacheOn(t, store, cache.Options[string, string]{Name: "bad", TTL: time.Hour, RemoteOnly: true})
 				read := func(n int) {
 					for i := range n {

@@ -84,9 +84,10 @@ func TestAProbeInTheBackgroundClosesTheBreaker(t *testing.T) {
 			})
 			_, _ = s.Get(t.Context(), "k", false)
 			server.Pause()
-			for range 2 {
+			redistest.Eventually(t, soon, "the breaker opens", func() bool {
 				_, _ = s.Get(t.Context(), "k", false)
-			}
+				return s.Stats().BreakerOpen
+			})
 			// Probes are under way all the time now. Whoever waits for one waits
 			// for the budget.
 			for range 400 {

@@ -80,10 +80,12 @@ func TestAPausedRedisIsSentOnlyTheCommandsThatOpenedTheBreaker(t *testing.T) {
 			}
 			server.Resume()
 			caughtUp(t, server)
-			if n := commands(server)["pttl"]; n > redis.DefaultMaxFailures { // a probe sends a GET, too
-				t.Errorf("100 reads sent %d PTTLs, want at most %d", n, redis.DefaultMaxFailures)
+			// The breaker forgives timeouts that a busy process notices late, for a second: two of them.
+			const most = redis.DefaultMaxFailures + 2
+			if n := commands(server)["pttl"]; n > most { // a probe sends a GET, too
+				t.Errorf("100 reads sent %d PTTLs, want at most %d", n, most)
 			}
-			if n := s.Stats().RemoteUnavailable; n < 100-redis.DefaultMaxFailures {
+			if n := s.Stats().RemoteUnavailable; n < 100-most {
 				t.Errorf("%d of 100 reads left Redis alone", n)
 			}
 		})
@@ -216,13 +218,15 @@ func TestALeaseWhoseAnswerWasLateDoesNotStand(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
 			s := store(t, server.Addr(), redis.Options{Timeout: sendable})
-			l, _, err := s.Lease(t.Context(), "scripts and a connection", time.Second, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := l.Release(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			n := 0
+			redistest.Eventually(t, soon, "a lease is granted and released", func() bool {
+				n++
+				l, _, err := s.Lease(t.Context(), fmt.Sprint("scripts and a connection ", n), time.Second, nil)
+				if err == nil {
+					_, err = l.Release(t.Context())
+				}
+				return err == nil
+			})
 			server.ResetCommands()
 			server.Pause()
 			if _, _, err := s.Lease(t.Context(), "k", time.Second, nil); err == nil {

@@ -54,21 +54,29 @@ func TestASlowRedisCostsAMissOneBudgetInAll(t *testing.T) {
 		t.Run(with, func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
+			fill(t, server, "hit")
 			link := newSlowLink(t, server.Addr())
 			s := suffer(t, store(t, link.Addr().String(), redis.Options{Timeout: budget}))
 			s.warm(t)
+			s.wantLoaded(t, "hit", "old") // after some misses in a row the lease would be taken with the read
 			link.delay.Store(int64(delay))
-			start := time.Now()
-			if v, err := s.GetOrLoad(t.Context(), "k", loads("v")); err != nil || v != "v" {
-				t.Errorf("GetOrLoad = %q, %v; want v", v, err)
+			arrived, disturbed := false, true
+			for i := 0; i < 3 && !arrived && disturbed; i++ { // the lease may be late on a busy machine
+				key, start := fmt.Sprint("miss", i), time.Now()
+				if v, err := s.GetOrLoad(t.Context(), key, loads("v")); err != nil || v != "v" {
+					t.Errorf("GetOrLoad = %q, %v; want v", v, err)
+				}
+				if took := time.Since(start); took < 2*delay {
+					t.Errorf("GetOrLoad took %v: it did not wait for a lease", took)
+				}
+				within(t, start, budget+loadTakes+hiccup, "GetOrLoad")
+				idle(t, s)
+				arrived = server.Client().GetRange(t.Context(), stored(key), 0, 0).Val() == "V"
+				disturbed = !calm(t, start, away)
 			}
-			if took := time.Since(start); took < 2*delay {
-				t.Errorf("GetOrLoad took %v: it did not wait for a lease", took)
+			if !arrived && !disturbed {
+				t.Error("the value is not in Redis")
 			}
-			within(t, start, budget+loadTakes+hiccup, "GetOrLoad")
-			redistest.Eventually(t, 5*time.Second, "the value is in Redis", func() bool {
-				return server.Client().GetRange(t.Context(), stored("k"), 0, 0).Val() == "V"
-			})
 		})
 	}
 }

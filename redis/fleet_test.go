@@ -107,7 +107,8 @@ func holdLease(url string) error {
 	return err
 }
 
-const deadLeaseTTL = 3 * time.Second
+// deadLeaseTTL is so long that a busy process renews its lease in time.
+const deadLeaseTTL = 9 * time.Second
 
 // holder starts a process that holds the lease of "k", and returns what kills it.
 func holder(t *testing.T, server *redistest.Server) (kill func()) {

@@ -27,7 +27,7 @@ const (
 // How long the tombstones of a mutator stand: its MutateTimeout and its budget.
 const (
 	mutatorTimeout = 2 * time.Second
-	mutatorBudget  = 500 * time.Millisecond
+	mutatorBudget  = 2 * time.Second
 )
 
 // mutateForever says when it writes, writes when it is told to, says so, and never gets

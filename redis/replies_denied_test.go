@@ -29,7 +29,7 @@ func TestNoPermission(t *testing.T) {
 			if err := server.Client().Do(t.Context(), acl...).Err(); err != nil {
 				t.Fatal(err)
 			}
-			s := suffer(t, open(t, "redis://"+name+":secret@"+server.Addr(), redis.Options{Timeout: sendable}))
+			s := suffer(t, open(t, "redis://"+name+":secret@"+server.Addr(), patient))
 			checkServed(t, s, server, name)
 			if err := s.Invalidate(t.Context(), name); (err == nil) != user.deletes {
 				t.Errorf("Invalidate: %v", err)

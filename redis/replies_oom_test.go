@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/nearside-go/nearside/internal/redistest"
-	"github.com/nearside-go/nearside/redis"
 )
 
 // maxMemory sets the memory that a server with noeviction may use; 1 makes it
@@ -33,7 +32,7 @@ func TestOutOfMemory(t *testing.T) {
 			server := redistest.Start(t)
 			fill(t, server, "kept")
 			fill(t, server, "k")
-			s := suffer(t, store(t, server.Addr(), redis.Options{Timeout: sendable}))
+			s := suffer(t, store(t, server.Addr(), patient))
 			maxMemory(t, server, 1)
 			s.wantLoaded(t, "kept", "old") // what Redis holds is served
 			if n := s.Stats().RemoteHits; n != 1 {
@@ -68,7 +67,7 @@ func TestOutOfMemoryAtTheFillLeavesNeitherLeaseNorValue(t *testing.T) {
 		t.Run(with, func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
-			s := suffer(t, store(t, server.Addr(), redis.Options{Timeout: patient.Timeout}))
+			s := suffer(t, store(t, server.Addr(), patient))
 			v, err := s.GetOrLoad(t.Context(), "k", func(context.Context, string) (string, error) {
 				if server.Client().Exists(t.Context(), stored("k")).Val() != 1 {
 					t.Error("there is no lease during the load")
@@ -97,7 +96,7 @@ func TestSetIntoARedisOutOfMemoryLeavesNoOldValue(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
 			fill(t, server, "k")
-			s := suffer(t, store(t, server.Addr(), redis.Options{}))
+			s := suffer(t, store(t, server.Addr(), patient))
 			maxMemory(t, server, 1)
 			if err := s.Set(t.Context(), "k", "new"); err == nil {
 				t.Error("Set: no error, though Redis is full")

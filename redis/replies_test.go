@@ -62,7 +62,7 @@ func TestReadonly(t *testing.T) {
 	replica := redistest.StartReplica(t, primary)
 	for with, store := range makers {
 		t.Run(with, func(t *testing.T) {
-			s := suffer(t, store(t, replica.Addr(), redis.Options{Timeout: sendable}))
+			s := suffer(t, store(t, replica.Addr(), patient))
 			s.wantLoaded(t, "k", "old") // a replica answers reads
 			if n := s.Stats().RemoteHits; n != 1 {
 				t.Errorf("%d hits in Redis, want 1", n)

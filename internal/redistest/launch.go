@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -26,6 +27,7 @@ var errPortTaken = errors.New("port taken")
 func (s *Server) launchAnywhere() error {
 	err := errPortTaken
 	for range drawsOfPorts {
+		release(s.port)
 		s.port = drawPort()
 		if err = s.launch(); !errors.Is(err, errPortTaken) {
 			break
@@ -34,15 +36,39 @@ func (s *Server) launchAnywhere() error {
 	return err
 }
 
-// drawPort returns a port that was free a moment ago, together with its port for a cluster
+// claimed are the ports of the servers of this process. While a server is killed nobody listens
+// at its port, and another server that starts must not get the port.
+var claimed = struct {
+	mu    sync.Mutex // guards ports
+	ports map[int]bool
+}{ports: make(map[int]bool)}
+
+// drawPort claims a port that was free a moment ago, together with its port for a cluster
 // bus.
 func drawPort() int {
 	for {
-		port := firstPort + rand.IntN(ports)
-		if free(port) && free(port+busOffset) {
+		if port := firstPort + rand.IntN(ports); claim(port) {
 			return port
 		}
 	}
+}
+
+// claim reports whether the port is free, and of no other server of this process. Until release
+// the port is claimed.
+func claim(port int) bool {
+	claimed.mu.Lock()
+	defer claimed.mu.Unlock()
+	if claimed.ports[port] || !free(port) || !free(port+busOffset) {
+		return false
+	}
+	claimed.ports[port] = true
+	return true
+}
+
+func release(port int) {
+	claimed.mu.Lock()
+	defer claimed.mu.Unlock()
+	delete(claimed.ports, port)
 }
 
 func free(port int) bool {

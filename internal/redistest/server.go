@@ -144,6 +144,7 @@ func (s *Server) cleanup() {
 	if p := s.process(); p != nil {
 		p.kill()
 	}
+	release(s.port)
 	if err := errors.Join(s.client.Close(), os.RemoveAll(s.dir)); err != nil {
 		s.t.Errorf("redistest: cleanup: %v", err)
 	}
