@@ -147,24 +147,36 @@ func (s *suite) staleFences() {
 // staleLeaseLapses: the lease of a stale value is kept alive, and ends after its holder's
 // death.
 func (s *suite) staleLeaseLapses() {
-	old := s.stale("k", "old")
-	s.leaseBeside(s.A, "k", old.Version)
-	s.Sleep(s.LeaseTTL * 5 / 4)
-	if rec := s.wantNoLeaseBeside(s.B, "k", old.Version); !rec.Leased {
-		s.Fatalf("in the way is %+v", rec)
-	}
+	var last string
+	var old remote.Record
+	s.untilKept(func(key string) bool {
+		last, old = key, s.stale(key, "old")
+		s.leaseBeside(s.A, key, old.Version)
+		if !s.sleepSteadily(s.LeaseTTL * 5 / 4) {
+			return false
+		}
+		if rec := s.wantNoLeaseBeside(s.B, key, old.Version); !rec.Leased {
+			s.Fatalf("in the way is %+v", rec)
+		}
+		return true
+	})
 	s.Crash()
 	s.Sleep(s.LeaseTTL * 5 / 4)
-	s.wantHeld(s.leaseBeside(s.B, "k", old.Version), "new", true)
+	s.wantHeld(s.leaseBeside(s.B, last, old.Version), "new", true)
 }
 
 // staleLeaseOutlives: the lease of a stale value stands although the value's Window ends.
 func (s *suite) staleLeaseOutlives() {
-	l := s.leaseBeside(s.A, "k", s.staleFor("k", "old", s.LeaseTTL*3/4).Version)
-	s.Sleep(s.LeaseTTL * 5 / 4)
-	s.wantState(s.B, "k", remote.StateLease)
-	s.wantHeld(l, "new", true)
-	s.wantValue(s.B, "k", "new")
+	s.untilKept(func(key string) bool {
+		l := s.leaseBeside(s.A, key, s.staleFor(key, "old", s.LeaseTTL*3/4).Version)
+		if s.lapsed(key, s.LeaseTTL*5/4) {
+			return false
+		}
+		s.wantState(s.B, key, remote.StateLease)
+		s.wantHeld(l, "new", true)
+		s.wantValue(s.B, key, "new")
+		return true
+	})
 }
 
 // fresh stores a value with the duration of its load.
@@ -223,11 +235,16 @@ func (s *suite) unchanged() {
 
 // unchangedEnded: the value that LeaseBeside has left may end before the Fill.
 func (s *suite) unchangedEnded() {
-	l := s.leaseBeside(s.A, "k", s.staleFor("k", "old", s.LeaseTTL*3/4).Version)
-	s.Sleep(s.LeaseTTL * 5 / 4)
-	fill := remote.Fill{Payload: []byte("old"), TTL: long, MaxAge: long, Window: long, Unchanged: true}
-	if held, err := l.Fill(s.Context(), fill); err != nil || !held {
-		s.Fatalf("Fill: held %v, err %v", held, err)
-	}
-	s.wantValue(s.B, "k", "old")
+	s.untilKept(func(key string) bool {
+		l := s.leaseBeside(s.A, key, s.staleFor(key, "old", s.LeaseTTL*3/4).Version)
+		if s.lapsed(key, s.LeaseTTL*5/4) {
+			return false
+		}
+		fill := remote.Fill{Payload: []byte("old"), TTL: long, MaxAge: long, Window: long, Unchanged: true}
+		if held, err := l.Fill(s.Context(), fill); err != nil || !held {
+			s.Fatalf("Fill: held %v, err %v", held, err)
+		}
+		s.wantValue(s.B, key, "old")
+		return true
+	})
 }

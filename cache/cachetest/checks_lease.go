@@ -184,21 +184,36 @@ func (s *suite) tombstone() {
 	s.fillKey(s.B, "k", "new")
 }
 
-// leaseKept: a lease outlives its TTL while the holder lives. On a machine that stands still the
-// lease can lapse, and the check begins anew.
+// leaseKept: a lease outlives its TTL while the holder lives.
 func (s *suite) leaseKept() {
-	for i := range 10 {
-		key := fmt.Sprint("k", i)
+	s.untilKept(func(key string) bool {
 		l := s.lease(s.A, key, nil)
-		if steady := s.sleepSteadily(2 * s.LeaseTTL); !steady && s.get(s.B, key).State == remote.StateAbsent {
-			continue
+		if s.lapsed(key, 2*s.LeaseTTL) {
+			return false
 		}
 		s.wantNoLease(s.B, key, nil, remote.StateLease)
 		s.wantHeld(l, "v", true)
 		s.wantValue(s.B, key, "v")
-		return
+		return true
+	})
+}
+
+// untilKept calls check with another key each time until it returns true. It returns false if
+// its lease has lapsed because the machine stood still.
+func (s *suite) untilKept(check func(key string) bool) {
+	s.Helper()
+	for i := range 10 {
+		if check(fmt.Sprint("k", i)) {
+			return
+		}
 	}
 	s.Fatal("no lease was kept")
+}
+
+// lapsed lets d pass, and reports whether the lease of a key has lapsed because the machine stood
+// still.
+func (s *suite) lapsed(key string, d time.Duration) bool {
+	return !s.sleepSteadily(d) && s.get(s.B, key).State == remote.StateAbsent
 }
 
 // sleepSteadily lets d pass, and reports whether the machine ran all the time: at no time did it
