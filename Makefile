@@ -39,13 +39,13 @@ examples:
 	go run ./examples/quickstart
 
 # The booking service of examples/concert: its tests, and a short run of its scenarios, with a
-# load balancer, a queue and a database that are Go modules. Those with Caddy take minutes to
-# compile for the race detector, so they run without it.
-caddys := system|caddy|deploy|scenario|servers
+# load balancer, a queue and a database that are Go modules. The packages that import Caddy take
+# minutes to compile for the race detector, so their tests run without it.
+caddy := system|caddy|deploy|scenario|servers
 concert-short: redis
 	cd examples/concert/system && GOWORK=off go vet ./... && packages=$$(GOWORK=off go list ./... | grep -v -E '/($(debian))$$') && \
-		GOWORK=off go test -race -shuffle=on -timeout $(timeout) $$(echo "$$packages" | grep -v -E '/($(caddys))$$') && \
-		GOWORK=off go test -shuffle=on -timeout $(timeout) $$(echo "$$packages" | grep -E '/($(caddys))$$')
+		GOWORK=off go test -race -shuffle=on -timeout $(timeout) $$(echo "$$packages" | grep -v -E '/($(caddy))$$') && \
+		GOWORK=off go test -shuffle=on -timeout $(timeout) $$(echo "$$packages" | grep -E '/($(caddy))$$')
 	go run ./examples/concert -short
 	cd examples/concert/browser && GOWORK=off go vet .
 
@@ -55,6 +55,7 @@ debian := haproxy|postgres|rabbitmq|sentinel|varnish
 concert:
 	scripts/concert-servers
 	cd examples/concert/system && GOWORK=off go test -shuffle=on -p 1 -timeout $(timeout) $$(GOWORK=off go list ./... | grep -E '/($(debian))$$')
+	cd examples/concert/system && GOWORK=off go test -count=1 -timeout $(timeout) -run TestStartEndsWithItsContext ./servers
 	cd examples/concert/system && GOWORK=off go test -count=1 -timeout $(timeout) -run TestServeEnds . -args -servers debian
 	go run ./examples/concert -servers debian
 	@if [ "$$(id -u)" = 0 ]; then $(MAKE) concert-pods; else echo "The image and its pod need root: make concert-pods"; fi

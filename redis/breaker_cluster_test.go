@@ -215,13 +215,16 @@ func TestAnInvalidateOfManyKeysFailsForThoseOfAnIllNode(t *testing.T) {
 	c.opens(t)
 	start := time.Now()
 	err := c.Invalidate(t.Context(), append(c.lost, c.kept...)...)
-	if calm(t, start, away) {
-		if partial, is := errors.AsType[*remote.PartialError](err); !is || len(partial.Failed) != len(c.lost) || !errors.Is(err, cache.ErrQueued) {
-			t.Errorf("Invalidate: %v, want a PartialError of %d keys, and ErrQueued", err, len(c.lost))
-		}
-		if n := c.Stats().Unconfirmed; n != len(c.lost) {
-			t.Errorf("%d keys are queued, want %d", n, len(c.lost))
-		}
+	most := len(c.lost)
+	if !calm(t, start, away) { // those of other nodes may be late, too
+		most += len(c.kept)
+	}
+	partial, is := errors.AsType[*remote.PartialError](err)
+	if !is || len(partial.Failed) < len(c.lost) || len(partial.Failed) > most || !errors.Is(err, cache.ErrQueued) {
+		t.Errorf("Invalidate: %v, want a PartialError of %d keys, and ErrQueued", err, len(c.lost))
+	}
+	if n := c.Stats().Unconfirmed; n < len(c.lost) || n > most {
+		t.Errorf("%d keys are queued, want %d", n, len(c.lost))
 	}
 	for _, key := range c.kept {
 		missesSoon(t, b, key)

@@ -24,9 +24,9 @@ func (s *suite) unguard(r remote.Tier, token remote.Token, keys ...string) {
 }
 
 // hold: Invalidate with a hold leaves a tombstone at each key, whatever the record was. The
-// tombstone refuses fills, leases and touches like any other, and ends with the hold. The hold
-// that is seen to end is another one than that which is seen to last: a machine that stands
-// still may be slower than a brief hold.
+// tombstone refuses fills, leases and touches like any other, and ends with the hold. There are
+// two holds: a brief one, which ends, and a long one, which stands even if the machine stands
+// still for a while.
 func (s *suite) hold() {
 	brief, keys := s.holdFor("brief ", s.LeaseTTL/2), s.holdFor("", long)
 	for _, key := range keys {

@@ -198,8 +198,8 @@ func (s *suite) leaseKept() {
 	})
 }
 
-// untilKept calls check with another key each time until it returns true. It returns false if
-// its lease has lapsed because the machine stood still.
+// untilKept calls check with another key each time until it returns true. It returns false if the
+// lease of the key may have lapsed because the machine stood still.
 func (s *suite) untilKept(check func(key string) bool) {
 	s.Helper()
 	for i := range 10 {
@@ -207,7 +207,7 @@ func (s *suite) untilKept(check func(key string) bool) {
 			return
 		}
 	}
-	s.Fatal("no lease was kept")
+	s.Fatal("no lease was kept: it lapsed, or the machine stood still, each time")
 }
 
 // lapsed lets d pass, and reports whether the lease of a key has lapsed because the machine stood

@@ -18,21 +18,28 @@ func (s *suite) getOrLease(r remote.Tier, key string) (remote.Lease, remote.Reco
 // readTakesLease: a lease from GetOrLease excludes others, is kept alive, and can be filled
 // or released. An implementation may also leave the lease to Lease.
 func (s *suite) readTakesLease() {
-	l, rec := s.getOrLease(s.A, "k")
-	if rec.State != remote.StateAbsent {
-		s.Fatalf("an absent key is %v", rec.State)
-	}
-	if l == nil {
-		s.wantState(s.B, "k", remote.StateAbsent)
-		return
-	}
-	s.wantState(s.B, "k", remote.StateLease)
-	s.wantNoLease(s.B, "k", nil, remote.StateLease)
-	steady := s.sleepSteadily(2 * s.LeaseTTL)
-	if steady || s.get(s.B, "k").State != remote.StateAbsent {
-		s.wantState(s.B, "k", remote.StateLease) // the Tier keeps the lease alive
+	granted := false
+	s.untilKept(func(key string) bool {
+		l, rec := s.getOrLease(s.A, key)
+		if rec.State != remote.StateAbsent {
+			s.Fatalf("an absent key is %v", rec.State)
+		}
+		if granted = l != nil; !granted {
+			s.wantState(s.B, key, remote.StateAbsent)
+			return true
+		}
+		s.wantState(s.B, key, remote.StateLease)
+		s.wantNoLease(s.B, key, nil, remote.StateLease)
+		if s.lapsed(key, 2*s.LeaseTTL) {
+			return false
+		}
+		s.wantState(s.B, key, remote.StateLease) // the Tier keeps the lease alive
 		s.wantHeld(l, "v", true)
-		s.wantValue(s.B, "k", "v")
+		s.wantValue(s.B, key, "v")
+		return true
+	})
+	if !granted {
+		return
 	}
 
 	second, _ := s.getOrLease(s.A, "other")

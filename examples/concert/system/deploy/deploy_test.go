@@ -61,6 +61,7 @@ func TestAManifestThatIsWrong(t *testing.T) {
 		"a setting of another type":      {"CONCERT_DRAIN: 2s", `CONCERT_DRAIN: "2"`, "CONCERT_DRAIN: time: missing unit"},
 		"a drain that is cut off":        {"CONCERT_DRAIN: 2s", "CONCERT_DRAIN: 25s", "more than the grace period"},
 		"a wait that is cut off":         {"sleep: {seconds: 5}", "sleep: {seconds: 25}", "more than the grace period"},
+		"a wait of no time":              {"sleep: {seconds: 5}", "sleep: {seconds: 0}", "does not wait before it is asked to end"},
 		"no wait before the end":         {"preStop:", "postStart:", "is missing"},
 		"variables of Services":          {"enableServiceLinks: false", "enableServiceLinks: true", "variables such as CONCERT_PORT"},
 		"an image that is not built":     {"localhost/concert:1", "localhost/concert:2", "builds no localhost/concert:2"},

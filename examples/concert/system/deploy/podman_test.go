@@ -105,8 +105,8 @@ func (p *podman) write(name string, text []byte) string {
 
 // play plays the part of a manifest that podman understands, with some other settings. The
 // pod has the network of this machine, because the servers listen on its loopback interface.
-// podman would run curl in the container for the probes, so they are left out. It has no
-// lifecycle.preStop.
+// podman would run curl in the container for the probes, so they are left out. So is
+// lifecycle.preStop, which podman does not know.
 func (p *podman) play(m *manifest, settings map[string]string) {
 	p.t.Helper()
 	for name, value := range settings {

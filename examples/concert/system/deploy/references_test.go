@@ -110,8 +110,11 @@ func (m *manifest) settingProblems() error {
 	}
 	var errs []error
 	before := time.Duration(m.container().Lifecycle.PreStop.Sleep.Seconds) * time.Second
-	if grace := m.pod().TerminationGracePeriodSeconds; grace == nil || config.Drain <= 0 || before <= 0 || time.Duration(*grace)*time.Second < before+config.Drain+endWithin {
+	if grace := m.pod().TerminationGracePeriodSeconds; grace == nil || config.Drain <= 0 || time.Duration(*grace)*time.Second < before+config.Drain+endWithin {
 		errs = append(errs, fmt.Errorf("the pod waits for %v, drains for %v, and needs %v after that, which is more than the grace period", before, config.Drain, endWithin))
+	}
+	if before <= 0 {
+		errs = append(errs, errors.New("the pod does not wait before it is asked to end"))
 	}
 	if links := m.pod().EnableServiceLinks; links == nil || *links {
 		errs = append(errs, errors.New("the pod has variables such as CONCERT_PORT, which the instance refuses"))

@@ -28,7 +28,7 @@ func startServers(t *testing.T, prefix string) (servers.Redis, queue.Queue, map[
 	cache, err := servers.StartRedis(t.Context())
 	must(err)
 	t.Cleanup(func() { _ = cache.Kill() })
-	source, err := servers.StartDatabase("pods", dir, "127.0.0.1:0")
+	source, err := servers.StartDatabase(t.Context(), "pods", dir, "127.0.0.1:0")
 	must(err)
 	t.Cleanup(source.Kill)
 	db := sqlite.Open(source.Addr)

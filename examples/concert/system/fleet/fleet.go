@@ -67,8 +67,9 @@ func (f *Fleet) Instances() []*Instance {
 	return slices.Clone(f.instances)
 }
 
-// Start starts an instance that is not behind the load balancer yet.
-func (f *Fleet) Start(version int, change func(*service.Config)) (*Instance, error) {
+// Start starts an instance that is not behind the load balancer yet. ctx bounds the start, not the
+// life of the instance.
+func (f *Fleet) Start(ctx context.Context, version int, change func(*service.Config)) (*Instance, error) {
 	f.mu.Lock()
 	f.started++
 	config := f.config
@@ -77,7 +78,7 @@ func (f *Fleet) Start(version int, change func(*service.Config)) (*Instance, err
 	if change != nil {
 		change(&config)
 	}
-	p, err := process.Start(Role, config.Name, config, readyWithin)
+	p, err := process.Start(ctx, Role, config.Name, config, readyWithin)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +160,7 @@ func (f *Fleet) StartReady(ctx context.Context, version, n int) ([]*Instance, er
 	var starts sync.WaitGroup
 	for k := range n {
 		starts.Go(func() {
-			if added[k], errs[k] = f.Start(version, nil); errs[k] == nil {
+			if added[k], errs[k] = f.Start(ctx, version, nil); errs[k] == nil {
 				errs[k] = added[k].Ready(ctx)
 			}
 		})

@@ -51,7 +51,7 @@ func TestKillEndsInstancesThatGetNoRequests(t *testing.T) {
 	if _, err := f.Switch(green); err != nil {
 		t.Fatal(err)
 	}
-	next, err := f.Start(1, nil)
+	next, err := f.Start(t.Context(), 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,7 +70,6 @@ type Report struct {
 	Failures int
 	P50, P99 time.Duration
 	First    error // the first failure
-	Booked   int   // bookings that were confirmed
 }
 
 // Running is a load under way. It is for one goroutine at a time.
@@ -86,7 +85,6 @@ type Running struct {
 type part struct {
 	latencies []time.Duration
 	failures  int
-	booked    int
 	first     error
 }
 
@@ -134,9 +132,6 @@ func (u *Users) work(ctx context.Context, n int, p *part, pace time.Duration, re
 		begun := time.Now()
 		err := request(&v)
 		p.latencies = append(p.latencies, time.Since(begun))
-		if v.booked {
-			p.booked++
-		}
 		if err != nil {
 			p.failures++
 			u.failed.Add(1)
@@ -157,7 +152,6 @@ func (r *Running) Stop() Report {
 	for _, p := range r.parts {
 		all = append(all, p.latencies...)
 		out.Failures += p.failures
-		out.Booked += p.booked
 		if out.First == nil {
 			out.First = p.first
 		}

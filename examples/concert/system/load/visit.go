@@ -22,7 +22,6 @@ type visit struct {
 	ctx     context.Context
 	random  *rand.Rand
 	concert int64
-	booked  bool
 }
 
 // any sends one of the requests, and checks the answer. Of 1000 requests 800 are reads of
@@ -110,7 +109,6 @@ func (v *visit) book() error {
 	if errors.Is(err, ErrSold) {
 		return nil
 	}
-	v.booked = err == nil
 	return err
 }
 
@@ -119,8 +117,8 @@ func (v *visit) name(kind string) string {
 	return fmt.Sprintf("%s-%d-%x", kind, v.serial.Add(1), v.random.Uint64())
 }
 
-// Watched are the concerts which the users do not change: scenarios change their prices, and wait
-// until all instances show the new one.
+// Watched are the concerts whose prices and notices the users leave alone: scenarios change the
+// prices, and wait until all instances show the new one.
 var Watched = [...]int64{2, 3, Concerts - 120, Concerts - 140}
 
 // unwatched is the concert of the visit, or the next one that scenarios do not watch.

@@ -18,7 +18,7 @@ func TestAStartEndsWithItsContext(t *testing.T) {
 	stopped := errors.New("stopped")
 	for name, start := range map[string]func(ctx context.Context, pidFile string) error{
 		"a role": func(ctx context.Context, pidFile string) error {
-			_, err := process.StartContext(ctx, "mute", "it", pidFile, within)
+			_, err := process.Start(ctx, "mute", "it", pidFile, within)
 			return err
 		},
 		"a program": func(ctx context.Context, pidFile string) error {
@@ -26,14 +26,14 @@ func TestAStartEndsWithItsContext(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return p.AwaitContext(ctx, within, func() error { return errors.New("not yet") })
+			return p.Await(ctx, within, func() error { return errors.New("not yet") })
 		},
 		"a program that does not answer": func(ctx context.Context, pidFile string) error {
 			p, err := sleeper(pidFile)
 			if err != nil {
 				return err
 			}
-			return p.AwaitContext(ctx, within, func() error {
+			return p.Await(ctx, within, func() error {
 				<-p.Done()
 				return errors.New("no answer")
 			})
@@ -80,7 +80,7 @@ func awaitPid(t *testing.T, file string) int {
 // TestAProcessLivesOnAfterTheContextOfItsStart: the context bounds the wait alone.
 func TestAProcessLivesOnAfterTheContextOfItsStart(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
-	role, err := process.StartContext(ctx, "echo", "the role", "here", within)
+	role, err := process.Start(ctx, "echo", "the role", "here", within)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestAProcessLivesOnAfterTheContextOfItsStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer program.Kill()
-	if err := program.AwaitContext(ctx, within, func() error { return nil }); err != nil {
+	if err := program.Await(ctx, within, func() error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	stop()

@@ -37,14 +37,9 @@ type Process struct {
 	done   chan struct{} // closed when the process has been waited for
 }
 
-// Start is StartContext without a context.
-func Start(role, name string, config any, within time.Duration) (*Process, error) {
-	return StartContext(context.Background(), role, name, config, within)
-}
-
-// StartContext starts a process in a role, and returns when the process is ready. config is
+// Start starts a process in a role, and returns when the process is ready. config is
 // encoded as JSON. within and ctx bound the wait, not the life of the process.
-func StartContext(ctx context.Context, role, name string, config any, within time.Duration) (*Process, error) {
+func Start(ctx context.Context, role, name string, config any, within time.Duration) (*Process, error) {
 	text, err := json.Marshal(config)
 	if err != nil {
 		return nil, err
@@ -74,6 +69,9 @@ func StartContext(ctx context.Context, role, name string, config any, within tim
 		err = fmt.Errorf("%s is not ready after %v", name, within)
 	case <-ctx.Done():
 		err = fmt.Errorf("%s is not ready: %w", name, context.Cause(ctx))
+	}
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
 	if err != nil {
 		p.Kill()

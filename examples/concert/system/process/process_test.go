@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 			panic("out of ink")
 		},
 		"parent": func(_ context.Context, _ []byte, ready func(string)) error {
-			child, err := process.Start("echo", "the child", "x", time.Minute)
+			child, err := process.Start(context.Background(), "echo", "the child", "x", time.Minute)
 			if err != nil {
 				return err
 			}
@@ -52,7 +52,7 @@ const within = 20 * time.Second
 
 func start(t *testing.T, role string) *process.Process {
 	t.Helper()
-	p, err := process.Start(role, "the "+role, "here", within)
+	p, err := process.Start(t.Context(), role, "the "+role, "here", within)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,11 +79,11 @@ func TestARoleThatDoesNotStart(t *testing.T) {
 		"panic": "out of ink",
 		"none":  `there is no role "none"`,
 	} {
-		if _, err := process.Start(role, "it", nil, within); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := process.Start(t.Context(), role, "it", nil, within); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", role, err, want)
 		}
 	}
-	if _, err := process.Start("mute", "it", nil, 50*time.Millisecond); err == nil || !strings.Contains(err.Error(), "it is not ready after") {
+	if _, err := process.Start(t.Context(), "mute", "it", nil, 50*time.Millisecond); err == nil || !strings.Contains(err.Error(), "it is not ready after") {
 		t.Errorf("error %v, want that it is not ready", err)
 	}
 }

@@ -79,15 +79,10 @@ func ids(name string) (uid, gid int, err error) {
 	return uid, gid, errors.Join(uidErr, gidErr)
 }
 
-// Await is AwaitContext without a context.
-func (p *Process) Await(within time.Duration, ready func() error) error {
-	return p.AwaitContext(context.Background(), within, ready)
-}
-
-// AwaitContext returns once ready returns nil, or an error with the reason why the process is not
+// Await returns once ready returns nil, or an error with the reason why the process is not
 // ready. After an error the process has ended. The end of ctx kills the process, so that a ready
 // that waits for an answer returns.
-func (p *Process) AwaitContext(ctx context.Context, within time.Duration, ready func() error) error {
+func (p *Process) Await(ctx context.Context, within time.Duration, ready func() error) error {
 	stop := context.AfterFunc(ctx, p.Kill)
 	defer stop()
 	tick := time.NewTicker(5 * time.Millisecond)

@@ -56,7 +56,7 @@ func TestAwaitSaysWhyAProgramIsNotReady(t *testing.T) {
 		if strings.HasPrefix(script, "echo") {
 			bound = within
 		}
-		if err := p.Await(bound, func() error { return notYet }); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if err := p.Await(t.Context(), bound, func() error { return notYet }); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 		if p.Alive() {

@@ -20,8 +20,8 @@ const (
 	agreeAfterOutage = 7 * time.Second
 )
 
-// agree is nil once every instance shows the prices, the notices and the sold seats of the database, if that is
-// soon enough.
+// agree is nil once every instance shows the prices, the notices and the sold seats of the
+// database, if that is soon enough.
 func (s *Side) agree(ctx context.Context, within time.Duration) error {
 	deadline := time.Now().Add(within)
 	for {

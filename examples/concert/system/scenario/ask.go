@@ -112,7 +112,7 @@ func send(req *http.Request, into any) error {
 }
 
 // asked is the key of the context's *atomic.Int64 that counts the requests which a scenario itself
-// sends to the service.
+// sends to the service, or to the edge in front of it.
 type asked struct{}
 
 // do sends a request, and counts it.

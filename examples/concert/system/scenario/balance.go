@@ -59,12 +59,9 @@ func hangOne(ctx context.Context, w *World, s *Side) (string, error) {
 	if err := victim.Hang(); err != nil {
 		return "", err
 	}
-	over := time.After(long)
+	stopped, over := time.Now(), time.After(long)
 	answered := s.answers(ctx)
-	select {
-	case <-over:
-	case <-ctx.Done():
-	}
+	wait(ctx, over)
 	w.event("%s goes on (SIGCONT)", victim.Name)
-	return fmt.Sprintf("%s stopped for %v", victim.Name, long), errors.Join(answered, victim.Resume())
+	return fmt.Sprintf("%s stopped for %s", victim.Name, short(time.Since(stopped))), errors.Join(answered, victim.Resume())
 }

@@ -74,10 +74,14 @@ func killRedis(ctx context.Context, w *World, s *Side) (string, error) {
 // failover is the time until the replica has taken over, in which all instances have to stay
 // ready, and the return of the old primary as a replica.
 func (s *Side) failover(ctx context.Context, w *World, r servers.Replicated, killed time.Time) (string, error) {
+	var promoted time.Duration
 	err := s.stayReady(ctx, func() error {
-		return errors.Join(s.answersFromDatabase(ctx), r.AwaitPromotion())
+		answered := make(chan error, 1)
+		go func() { answered <- s.answersFromDatabase(ctx) }()
+		err := r.AwaitPromotion()
+		promoted = time.Since(killed)
+		return errors.Join(err, <-answered)
 	})
-	promoted := time.Since(killed)
 	var used time.Duration
 	if err == nil {
 		w.event("the replica of Redis is the primary")
@@ -107,8 +111,9 @@ func hangRedis(ctx context.Context, w *World, s *Side) (string, error) {
 // of Redis.
 func (s *Side) without(ctx context.Context, lasts time.Duration, restore func() error) (string, error) {
 	ready := s.stayReady(ctx, func() error {
+		over := time.After(lasts)
 		err := s.answersFromDatabase(ctx)
-		pause(ctx, lasts)
+		wait(ctx, over)
 		return err
 	})
 	if err := errors.Join(restore(), ready); err != nil {
@@ -118,33 +123,35 @@ func (s *Side) without(ctx context.Context, lasts time.Duration, restore func() 
 	return fmt.Sprintf("instances stayed ready; Redis used again %s after its return", short(took)), err
 }
 
-// answersFromDatabase is nil if users are answered while Redis is away, and instances have loaded
-// values from the database for that.
+// answersFromDatabase is nil if users are answered while Redis is away: instances have done without
+// it, and loaded values from the database.
 func (s *Side) answersFromDatabase(ctx context.Context) error {
-	before, err := s.loads(ctx)
+	loads, unanswered, err := s.loads(ctx)
 	if err != nil {
 		return err
 	}
 	if err := s.answers(ctx); err != nil {
 		return err
 	}
-	after, err := s.loads(ctx)
-	if err == nil && after == before {
-		err = errors.New("while Redis was away no value was loaded from the database")
+	nowLoads, nowUnanswered, err := s.loads(ctx)
+	if err == nil && (nowLoads == loads || nowUnanswered == unanswered) {
+		err = fmt.Errorf("without Redis there were %d loads, and %d commands that Redis did not answer, want some", nowLoads-loads, nowUnanswered-unanswered)
 	}
 	return err
 }
 
-// loads returns how many values the instances have loaded.
-func (s *Side) loads(ctx context.Context) (all uint64, err error) {
+// loads returns how many values the instances have loaded, and how many of their commands Redis has
+// not answered.
+func (s *Side) loads(ctx context.Context) (loads, unanswered uint64, err error) {
 	for _, i := range s.Instances() {
 		now, err := stats(ctx, i)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		all += now.Loads
+		loads += now.Loads
+		unanswered += now.Unanswered
 	}
-	return all, nil
+	return loads, unanswered, nil
 }
 
 // stayReady returns the error of f, or another one if an instance was not ready while f ran.

@@ -125,7 +125,7 @@ func (w *World) attemptsEnd(ctx context.Context, s *Side, before, mails int) (at
 
 // killConsumer kills an instance that has sent a mail and has not acknowledged its message.
 func killConsumer(ctx context.Context, w *World, s *Side) (string, error) {
-	victim, err := s.Start(s.Instances()[0].Version, func(c *service.Config) { c.Crash = service.CrashAfterMail })
+	victim, err := s.Start(ctx, s.Instances()[0].Version, func(c *service.Config) { c.Crash = service.CrashAfterMail })
 	if err != nil {
 		return "", err
 	}

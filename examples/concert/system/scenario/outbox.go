@@ -19,7 +19,7 @@ const (
 	// run.
 	crashes, briefCrashes = load.Unbooked, 6
 
-	// diesWithin is for how long a booking is sent until its seller has died.
+	// diesWithin is for how long requests are sent until an instance has died of one.
 	diesWithin = 30 * time.Second
 
 	// together is how many of them run at a time.
@@ -68,7 +68,7 @@ func (w *World) crashAfterCommit(ctx context.Context, _ *World, s *Side) (string
 func (s *Side) crashOnce(ctx context.Context, number int) (time.Duration, error) {
 	concert := int64(load.Concerts - number%load.Unbooked) // the users do not book these
 	seats := fmt.Sprintf("/api/concerts/%d/seats", concert)
-	victim, err := s.Start(s.Instances()[0].Version, func(c *service.Config) { c.Crash = service.CrashAfterCommit })
+	victim, err := s.Start(ctx, s.Instances()[0].Version, func(c *service.Config) { c.Crash = service.CrashAfterCommit })
 	if err != nil {
 		return 0, err
 	}

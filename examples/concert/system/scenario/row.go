@@ -110,10 +110,7 @@ func (w *World) playOn(ctx context.Context, s *Side, act func(context.Context, *
 	pause(ctx, least/5) // so that the act meets a load
 	var c Cell
 	c.Remark, c.Err = act(ctx, w, s)
-	select {
-	case <-over:
-	case <-ctx.Done():
-	}
+	wait(ctx, over)
 	c.Report = s.load.Stop()
 	c.Requests = s.Users.Requests() - sent + own.Load()
 	s.busy.Store(false)
@@ -131,9 +128,12 @@ func (w *World) playOn(ctx context.Context, s *Side, act func(context.Context, *
 }
 
 // pause waits, unless ctx ends first.
-func pause(ctx context.Context, d time.Duration) {
+func pause(ctx context.Context, d time.Duration) { wait(ctx, time.After(d)) }
+
+// wait waits until a time is over, or ctx ends.
+func wait(ctx context.Context, over <-chan time.Time) {
 	select {
 	case <-ctx.Done():
-	case <-time.After(d):
+	case <-over:
 	}
 }

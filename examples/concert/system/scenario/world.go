@@ -134,7 +134,7 @@ func (w *World) newSide(ctx context.Context, name, redisURL, purger, addr string
 	if err := s.Queue.Create(ctx, service.Kinds[:]...); err != nil {
 		return nil, err
 	}
-	if s.Edge, err = w.Edge(url, purger); err != nil {
+	if s.Edge, err = w.Edge(ctx, url, purger); err != nil {
 		return nil, err
 	}
 	w.closing = append(w.closing, s.Edge.Close)

@@ -22,7 +22,7 @@ func Debian(ctx context.Context) (*Set, error) {
 	s := &Set{
 		Heading: "Redis: a primary, a replica and three Sentinels. Database: PostgreSQL. Queue: RabbitMQ. Edge: Varnish. Load balancer: HAProxy",
 		Purgers: [2]string{service.PurgeKeys, service.PurgeBans},
-		Edge:    func(origin, _ string) (edge.Server, error) { return varnish.Start(origin) },
+		Edge:    func(ctx context.Context, origin, _ string) (edge.Server, error) { return varnish.Start(ctx, origin) },
 	}
 	if err := missing(); err != nil {
 		return nil, err

@@ -45,10 +45,10 @@ func (s *Set) embedded(ctx context.Context) error {
 	s.onClose(func() error { broker.Close(); return nil })
 	s.Balancer = caddy.New()
 	s.onClose(s.Balancer.Close)
-	s.Database = func(_ context.Context, name string) (*Database, error) { return startSQLite(name, dir) }
-	s.Edge = func(origin, purger string) (edge.Server, error) {
+	s.Database = func(ctx context.Context, name string) (*Database, error) { return startSQLite(ctx, name, dir) }
+	s.Edge = func(ctx context.Context, origin, purger string) (edge.Server, error) {
 		if purger == service.PurgeKeys {
-			return caddyedge.Start(origin)
+			return caddyedge.Start(ctx, origin)
 		}
 		return edge.Serve(origin)
 	}
@@ -56,8 +56,8 @@ func (s *Set) embedded(ctx context.Context) error {
 	return nil
 }
 
-func startSQLite(name, dir string) (*Database, error) {
-	proc, err := StartDatabase(name, dir, "127.0.0.1:0")
+func startSQLite(ctx context.Context, name, dir string) (*Database, error) {
+	proc, err := StartDatabase(ctx, name, dir, "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

@@ -65,7 +65,7 @@ func (r *single) Start() error {
 // launch returns a process that answers.
 func (r *single) launch() (*process.Process, error) {
 	if r.bin == "" {
-		return process.StartContext(r.ctx, RedisRole, "miniredis", redisConfig{r.addr}, startWithin)
+		return process.Start(r.ctx, RedisRole, "miniredis", redisConfig{r.addr}, startWithin)
 	}
 	_, port, err := net.SplitHostPort(r.addr)
 	if err != nil {
@@ -75,7 +75,7 @@ func (r *single) launch() (*process.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p, p.AwaitContext(r.ctx, startWithin, func() error { return ping(r.addr) })
+	return p, p.Await(r.ctx, startWithin, func() error { return ping(r.addr) })
 }
 
 func ping(addr string) error {

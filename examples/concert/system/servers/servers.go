@@ -28,7 +28,7 @@ type Set struct {
 	Database func(ctx context.Context, name string) (*Database, error)
 
 	// Edge starts a cache in front of an origin, for one of the Purgers.
-	Edge func(origin, purger string) (edge.Server, error)
+	Edge func(ctx context.Context, origin, purger string) (edge.Server, error)
 
 	// Purgers are how the edges of the side with nearside and of the other side are purged.
 	Purgers [2]string
@@ -78,7 +78,7 @@ type Database struct {
 var Kinds = map[string]func(context.Context) (*Set, error){"embedded": Embedded, "debian": Debian}
 
 // Start starts a Set. After an error nothing is left running. When ctx ends, so does Start, and
-// later each wait for a server of the Set; the servers run on until Close.
+// later each wait of the Set's Redis; the servers run on until Close.
 func Start(ctx context.Context, kind string) (*Set, error) {
 	start, ok := Kinds[kind]
 	if !ok {

@@ -20,8 +20,8 @@ type databaseConfig struct{ File, Addr string }
 
 // StartDatabase starts a SQLite database with its file in dir. addr is where it listens: a port
 // of 0 is a free one.
-func StartDatabase(name, dir, addr string) (*process.Process, error) {
-	return process.Start(DatabaseRole, "the database of "+name, databaseConfig{filepath.Join(dir, name+".db"), addr}, startWithin)
+func StartDatabase(ctx context.Context, name, dir, addr string) (*process.Process, error) {
+	return process.Start(ctx, DatabaseRole, "the database of "+name, databaseConfig{filepath.Join(dir, name+".db"), addr}, startWithin)
 }
 
 // RunDatabase is the role of a database.

@@ -45,8 +45,8 @@ func (s *Service) send(ctx context.Context, o store.Outgoing) {
 	s.done(ctx, o.ID)
 }
 
-// committed handles the error of the invalidation that follows a commit, which has left a row in
-// the outbox; 0 is no row.
+// committed handles the error of the invalidation that follows a commit. outgoing is the row that
+// the transaction has written to the outbox, or 0 for none.
 func (s *Service) committed(ctx context.Context, outgoing int64, failed error) {
 	s.invalidated(failed)
 	if outgoing != 0 && failed == nil {

@@ -3,6 +3,7 @@
 package haproxy
 
 import (
+	"context"
 	_ "embed" // for the configuration
 	"errors"
 	"fmt"
@@ -106,7 +107,7 @@ func (b *Balancer) start(name string, listener *net.TCPListener) (f *front, err 
 		}.Start()
 	}
 	if err == nil {
-		err = f.proc.Await(startWithin, func() error { return f.ignore("show info") })
+		err = f.proc.Await(context.Background(), startWithin, func() error { return f.ignore("show info") })
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.close())

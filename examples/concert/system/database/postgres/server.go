@@ -120,7 +120,7 @@ func (s *Server) start(ctx context.Context, program, addr string) error {
 	if err != nil {
 		return err
 	}
-	return s.proc.AwaitContext(ctx, startWithin, func() error {
+	return s.proc.Await(ctx, startWithin, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		db, err := pgx.Connect(ctx, s.URL(superuserDatabase))

@@ -36,9 +36,9 @@ type Server struct{ process *process.Process }
 var _ edge.Server = (*Server)(nil)
 
 // Start starts a Server for the origin at a URL, on a free port of the loopback interface. The
-// program has to run the role Run.
-func Start(origin string) (*Server, error) {
-	p, err := process.Start(Role, "the edge", origin, startWithin)
+// program has to run the role Run. ctx bounds the start, not the life of the Server.
+func Start(ctx context.Context, origin string) (*Server, error) {
+	p, err := process.Start(ctx, Role, "the edge", origin, startWithin)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 func TestCaddy(t *testing.T) {
 	edgetest.Run(t, edgetest.Servers{
 		Start: func(t *testing.T, origin string) edge.Server {
-			s, err := caddy.Start(origin)
+			s, err := caddy.Start(t.Context(), origin)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -54,7 +54,7 @@ var _ edge.Server = (*Server)(nil)
 var config string
 
 // Start starts a Server for the origin at a URL.
-func Start(origin string) (*Server, error) {
+func Start(ctx context.Context, origin string) (*Server, error) {
 	varnishd, varnishstat, err := Programs()
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func Start(origin string) (*Server, error) {
 	}
 	text := strings.NewReplacer("ORIGIN_HOST", u.Hostname(), "ORIGIN_PORT", u.Port()).Replace(config)
 	if err = os.WriteFile(s.vcl(), []byte(text), 0o644); err == nil {
-		err = process.OnFreeAddr(func(addr string) error { return s.start(varnishd, addr) })
+		err = process.OnFreeAddr(func(addr string) error { return s.start(ctx, varnishd, addr) })
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -80,7 +80,7 @@ func Start(origin string) (*Server, error) {
 func (s *Server) vcl() string  { return filepath.Join(s.dir, "edge.vcl") }
 func (s *Server) work() string { return filepath.Join(s.dir, "work") }
 
-func (s *Server) start(varnishd, addr string) (err error) {
+func (s *Server) start(ctx context.Context, varnishd, addr string) (err error) {
 	s.addr = addr
 	s.proc, err = process.Program{
 		Name: "Varnish", File: varnishd, User: owner,
@@ -93,7 +93,7 @@ func (s *Server) start(varnishd, addr string) (err error) {
 	if err != nil {
 		return err
 	}
-	return s.proc.Await(startWithin, func() error {
+	return s.proc.Await(ctx, startWithin, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		return edge.Keys{URL: s.URL()}.Purge(ctx, "none")

@@ -12,7 +12,7 @@ func TestVarnish(t *testing.T) {
 	edgetest.Run(t, edgetest.Servers{
 		Start: func(t *testing.T, origin string) edge.Server {
 			t.Helper()
-			s, err := varnish.Start(origin)
+			s, err := varnish.Start(t.Context(), origin)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -105,7 +105,7 @@ func (s *Server) start(ctx context.Context, rabbit, epmd, addr, nodeAddr, epmdAd
 	if err != nil {
 		return err
 	}
-	return s.node.AwaitContext(ctx, startWithin, func() error {
+	return s.node.Await(ctx, startWithin, func() error {
 		conn, err := dial(s.URL())
 		if err != nil {
 			return err
