@@ -55,7 +55,7 @@ debian := haproxy|postgres|rabbitmq|sentinel|varnish
 concert:
 	scripts/concert-servers
 	cd examples/concert/system && GOWORK=off go test -shuffle=on -p 1 -timeout $(timeout) $$(GOWORK=off go list ./... | grep -E '/($(debian))$$')
-	cd examples/concert/system && GOWORK=off go test -count=1 -timeout $(timeout) -run TestStartEndsWithItsContext ./servers
+	cd examples/concert/system && GOWORK=off go test -count=1 -timeout $(timeout) -run TestStartEndsWithItsContext ./servers -args -debian
 	cd examples/concert/system && GOWORK=off go test -count=1 -timeout $(timeout) -run TestServeEnds . -args -servers debian
 	go run ./examples/concert -servers debian
 	@if [ "$$(id -u)" = 0 ]; then $(MAKE) concert-pods; else echo "The image and its pod need root: make concert-pods"; fi

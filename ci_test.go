@@ -23,7 +23,7 @@ func TestCIRunsWhatSkipsWithoutItsFlags(t *testing.T) {
 			`(?m)^scale: redis\n\tgo test .*-run TestScale \./bench -args -scale\b`,
 			`(?m)^hit-ratios:\n\tcd bench/peers && .* -run TestHitRatios \. -args -hits\b`,
 			`(?m)^concert-short: redis\n\tcd examples/concert/system && .* grep -v .*\$\(debian\).*\n\t\t.* go test -race .* grep -v .*\$\(caddy\).*\n\t\t.* go test .* grep -E .*\$\(caddy\).*\n\tgo run \./examples/concert -short$`,
-			`(?m)^concert:\n\tscripts/concert-servers\n\tcd examples/concert/system && .* go test .* grep -E .*\$\(debian\).*\n\tcd examples/concert/system && .* go test .* -run TestStartEndsWithItsContext \./servers\n\tcd examples/concert/system && .* go test .* -run TestServeEnds \. -args -servers debian\n\tgo run \./examples/concert -servers debian$`,
+			`(?m)^concert:\n\tscripts/concert-servers\n\tcd examples/concert/system && .* go test .* grep -E .*\$\(debian\).*\n\tcd examples/concert/system && .* go test .* -run TestStartEndsWithItsContext \./servers -args -debian\n\tcd examples/concert/system && .* go test .* -run TestServeEnds \. -args -servers debian\n\tgo run \./examples/concert -servers debian$`,
 			`(?m)^concert-pods: redis\n\t@scripts/podman\n\tcd examples/concert/system && .* go test .*-run TestPod \./deploy -args -pods$`,
 			`(?m)^concert-page: redis\n\tchromium=.* cd examples/concert/browser && .* \\\n\t\t.* go test .* -chromium "\$\$chromium"`,
 			`(?m)^mutants: .*\n\tgo test .*\./internal/mutants -args -mutants\b`,
